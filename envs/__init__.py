@@ -1,0 +1,1 @@
+"""Floor 0, the world: catalogue, customers, response model, rules, observation, simulator."""

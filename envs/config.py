@@ -1,0 +1,194 @@
+"""Frozen configuration: one model with a sentence per field; YAML, command line and docs come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticUndefined
+
+from envs.errors import InputError
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, unknown fields refused, field docstrings are the help."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        arbitrary_types_allowed=False,
+    )
+
+
+C = TypeVar("C", bound=Config)
+
+
+class FieldRow(NamedTuple):
+    """One line of help: what a field is called, holds, starts as and means."""
+
+    field: str  # dotted for nested models
+    type: str
+    default: str  # "required" when there is none
+    sentence: str
+
+
+def load_config(cls: type[C], file: Path | None = None, overrides: Iterable[str] = ()) -> C:
+    """The configuration from a YAML file, then `key=value` overrides in order; the last one wins.
+
+    file:      YAML mapping of fields; None starts from the defaults
+    overrides: dotted keys with values read as YAML scalars, e.g. "network.width=128"
+    raises InputError naming file, line, field, value and need
+    """
+    values, lines = _read(file) if file is not None else ({}, {})
+    given: set[str] = set()
+    for text in overrides:
+        key, value = parse_override(text)
+        _put(values, key.split("."), value, text)
+        given.add(key)
+    return build_config(cls, values, file=file, lines=lines, given=given)
+
+
+def build_config(
+    cls: type[C],
+    values: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    lines: Mapping[str, int] | None = None,
+    given: Iterable[str] = (),
+) -> C:
+    """Validate a mapping of fields; the first fault becomes the InputError's one line.
+
+    lines: dotted field -> line of the YAML file; given: dotted fields that came from the command line
+    """
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            _need(cls, first, field),
+            file=_place(file, field, lines or {}, set(given)),
+            field=field or None,
+            value=None if first["type"] in ("missing", "extra_forbidden") else first["input"],
+        ) from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split "key=value"; the value is read as a YAML scalar.
+
+    >>> parse_override("network.width=128")
+    ('network.width', 128)
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError("must read key=value", field="--set", value=text)
+    try:
+        return key.strip(), _number(yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise InputError(
+            "value must be YAML: a number, a word, a [list]", field="--set", value=text
+        ) from None
+
+
+def describe(cls: type[BaseModel], prefix: str = "") -> list[FieldRow]:
+    """A row of help per field, nested models by dotted names."""
+    rows: list[FieldRow] = []
+    for name, info in cls.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            rows += describe(kind, f"{prefix}{name}.")
+            continue
+        default = info.get_default(call_default_factory=True, validated_data={})
+        shown = "required" if default is PydanticUndefined else str(default)
+        rows.append(
+            FieldRow(prefix + name, type_name(kind), shown, " ".join((info.description or "").split()))
+        )
+    return rows
+
+
+def type_name(kind: Any) -> str:
+    """A type as a reader would write it: `int`, `path`, `list of str`, `"a" or "b"`."""
+    if kind is type(None):
+        return "none"
+    args, origin = get_args(kind), get_origin(kind)
+    if not args:
+        return "path" if kind is Path else str(getattr(kind, "__name__", kind))
+    if getattr(origin, "__name__", "") == "Literal" or str(origin) == "typing.Literal":
+        return " or ".join(str(arg) for arg in args)
+    names = [type_name(arg) for arg in args if arg is not Ellipsis]
+    if origin in (list, tuple):
+        return f"list of {names[0]}" if origin is list or Ellipsis in args else f"({', '.join(names)})"
+    return f"{names[0]} -> {names[1]}" if origin is dict else " or ".join(names)
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InputError(f"cannot be read ({type(fault).__name__}), must be a YAML file", file=file) from None
+    try:
+        node, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except yaml.MarkedYAMLError as fault:
+        at = f"line {fault.problem_mark.line + 1}: " if fault.problem_mark else ""
+        raise InputError(f"{at}is not YAML ({fault.problem})", file=file) from None
+    if values is None:
+        return {}, {}
+    if not isinstance(values, dict):
+        raise InputError("must be a mapping of fields", file=file)
+    lines: dict[str, int] = {}
+    _note_lines(node, "", lines)
+    return {str(key): _number(value) for key, value in values.items()}, lines
+
+
+def _note_lines(node: yaml.Node | None, path: str, lines: dict[str, int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            dotted = f"{path}{key.value}"
+            lines[dotted] = key.start_mark.line + 1
+            _note_lines(value, dotted + ".", lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[f"{path}{index}"] = item.start_mark.line + 1
+            _note_lines(item, f"{path}{index}.", lines)
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 3e-4 (no dot) as a word; take it for the number that was meant."""
+    if isinstance(value, str) and value[:1] in "+-.0123456789" and "e" in value.lower():
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _put(values: dict[str, Any], keys: list[str], value: Any, text: str) -> None:
+    inner = values
+    for key in keys[:-1]:
+        inner = inner.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"must not go into {key}, which is a single value", field="--set", value=text)
+    inner[keys[-1]] = value
+
+
+def _place(file: Path | None, field: str, lines: Mapping[str, int], given: set[str]) -> str | None:
+    if file is None or any(field == key or field.startswith(key + ".") for key in given):
+        return None
+    return f"{file}, line {lines[field]}" if field in lines else str(file)
+
+
+def _need(cls: type[BaseModel], error: Any, field: str) -> str:
+    """What would be right, in words; for an unknown field, the known ones."""
+    if error["type"] == "extra_forbidden":
+        return "is not a field, must be one of: " + ", ".join(row.field for row in describe(cls))
+    if error["type"] == "missing":
+        return "must be given"
+    message = str(error["msg"])
+    for start in ("Input should be ", "Value error, "):
+        message = message.removeprefix(start)
+    return message if message.startswith("must") else f"must be {message}"

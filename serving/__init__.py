@@ -1,0 +1,1 @@
+"""Floor 3, the service that decides: engine, ledger, HTTP application."""
