@@ -25,7 +25,7 @@ class Config(BaseModel):
     )
 
 
-C = TypeVar("C", bound=Config)
+C = TypeVar("C", bound=BaseModel)
 
 
 class FieldRow(NamedTuple):
@@ -66,7 +66,7 @@ def build_config(
     lines: dotted field -> line of the YAML file; given: dotted fields that came from the command line
     """
     try:
-        return cls.model_validate(dict(values))
+        return cls(**values)
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])

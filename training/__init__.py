@@ -1,1 +1,22 @@
-"""Floor 3, from a log to a registered policy: import, calibrate, train, track, promote."""
+"""Floor 3, from a log to a registered policy: import, calibrate, train, track, promote.
+
+Every verb is one call: `training.train(TrainConfig(...))`. Its module is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from envs.lazy import lazy_verbs
+
+VERBS = {
+    "simulate": "training.simulate",
+    "import_log": "training.import_log",
+    "calibrate": "training.calibrate",
+    "train": "training.train",
+    "evaluate": "training.evaluate",
+    "promote": "training.promote",
+    "demo": "training.demo",
+    "init": "training.init",
+    "validate": "training.validate",
+}
+
+__getattr__ = lazy_verbs(__name__, VERBS)

@@ -1,0 +1,208 @@
+"""What each verb of training can be told: one frozen model per verb, one sentence per field.
+
+Light on purpose (pydantic only): the command line builds its help from these models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from envs.config import Config
+
+
+class SimulateConfig(Config):
+    """Simulate the contact log of a bank: customers, decisions with propensities, events."""
+
+    world: str = "bank"
+    """The world to simulate: `bank` (built in) or the directory of a calibrated world."""
+    customers: int = Field(5000, ge=1)
+    """Number of customers."""
+    days: int = Field(180, ge=7)
+    """Days of history per customer."""
+    randomised_share: float = Field(0.4, ge=0.0, le=1.0)
+    """Share of whole customers decided once a week by a stochastic policy, propensities logged."""
+    test_share: float = Field(0.3, gt=0.0, lt=1.0)
+    """Share of customers that training and calibration never see, by a named hash of the id."""
+    seed: int = Field(0, ge=0)
+    """Seed of the counter-based random numbers: the same seed gives the same log, bit for bit."""
+    out: Path | None = None
+    """Directory for the canonical tables; by default under runs/."""
+
+
+class ImportConfig(Config):
+    """Turn a foreign contact log into the canonical tables."""
+
+    kind: Literal["starbucks", "hillstrom"]
+    """Which log it is."""
+    source: Path
+    """The file or directory to read."""
+    outcome: Literal["visit", "conversion", "spend"] = "visit"
+    """Hillstrom only: the outcome that counts as margin."""
+    test_share: float = Field(0.3, gt=0.0, lt=1.0)
+    """Share of customers that training and calibration never see, by a named hash of the id."""
+    salt: str = "nextbest-1"
+    """Name of the hash that splits customers; the same salt gives the same split."""
+    out: Path | None = None
+    """Directory for the canonical tables; by default under runs/."""
+
+
+class CalibrateConfig(Config):
+    """Estimate a world (coefficients with standard errors) from the training customers of a log."""
+
+    tables: Path
+    """Directory of canonical tables."""
+    ridge: float = Field(1.0, ge=0.0)
+    """Ridge penalty on standardised coefficients; 1 is a unit-variance Gaussian prior."""
+    replicates: int = Field(10, ge=0)
+    """Bootstrap replicates of the coefficients, over customers, kept as the world's ensemble."""
+    heldout_share: float = Field(0.2, gt=0.0, lt=1.0)
+    """Share of the training customers on which the fidelity of the fitted world is measured."""
+    seed: int = Field(0, ge=0)
+    """Seed of the bootstrap and the held-out draw."""
+    out: Path | None = None
+    """Directory for the world; by default under runs/."""
+
+
+class TrainConfig(Config):
+    """Train a price-conditioned contact policy by MaskablePPO in a simulated world."""
+
+    tables: Path | None = None
+    """Canonical tables whose task, schema and training customers are used; none trains on the world alone."""
+    world: str = "bank"
+    """The world to train in: `bank` (built in) or the directory of a calibrated world."""
+    steps: int = Field(1_000_000, ge=0)
+    """Customer-days of reinforcement learning; 0 keeps the imitated teacher."""
+    envs: int = Field(512, ge=1)
+    """Customers simulated side by side."""
+    seed: int = Field(0, ge=0)
+    """Seed of the world's luck, the network's weights and the draws of actions."""
+    horizon: int = Field(90, ge=1)
+    """Days of an episode in a continuing world; the end truncates and is bootstrapped through."""
+    width: int = Field(128, ge=8)
+    """Units per hidden layer."""
+    layers: int = Field(2, ge=1)
+    """Hidden layers of the shared trunk."""
+    embedding: int = Field(32, ge=4)
+    """Length of the vector in which customer and treatment meet to give a score."""
+    imitation_steps: int = Field(100_000, ge=0)
+    """Customer-days on which the softened myopic teacher is imitated before learning; 0 starts cold."""
+    teacher_temperature: float = Field(1.0, gt=0.0)
+    """Temperature of the teacher's softmax, in standard deviations of its scores: higher explores more."""
+    teacher_floor: float = Field(0.05, ge=0.0, lt=1.0)
+    """Probability that the teacher spreads evenly over the allowed treatments."""
+    temperature: float = Field(1.0, gt=0.0)
+    """Temperature of the finished policy; part of the policy that is evaluated and served."""
+    floor: float = Field(0.02, ge=0.0, lt=1.0)
+    """Probability that the finished policy spreads evenly over the allowed treatments."""
+    annoyance_price: tuple[float, float] = (0.0, 40.0)
+    """Range of the annoyance price drawn per episode, in currency per unit (one opt-out is 1)."""
+    pool_price: tuple[float, float] = (0.0, 2.0)
+    """Range of every pool's price drawn per episode, in currency per unit of effort."""
+    learning_rate: float = Field(3e-4, gt=0.0)
+    """Step size of Adam at the start; it falls linearly to zero."""
+    rollout: int = Field(32, ge=1)
+    """Days collected from each customer before an update."""
+    batch: int = Field(4096, ge=1)
+    """Customer-days per gradient step."""
+    epochs: int = Field(4, ge=1)
+    """Passes over each rollout."""
+    clip: float = Field(0.2, gt=0.0)
+    """PPO's clip of the probability ratio."""
+    entropy: float = Field(0.005, ge=0.0)
+    """Weight of the entropy bonus."""
+    gae_lambda: float = Field(0.95, ge=0.0, le=1.0)
+    """Mixing of generalised advantage estimation: 0 is one step, 1 is the whole rollout."""
+    track: bool = True
+    """Record parameters, metrics and artifacts in MLflow."""
+    register_policy: bool = True
+    """Register the artifact as `contact-policy` with alias `challenger`."""
+    experiment: str = "nextbest"
+    """Name of the MLflow experiment."""
+    out: Path | None = None
+    """Directory for the run and its artifact; by default under runs/."""
+
+
+class PromoteConfig(Config):
+    """Ask the gate whether a registered policy may become champion."""
+
+    report: Path
+    """The evaluation's report.json, or the directory it stands in."""
+    policy: str = "challenger"
+    """Alias or version number of the registered `contact-policy` to promote."""
+    gate: Path | None = None
+    """Gate file; by default mlflow/promotion.yaml."""
+    tables: Path | None = None
+    """Tables for the smoke decisions; by default those that the report was made from."""
+    approved_by: str | None = None
+    """Who approves; recorded with the decision."""
+    reason: str | None = None
+    """Why; recorded with the decision."""
+    out: Path | None = None
+    """Directory for promotion.json; by default under runs/."""
+
+
+class DemoConfig(Config):
+    """The whole loop on the built-in bank, from a simulated log to served decisions."""
+
+    customers: int = Field(6000, ge=100)
+    """Customers in the simulated contact log."""
+    days: int = Field(180, ge=28)
+    """Days of history per customer."""
+    steps: int = Field(1_000_000, ge=0)
+    """Customer-days of reinforcement learning."""
+    seed: int = Field(0, ge=0)
+    """Seed of everything."""
+    quick: bool = False
+    """A tenth of the work, to see that everything runs; the figures mean little."""
+    out: Path | None = None
+    """Directory for everything the demo makes; by default under runs/."""
+
+
+class EvaluateConfig(Config):
+    """Evaluate policies on the test customers of a log, and in simulation if a world is given."""
+
+    tables: Path
+    """Directory of canonical tables."""
+    policy: list[Path] = []
+    """Artifact directory of a policy; may be repeated."""
+    baselines: list[str] = ["silence", "best_fixed", "myopic"]
+    """Baselines evaluated beside the policies, by name."""
+    lead: str | None = None
+    """Name of the policy that the report is about; by default the first artifact."""
+    world: str | None = None
+    """World for paired simulation and model-based estimates: `bank` or a directory; none skips simulation."""
+    annoyance_price: float = Field(0.0, ge=0.0)
+    """Annoyance price at which everything is evaluated; logged rewards are recomputed at it."""
+    pool_prices: dict[str, float] = {}
+    """Price per pool, by the pool's id; pools not named cost nothing."""
+    bootstraps: int = Field(400, ge=50)
+    """Bootstrap replicates over customers behind every interval."""
+    ess: float = Field(200.0, gt=0.0)
+    """Smallest Kish effective sample size at which an importance-sampling estimate may lead."""
+    simulate_customers: int = Field(2000, ge=0)
+    """Customers simulated, the same luck for every policy; 0 skips simulation."""
+    seed: int = Field(0, ge=0)
+    """Seed of the bootstrap and of the simulation."""
+    track: bool = True
+    """Log the report to MLflow."""
+    out: Path | None = None
+    """Directory for report.html and report.json; by default under runs/."""
+
+
+class InitConfig(Config):
+    """Write commented starter files."""
+
+    directory: Path
+    """Directory to write catalogue.yaml, rules.yaml, mapping.yaml and training.yaml into."""
+    overwrite: bool = False
+    """Replace starter files that are already there."""
+
+
+class ValidateConfig(Config):
+    """Check a file or directory and say what it is."""
+
+    path: Path
+    """A catalogue, rules, gate or training file, a directory of tables, a world or an artifact."""
