@@ -44,11 +44,11 @@ def load_config(cls: type[C], file: Path | None = None, overrides: Iterable[str]
     overrides: dotted keys with values read as YAML scalars, e.g. "network.width=128"
     raises InputError naming file, line, field, value and need
     """
-    values, lines = _read(file) if file is not None else ({}, {})
+    values, lines = read_config(file) if file is not None else ({}, {})
     given: set[str] = set()
     for text in overrides:
         key, value = parse_override(text)
-        _put(values, key.split("."), value, text)
+        put(values, key, value)
         given.add(key)
     return build_config(cls, values, file=file, lines=lines, given=given)
 
@@ -126,7 +126,8 @@ def type_name(kind: Any) -> str:
     return f"{names[0]} -> {names[1]}" if origin is dict else " or ".join(names)
 
 
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
+def read_config(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """A YAML mapping of fields, and the line of each dotted field."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
@@ -167,13 +168,15 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _put(values: dict[str, Any], keys: list[str], value: Any, text: str) -> None:
+def put(values: dict[str, Any], field: str, value: Any) -> None:
+    """Set a dotted field in nested mappings, in place."""
+    *path, last = field.split(".")
     inner = values
-    for key in keys[:-1]:
+    for key in path:
         inner = inner.setdefault(key, {})
         if not isinstance(inner, dict):
-            raise InputError(f"must not go into {key}, which is a single value", field="--set", value=text)
-    inner[keys[-1]] = value
+            raise InputError(f"must not go into {key}, which holds a single value", field=field, value=value)
+    inner[last] = value
 
 
 def _place(file: Path | None, field: str, lines: Mapping[str, int], given: set[str]) -> str | None:

@@ -1,0 +1,54 @@
+"""The policy protocol: who decides, as a probability for each treatment."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Policy(Protocol):
+    """Anything that maps (observation, mask) to a probability for each treatment.
+
+    Temperature and floor belong to the policy: its argmax is another policy.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """(batch, fields) float32, (batch, treatments) bool -> (batch, treatments) float64.
+
+        Rows sum to 1 and are exactly 0 where masked. Silos, several desks that cannot see each other, answer with
+        (batch, desks, treatments): one distribution for each desk.
+        """
+        ...
+
+
+def softened(scores: np.ndarray, mask: np.ndarray, temperature: float, floor: float) -> np.ndarray:
+    """(1 - floor) * softmax(scores / temperature) + floor / number of allowed treatments, over the allowed ones.
+
+    scores: (batch, treatments) float, mask: (batch, treatments) bool -> (batch, treatments) float64.
+    """
+    logits = np.where(mask, scores / temperature, -np.inf)
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    chosen = weights / weights.sum(axis=-1, keepdims=True)
+    return np.asarray((1 - floor) * chosen + floor * mask / mask.sum(axis=-1, keepdims=True))
+
+
+def greedy(scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """All probability on the best allowed treatment. -> (batch, treatments) float64."""
+    best = np.where(mask, scores, -np.inf).argmax(axis=-1)
+    out = np.zeros(mask.shape)
+    np.put_along_axis(out, best[..., None], 1.0, axis=-1)
+    return out
+
+
+def draw(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Inverse-CDF draw. probabilities: (..., treatments); uniform: (...,) in [0, 1) -> (...,) int64.
+
+    Never returns a treatment of probability 0.
+    """
+    cumulative = probabilities.cumsum(axis=-1)
+    total = cumulative[..., -1:]
+    return np.asarray((cumulative <= uniform[..., None] * total).sum(axis=-1))

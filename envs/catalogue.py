@@ -1,0 +1,196 @@
+"""The catalogue: what may be offered, over which channel, at what cost: products, benefits, channels, pools, treatments.
+
+A catalogue is one YAML file, `catalogue.yaml`. Treatment 0 is always `silence` and is not listed in the file.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, StringConstraints, model_validator
+
+from envs.config import Config, load_config
+from envs.digest import digest_of
+from envs.errors import InputError
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+\- ]+$", min_length=1)]
+Family = Literal["online", "remote", "offline"]
+SILENCE = "silence"
+
+
+class Product(Config):
+    """What is offered. `care` contacts sell nothing (`selling: false`)."""
+
+    id: Identifier = Field(description="Name of the product, unique in the catalogue.")
+    meaning: str = Field("", description="One phrase for people.")
+    selling: bool = Field(True, description="False for care and other contacts that sell nothing.")
+    once: bool = Field(False, description="True if a customer who holds it is not offered it again.")
+    risk_level: int = Field(
+        1, ge=1, le=5, description="Product risk, 1 (lowest) to 5; held against the customer's rating."
+    )
+    features: dict[str, float] = Field(
+        default_factory=dict, description="Numbers that describe the product to models."
+    )
+
+
+class Benefit(Config):
+    """An incentive attached to a contact; its cost falls due on redemption."""
+
+    id: Identifier = Field(description="Name of the benefit, unique in the catalogue.")
+    meaning: str = Field("", description="One phrase for people.")
+    cost: float = Field(0.0, ge=0, description="Cost per redemption, in the catalogue's currency.")
+
+
+class Channel(Config):
+    """A way to reach a customer."""
+
+    id: Identifier = Field(description="Name of the channel, unique in the catalogue.")
+    meaning: str = Field("", description="One phrase for people.")
+    family: Family = Field(description="online, remote or offline.")
+    inbound: str | None = Field(
+        None,
+        description="The trigger without which the channel is closed (e.g. app_session); null: outbound.",
+    )
+    annoyance: float = Field(
+        0.0, ge=0, description="Annoyance of one contact at zero contact pressure; one opt-out is 1."
+    )
+    features: dict[str, float] = Field(
+        default_factory=dict, description="Numbers that describe the channel to models."
+    )
+
+
+class Pool(Config):
+    """A scarce resource that treatments draw effort from."""
+
+    id: Identifier = Field(description="Name of the pool, unique in the catalogue.")
+    unit: str = Field("minutes", description="Unit of effort and capacity.")
+    capacity: float = Field(gt=0, description="Units available per day for every 10,000 customers.")
+
+
+class Treatment(Config):
+    """One action: product x benefit x channel x format x daypart (+ message)."""
+
+    id: Identifier = Field(description="Name of the treatment, unique in the catalogue.")
+    product: str = Field(description="Id of a product.")
+    benefit: str = Field("none", description="Id of a benefit; `none` needs no entry.")
+    channel: str = Field(description="Id of a channel.")
+    format: Identifier = Field("text", description="text, image, video, voice, face_to_face ...")
+    daypart: Identifier = Field("day", description="morning, afternoon, evening ... of the contact.")
+    message: str | None = Field(None, description="Id of the copy or script.")
+    cost: float = Field(0.0, ge=0, description="Cost of one contact, in the catalogue's currency.")
+    effort: dict[str, float] = Field(
+        default_factory=dict, description="Units drawn from each pool by one contact."
+    )
+    external_id: str | None = Field(
+        None, description="The id of this treatment in the campaign tool it came from."
+    )
+
+
+class Catalogue(Config):
+    """Products, benefits, channels, pools and treatments, checked against each other."""
+
+    name: Identifier = Field(description="Name of the catalogue.")
+    currency: str = Field("CNY", description="Currency of margins and costs.")
+    products: tuple[Product, ...] = Field(min_length=1)
+    benefits: tuple[Benefit, ...] = ()
+    channels: tuple[Channel, ...] = Field(min_length=1)
+    pools: tuple[Pool, ...] = ()
+    treatments: tuple[Treatment, ...] = Field(
+        min_length=1, description="All treatments but silence, which is always number 0."
+    )
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Catalogue:
+        known = {
+            "product": [p.id for p in self.products],
+            "benefit": ["none", *(b.id for b in self.benefits)],
+            "channel": [c.id for c in self.channels],
+            "pool": [p.id for p in self.pools],
+            "treatment": [SILENCE, *(t.id for t in self.treatments)],
+        }
+        for kind, ids in known.items():
+            doubles = sorted({i for i in ids if ids.count(i) > 1})
+            if doubles:
+                raise ValueError(f"{kind} ids must be unique, found twice: {', '.join(doubles)}")
+        for treatment in self.treatments:
+            used = [
+                ("product", treatment.product),
+                ("benefit", treatment.benefit),
+                ("channel", treatment.channel),
+            ]
+            for kind, name in [*used, *(("pool", pool) for pool in treatment.effort)]:
+                if name not in known[kind]:
+                    choice = ", ".join(known[kind])
+                    raise ValueError(
+                        f"treatment {treatment.id!r}: unknown {kind} {name!r}, must be one of: {choice}"
+                    )
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content."""
+        return digest_of(self.model_dump(mode="json"))
+
+    @cached_property
+    def treatment_ids(self) -> tuple[str, ...]:
+        """Ids in position order; position 0 is silence."""
+        return (SILENCE, *(t.id for t in self.treatments))
+
+    @cached_property
+    def product_ids(self) -> tuple[str, ...]:
+        return tuple(p.id for p in self.products)
+
+    @cached_property
+    def channel_ids(self) -> tuple[str, ...]:
+        return tuple(c.id for c in self.channels)
+
+    @cached_property
+    def pool_ids(self) -> tuple[str, ...]:
+        return tuple(p.id for p in self.pools)
+
+    @cached_property
+    def product_of(self) -> np.ndarray:  # (treatments,) int64, -1 for silence
+        """Position of each treatment's product."""
+        return np.array([-1, *(self.product_ids.index(t.product) for t in self.treatments)])
+
+    @cached_property
+    def channel_of(self) -> np.ndarray:  # (treatments,) int64, -1 for silence
+        """Position of each treatment's channel."""
+        return np.array([-1, *(self.channel_ids.index(t.channel) for t in self.treatments)])
+
+    @cached_property
+    def cost(self) -> np.ndarray:  # (treatments,) float64
+        """Cost of one contact, in currency; silence costs nothing."""
+        return np.array([0.0, *(t.cost for t in self.treatments)])
+
+    @cached_property
+    def benefit_cost(self) -> np.ndarray:  # (treatments,) float64
+        """Cost of one redemption of the treatment's benefit, in currency."""
+        costs = {"none": 0.0, **{b.id: b.cost for b in self.benefits}}
+        return np.array([0.0, *(costs[t.benefit] for t in self.treatments)])
+
+    @cached_property
+    def contact_annoyance(self) -> np.ndarray:  # (treatments,) float64
+        """Annoyance of one contact at zero contact pressure (one opt-out is 1)."""
+        return np.array([0.0, *(self.channels[c].annoyance for c in self.channel_of[1:])])
+
+    @cached_property
+    def effort(self) -> np.ndarray:  # (treatments, pools) float64
+        """Units drawn from each pool by one contact."""
+        rows = [[t.effort.get(pool, 0.0) for pool in self.pool_ids] for t in self.treatments]
+        return np.array([[0.0] * len(self.pool_ids), *rows]).reshape(len(rows) + 1, len(self.pool_ids))
+
+    @cached_property
+    def selling(self) -> np.ndarray:  # (treatments,) bool
+        """True where the treatment sells something."""
+        return np.array([False, *(self.products[p].selling for p in self.product_of[1:])])
+
+
+def load_catalogue(path: Path) -> Catalogue:
+    """Read `catalogue.yaml`; raise InputError that names file, field and need."""
+    if not path.is_file():
+        raise InputError("a catalogue file", file=str(path), field="catalogue", value="(no such file)")
+    return load_config(Catalogue, path)

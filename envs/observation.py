@@ -1,0 +1,181 @@
+"""The observation: one documented table of float32 fields, and the one encoder that fills it, for simulator, logs and serving."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+
+from envs.calendar import NAMES as CALENDAR
+from envs.calendar import calendar_fields
+from envs.catalogue import Catalogue
+from envs.digest import digest_of
+from envs.history import History, fade
+from envs.profile import profile_fields
+from envs.schema import Schema
+
+CHANNEL_FIELDS = (
+    ("recency", "trace of the last contact on this channel"),
+    ("pressure", "faded number of contacts on this channel, /5"),
+    ("engagements", "faded number of engagements on this channel, /5"),
+    ("consent", "1 while the customer has not opted out"),
+)
+PRODUCT_FIELDS = (
+    ("intent", "faded evidence of intent, /5"),
+    ("lead", "trace of the last engagement not yet answered by a conversion or refusal"),
+    ("offered", "trace of the last offer of this product"),
+    ("refusals", "faded number of refusals, /5"),
+    ("holds", "1 if the customer holds the product"),
+)
+CONTACT_FIELDS = (
+    ("contact:pressure", "faded number of contacts on all channels, /10"),
+    ("contact:week", "contacts in the last 7 days, /7"),
+    ("contact:complaints", "faded number of complaints, /5"),
+    ("contact:purchases", "faded number of purchases, /10"),
+    ("contact:spend", "log(1 + faded amount spent), /5"),
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of the observation."""
+
+    name: str
+    meaning: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a decision sees besides profile and history. Arrays of shape (batch,)."""
+
+    trigger: np.ndarray  # int, position in schema.triggers, -1: none (an outbound decision)
+    prices: np.ndarray  # (batch, 1 + pools) float64
+    time_left: np.ndarray  # float, days to the end of a finite task; ignored in a continuing one
+    gap: np.ndarray  # float, days to the next decision of a finite task; ignored in a continuing one
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns profile, history and moment into the observation."""
+
+    catalogue: Catalogue
+    schema: Schema
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The table of fields, in order."""
+        rows = list(profile_fields(self.schema, Field))
+        rows += [Field(name, meaning, 0.0, 20.0) for name, meaning in CONTACT_FIELDS]
+        for channel in self.catalogue.channel_ids:
+            rows += [
+                Field(f"channel:{channel}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0)
+                for n, m in CHANNEL_FIELDS
+            ]
+        for product in self.catalogue.product_ids:
+            rows += [
+                Field(f"product:{product}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0)
+                for n, m in PRODUCT_FIELDS
+            ]
+        if self.schema.task.calendar:
+            rows += [
+                Field(f"calendar:{name}", f"{name.replace('_', ' ')} of the day", -1.0, 1.0)
+                for name in CALENDAR
+            ]
+        rows += [
+            Field(f"moment:{t}", f"1 if the customer comes in by {t}", 0.0, 1.0) for t in self.schema.triggers
+        ]
+        if self.schema.task.kind == "finite":
+            rows.append(Field("task:time_left", "days to the end of the task, as a share", 0.0, 1.0))
+            rows.append(Field("task:gap", "days to the next decision, as a share of the task", 0.0, 1.0))
+        rows += [
+            Field(f"price:{name}", f"price of {name} / top of its range", 0.0, 20.0)
+            for name in self.price_names
+        ]
+        return tuple(rows)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.fields)
+
+    @cached_property
+    def price_names(self) -> tuple[str, ...]:
+        return ("annoyance", *self.catalogue.pool_ids)
+
+    @cached_property
+    def price_columns(self) -> dict[str, int]:
+        """Position of each price's field."""
+        return {name: self.names.index(f"price:{name}") for name in self.price_names}
+
+    @cached_property
+    def price_highs(self) -> np.ndarray:  # (1 + pools,) float64
+        ranges = self.schema.prices
+        return np.array([ranges[name].high if name in ranges else 1.0 for name in self.price_names])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the table of fields and of how they fade."""
+        return digest_of(
+            [[asdict(f) for f in self.fields], self.schema.fading.model_dump(), self.price_highs.tolist()]
+        )
+
+    def encode(self, profile: np.ndarray, history: History, moment: Moment) -> np.ndarray:
+        """profile: (profile fields, batch) float32 -> (batch, fields) float32, a new array."""
+        h, day, task = history, history.day, self.schema.task
+        channels = self._channels(h)
+        products = self._products(h)
+        rows: list[np.ndarray] = [
+            profile,
+            h.pressure.sum(axis=0)[None] / np.float32(10),
+            h.contacts_within(7).sum(axis=0, dtype=np.float32)[None] / np.float32(7),
+            h.complaints[None] / np.float32(5),
+            h.purchases[None] / np.float32(10),
+            np.log1p(np.maximum(h.spend, 0))[None] / np.float32(5),
+            channels.reshape(-1, len(h)),
+            products.reshape(-1, len(h)),
+        ]
+        if task.calendar:
+            rows.append(calendar_fields(day, task.calendar))
+        if self.schema.triggers:
+            rows.append(moment.trigger[None] == np.arange(len(self.schema.triggers))[:, None])
+        if task.kind == "finite":
+            rows += [moment.time_left[None] / task.end_day, moment.gap[None] / task.end_day]
+        rows.append((moment.prices / self.price_highs).T)
+        table = np.concatenate([row.astype(np.float32, copy=False) for row in rows])
+        return np.ascontiguousarray(np.clip(table.T, self._low, self._high))
+
+    @cached_property
+    def _low(self) -> np.ndarray:
+        return np.array([f.low for f in self.fields], np.float32)
+
+    @cached_property
+    def _high(self) -> np.ndarray:
+        return np.array([f.high for f in self.fields], np.float32)
+
+    def _channels(self, h: History) -> np.ndarray:  # (channels, channel fields, batch)
+        out = np.empty((h.pressure.shape[0], len(CHANNEL_FIELDS), len(h)), np.float32)
+        out[:, 0] = fade(h.day - h.last_contact, h.fading.recency)
+        out[:, 1] = h.pressure / np.float32(5)
+        out[:, 2] = h.engagements / np.float32(5)
+        out[:, 3] = ~h.opted_out
+        return out
+
+    def _products(self, h: History) -> np.ndarray:  # (products, product fields, batch)
+        out = np.empty((h.intent.shape[0], len(PRODUCT_FIELDS), len(h)), np.float32)
+        out[:, 0] = h.intent / np.float32(5)
+        out[:, 1] = fade(h.day - h.lead, h.fading.recency)
+        out[:, 2] = fade(h.day - h.last_offer, h.fading.recency)
+        out[:, 3] = h.refusals / np.float32(5)
+        out[:, 4] = h.holds
+        return out
+
+    def with_prices(self, observation: np.ndarray, prices: np.ndarray) -> np.ndarray:
+        """The same observations at other prices. prices: (1 + pools,) -> (batch, fields) float32, a copy."""
+        out = observation.copy()
+        out[:, list(self.price_columns.values())] = (prices / self.price_highs).astype(np.float32)
+        return out
+
+
+_COUNTS = {"pressure", "engagements", "intent", "refusals"}

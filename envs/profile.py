@@ -1,0 +1,75 @@
+"""The profile: columns of `customers.parquet` turned into fields of the observation, by fixed transformations of the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from envs.errors import InputError
+from envs.schema import Column, Schema
+
+T = TypeVar("T")
+
+
+def profile_fields(schema: Schema, field: Callable[[str, str, float, float], T]) -> Iterator[T]:
+    """One `field(name, meaning, low, high)` for each number and flag, one for each category, one for `missing`."""
+    for column in features(schema):
+        meaning = column.meaning or column.name
+        if column.type == "category":
+            for value in column.categories:
+                yield field(f"{column.name}={value}", f"1 if {meaning} is {value}", 0.0, 1.0)
+        else:
+            low, high = (0.0, 1.0) if column.type == "flag" else (-5.0, 5.0)
+            yield field(column.name, meaning, low, high)
+        if column.nullable:
+            yield field(f"{column.name}:missing", f"1 if {meaning} is unknown", 0.0, 1.0)
+
+
+def features(schema: Schema) -> list[Column]:
+    """The columns that policies observe."""
+    return [column for column in schema.columns if column.role == "feature"]
+
+
+def encode_profile(customers: pl.DataFrame, schema: Schema) -> np.ndarray:
+    """Columns of customers -> (profile fields, customers) float32; missing numbers and categories become zeros."""
+    rows: list[np.ndarray] = []
+    for column in features(schema):
+        if column.name not in customers.columns:
+            raise InputError(
+                "is a column of the schema and must be there",
+                file="customers",
+                field=column.name,
+                value="(missing)",
+            )
+        values = customers[column.name]
+        missing = values.is_null().to_numpy()
+        if missing.any() and not column.nullable:
+            row = int(np.flatnonzero(missing)[0])
+            raise InputError(
+                "must not be missing", file="customers", field=column.name, value="null", row=row
+            )
+        rows += _encode(column, values)
+        if column.nullable:
+            rows.append(missing)
+    if not rows:
+        return np.zeros((0, customers.height), np.float32)
+    return np.stack(rows).astype(np.float32)
+
+
+def _encode(column: Column, values: pl.Series) -> list[np.ndarray]:
+    if column.type == "category":
+        strange = values.drop_nulls().filter(~values.drop_nulls().is_in(list(column.categories)))
+        if len(strange):
+            need = f"must be one of: {', '.join(column.categories)}"
+            raise InputError(need, file="customers", field=column.name, value=strange[0])
+        return [values.eq_missing(value).to_numpy() for value in column.categories]
+    numbers = values.cast(pl.Float64).fill_null(column.center).to_numpy()
+    if not np.isfinite(numbers).all():
+        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        raise InputError("must be finite", file="customers", field=column.name, value=numbers[row], row=row)
+    if column.type == "flag":
+        return [numbers != 0]
+    return [np.clip((numbers - column.center) / column.scale, -5, 5)]
