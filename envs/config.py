@@ -104,11 +104,15 @@ def describe(cls: type[BaseModel], prefix: str = "") -> list[FieldRow]:
             rows += describe(kind, f"{prefix}{name}.")
             continue
         default = info.get_default(call_default_factory=True, validated_data={})
-        shown = "required" if default is PydanticUndefined else str(default)
+        shown = "required" if default is PydanticUndefined else _shown(default)
         rows.append(
             FieldRow(prefix + name, type_name(kind), shown, " ".join((info.description or "").split()))
         )
     return rows
+
+
+def _shown(default: Any) -> str:
+    return ", ".join(str(item) for item in default) if isinstance(default, list | tuple) else str(default)
 
 
 def type_name(kind: Any) -> str:

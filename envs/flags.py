@@ -1,4 +1,4 @@
-"""Command-line flags out of a frozen configuration: names, types, defaults and sentences come from the model."""
+"""Command-line flags out of a frozen configuration: the model gives names, types and sentences."""
 
 from __future__ import annotations
 
@@ -79,10 +79,13 @@ def _identifier(row: FieldRow) -> str:
 def _parameter(row: FieldRow, *, positional: bool) -> inspect.Parameter:
     """A field as an optional parameter; its words are read by the model, not by the command line."""
     kind: Any = bool if row.type == "bool" else list[str] if row.type.startswith("list of") else str
-    ending = "" if row.default in ("None", "[]", "{}") else f" [{row.default}]"
+    ending = "" if row.default in ("None", "", "{}") else f" [{row.default}]"
     flag = Parameter(
         name=None if positional else "--" + row.field.replace("_", "-"),
-        help=row.sentence + ("" if row.type == "bool" else f" ({row.type})") + ending,
+        help=row.sentence + ending,
+        metavar=None
+        if row.type == "bool"
+        else row.type.removeprefix("list of ").removesuffix(" or none").upper(),
         negative_iterable="",
         show_default=False,
         allow_leading_hyphen=row.type in ("int", "float"),

@@ -1,0 +1,239 @@
+"""The command line: each verb builds its frozen configuration, makes one call and prints the result.
+
+    nextbest VERB --help
+
+Nothing heavy is imported before a verb runs: help needs the configuration models only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from envs.errors import InputError
+from envs.flags import config_from_flags, flag_signature, with_signature
+
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; 130 = 128 + SIGINT, the shell's convention
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command line: the model it is configured by, the call it makes, the words of its page."""
+
+    name: str
+    config: str  # "module:Model"
+    call: str  # "package:function"
+    page: str  # one sentence, a paragraph, what it reads and writes, an example
+    positional: tuple[str, ...] = ()
+    fixed: dict[str, str] = field(default_factory=dict)  # fields that the verb itself sets
+    hidden: tuple[str, ...] = ()  # fields that mean nothing to this verb
+    file: str = ""  # name of the output when it is one file, not a directory
+
+
+def page(line: str, teach: str, reads: str, writes: str, example: str) -> str:
+    """The words of a verb's help, in the same order for every verb."""
+    return f"{line}\n\n{teach}\n\nReads: {reads}\n\nWrites: {writes}\n\nExample: {example}"
+
+
+VERBS = (
+    Verb("demo", "training.configs:DemoConfig", "training:demo", page(
+        "Run the whole loop on the built-in bank; needs no data.",
+        "Simulates a bank's contact log, calibrates a world on it, trains a policy, evaluates it on "
+        "customers it never saw, asks the gate, serves ten decisions, and prints each estimate beside the truth.",
+        "nothing",
+        "tables, world, policy, report.html and the decision ledger; the rules decide if the gate refuses",
+        "nextbest demo --quick",
+    )),
+    Verb("init", "training.configs:InitConfig", "training:init", page(
+        "Write commented starter files: catalogue, rules, mapping, training.",
+        "Start here with your own bank: edit the four files, then check each with `nextbest validate`.",
+        "nothing",
+        "catalogue.yaml, rules.yaml, mapping.yaml and training.yaml in DIRECTORY",
+        "nextbest init my-bank",
+    ), positional=("directory",)),
+    Verb("validate", "training.configs:ValidateConfig", "training:validate", page(
+        "Check a file or directory; say what it is and that it is fine, or the one thing that is not.",
+        "Knows catalogues, rules, gates, training files, canonical tables, worlds and policy artifacts.",
+        "PATH",
+        "nothing",
+        "nextbest validate my-bank/catalogue.yaml",
+    ), positional=("path",)),
+    Verb("simulate", "training.configs:SimulateConfig", "training:simulate", page(
+        "Simulate a contact log with a known truth.",
+        "Most customers are contacted by siloed campaigns, a stated share by a stochastic coordinated policy "
+        "whose propensities are logged, as in a bank that has agreed to learn.",
+        "a world: `bank` or a calibrated directory",
+        "canonical tables: catalogue, schema, customers, decisions, events",
+        "nextbest simulate --world bank --customers 5000 --days 180 --out runs/bank",
+    )),
+    Verb("import starbucks", "training.configs:ImportConfig", "training:import_log", page(
+        "Import the Starbucks capstone data: six waves of offers per customer.",
+        "The reward of a wave is what the customer spends until the next wave, less the rewards paid out. "
+        "Rows that cannot be read are quarantined with a reason, none is lost.",
+        "SOURCE, a directory with portfolio.json, profile.json and transcript.json",
+        "canonical tables, quarantine.parquet and import.json with the counts",
+        "nextbest import starbucks data/starbucks --out runs/starbucks",
+    ), positional=("source",), fixed={"kind": "starbucks"}, hidden=("outcome",)),
+    Verb("import hillstrom", "training.configs:ImportConfig", "training:import_log", page(
+        "Import the Hillstrom e-mail test: one randomised step with three arms.",
+        "The outcome to optimise is an option: a visit, a conversion or the amount spent within two weeks.",
+        "SOURCE, the CSV file or the directory it stands in",
+        "canonical tables, quarantine.parquet and import.json with the counts",
+        "nextbest import hillstrom data/hillstrom --outcome visit --out runs/hillstrom",
+    ), positional=("source",), fixed={"kind": "hillstrom"}),
+    Verb("calibrate", "training.configs:CalibrateConfig", "training:calibrate", page(
+        "Fit a world to a contact log: how customers respond, with standard errors.",
+        "Reads the training customers only. The fidelity report compares the fitted world with one that "
+        "knows only the base rates, on customers held out from the fit.",
+        "TABLES",
+        "a world: catalogue, rules, coefficients with their standard errors, fidelity report",
+        "nextbest calibrate runs/starbucks --out runs/world",
+    ), positional=("tables",)),
+    Verb("train", "training.configs:TrainConfig", "training:train", page(
+        "Train a contact policy that sees its prices.",
+        "Imitates a softened one-step rule, then learns by MaskablePPO in the simulated world. The policy "
+        "leaves as ONNX with a JSON manifest and is registered as the challenger.",
+        "TABLES (optional) and a world",
+        "an artifact (policy.onnx, manifest.json), learning curves; an MLflow run and a registered version",
+        "nextbest train runs/starbucks --world runs/world --steps 1000000 --out runs/policy",
+    ), positional=("tables",)),
+    Verb("evaluate", "training.configs:EvaluateConfig", "training:evaluate", page(
+        "Say what a policy is worth on customers that nothing has learned from, with intervals.",
+        "The lead estimate is one that the log supports; model-based figures are marked as such. "
+        "Differences are paired, and effective sample sizes stand beside every estimate.",
+        "TABLES, artifacts, and a world for the simulation",
+        "report.html (one self-contained page), report.json (the same numbers)",
+        "nextbest evaluate runs/starbucks --policy runs/policy --world runs/world --out runs/report",
+    ), positional=("tables",)),
+    Verb("apply", "evaluation.configs:ApplyConfig", "evaluation:apply_policy", page(
+        "Write a policy's probabilities for every logged decision, for your own check.",
+        "One row per logged decision point: ids, the logged treatment, the policy's probabilities, the mask "
+        "and the prices.",
+        "TABLES and one artifact; the customers may be new to the policy",
+        "one Parquet file",
+        "nextbest apply runs/starbucks --policy runs/policy --out runs/decisions.parquet",
+    ), positional=("tables",), file="decisions.parquet"),
+    Verb("promote", "training.configs:PromoteConfig", "training:promote", page(
+        "Ask the gate whether the challenger becomes champion.",
+        "The gate is mlflow/promotion.yaml. It reads the evaluation's report and the registered artifact, "
+        "and either moves the alias or says which line failed (exit code 1).",
+        "report.json, the registry, the gate file",
+        "promotion.json; the alias and tags in the registry",
+        "nextbest promote --report runs/report",
+    )),
+    Verb("serve", "serving.settings:ServeConfig", "serving:serve", page(
+        "Answer decisions over HTTP, each durable in the ledger before it is answered.",
+        "The champion is resolved once at start and its digest verified; without one, the rules decide.",
+        "the registry or an artifact, catalogue and rules",
+        "the ledger (SQLite)",
+        "nextbest serve --port 8080",
+    )),
+    Verb("decide", "serving.settings:DecideConfig", "serving:decide", page(
+        "Ask a running service what to do next for one customer.",
+        "Prints the treatment, its probability, the policy's digest and why others were not allowed.",
+        "a running service",
+        "nothing here; the service keeps the decision",
+        "nextbest decide --customer-id C17",
+    )),
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the `nextbest` command."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code is 0, 1 (the verb says no), 2 (bad input) or 130 (interrupted)."""
+    try:
+        code = build(arguments)(list(arguments), print_error=False, exit_on_error=False)
+        return code if isinstance(code, int) else 0
+    except (InputError, CycloptsError) as fault:
+        print("nextbest:", " ".join(str(fault).split()), file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("nextbest: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def build(arguments: Sequence[str] = ()) -> App:
+    """The command line; flags are read from the model of the verb that `arguments` name, and of no other."""
+    app = App(
+        "nextbest",
+        help="nextbest decides which contact a bank makes next with each customer, or to stay silent.",
+        help_epilogue="Start with: nextbest demo. Your own data: nextbest init, then import or validate.",
+        version=lambda: version("nextbest"),
+        suppress_keyboard_interrupt=False,
+    )
+    groups: dict[str, App] = {}
+    for verb in VERBS:
+        *group, name = verb.name.split()
+        parent = app
+        if group:
+            if group[0] not in groups:
+                groups[group[0]] = App(group[0], help="Turn a foreign contact log into the canonical tables.")
+                app.command(groups[group[0]])
+            parent = groups[group[0]]
+        asked = list(arguments[: len(group) + 1]) == verb.name.split()
+        parent.command(command(verb) if asked else listed(verb), name=name, help=verb.page)
+    return app
+
+
+def listed(verb: Verb) -> Callable[..., Any]:
+    """A verb that is only named in a list: no flags, no model loaded."""
+    return lambda: run([*verb.name.split(), "--help"])
+
+
+def command(verb: Verb) -> Callable[..., Any]:
+    """A verb with its flags: configuration, one call, the result, and where the outputs are."""
+    model = resolve(verb.config)
+
+    def act(*bare: str, **flags: Any) -> int:
+        said = dict(zip(verb.positional, bare, strict=False)) | flags
+        config, where = with_output(verb, config_from_flags(model, said, verb.fixed))
+        result = resolve(verb.call)(config)
+        show(result, where)
+        return int(getattr(result, "exit_code", 0))
+
+    signature = flag_signature(model, verb.positional, (*verb.fixed, *verb.hidden))
+    return with_signature(act, signature, verb.name.split()[-1], verb.page)  # type: ignore[no-any-return]
+
+
+def with_output(verb: Verb, config: Any) -> tuple[Any, Path | None]:
+    """Name the output under runs/ when the user did not; None for verbs that write nowhere."""
+    if "out" not in type(config).model_fields:
+        return config, None
+    if config.out is not None:
+        return config, config.out
+    from training.runs import unused_directory
+
+    out = unused_directory(verb.name.split()[0]) / verb.file
+    return config.model_copy(update={"out": out}), out
+
+
+def show(result: object, where: Path | None) -> None:
+    """Print a result as the terminal shows it best, then where the outputs are."""
+    from rich.console import Console
+
+    console = Console()
+    if result is not None:
+        console.print(result)
+    if where is not None:
+        console.print(f"Written to {where}", soft_wrap=True, highlight=False)
+
+
+def resolve(path: str) -> Any:
+    """The object behind "module:name"."""
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+if __name__ == "__main__":
+    main()

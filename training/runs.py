@@ -1,0 +1,89 @@
+"""Where a verb writes: run directories, files that appear whole or not at all, progress on the terminal."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from envs.errors import InputError
+
+PATIENCE = 2.0  # seconds of work before a progress bar shows (the promise of the command line)
+
+
+def runs_root() -> Path:
+    """The folder of all runs: $NEXTBEST_RUNS, else runs/ in the working directory; absolute."""
+    return Path(os.environ.get("NEXTBEST_RUNS", "runs")).absolute()
+
+
+def run_directory(verb: str, out: Path | None = None) -> Path:
+    """The directory a verb writes into, created: `out`, else runs/<time>-<verb>/."""
+    directory = out if out is not None else unused_directory(verb)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        need = f"must be a directory that can be written ({fault.strerror})"
+        raise InputError(need, file=directory, field="out") from None
+    return directory
+
+
+def unused_directory(verb: str) -> Path:
+    """A name for a verb's outputs that nothing has yet: runs/<time>-<verb>; not created."""
+    root, stem = runs_root(), f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
+    names = [stem, *(f"{stem}-{n}" for n in range(2, 1000))]
+    return next(root / name for name in names if not (root / name).exists())
+
+
+def atomic_write(path: Path, data: str | bytes) -> Path:
+    """Write a file that readers see whole or not at all: a temporary file beside it, synced, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = data.encode("utf-8") if isinstance(data, str) else data
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+Advance = Callable[[float], None]  # called with the units of work just finished
+
+
+@contextmanager
+def progress(label: str, total: float | None = None, patience: float = PATIENCE) -> Iterator[Advance]:
+    """A progress bar on stderr for work that takes longer than `patience` seconds (not a terminal: a line).
+
+    label: what is being done; total: units of work, None when unknown
+    yields a function to call with the units just finished; it costs next to nothing
+
+    >>> with progress("counting", total=3) as advance:
+    ...     for _ in range(3):
+    ...         advance(1)
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task(label, total=total)
+    show = bar.start if console.is_terminal else lambda: console.print(f"{label} …")
+    timer = threading.Timer(patience, show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda units: bar.update(task, advance=units)
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()
