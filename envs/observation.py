@@ -32,7 +32,6 @@ CONTACT_FIELDS = (
     ("contact:pressure", "faded number of contacts on all channels, /10"),
     ("contact:week", "contacts in the last 7 days, /7"),
     ("contact:complaints", "faded number of complaints, /5"),
-    ("contact:purchases", "faded number of purchases, /10"),
     ("contact:spend", "log(1 + faded amount spent), /5"),
 )
 
@@ -131,7 +130,6 @@ class Encoder:
             h.pressure.sum(axis=0)[None] / np.float32(10),
             h.contacts_within(7).sum(axis=0, dtype=np.float32)[None] / np.float32(7),
             h.complaints[None] / np.float32(5),
-            h.purchases[None] / np.float32(10),
             np.log1p(np.maximum(h.spend, 0))[None] / np.float32(5),
             channels.reshape(-1, len(h)),
             products.reshape(-1, len(h)),

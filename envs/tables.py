@@ -74,7 +74,9 @@ class Tables:
     def of_customers(self, customer_ids: pl.Series) -> Tables:
         """The same tables for some customers only."""
         chosen = pl.col("customer_id").is_in(customer_ids.implode())
-        customers, decisions, events = (f.filter(chosen) for f in (self.customers, self.decisions, self.events))
+        customers, decisions, events = (
+            f.filter(chosen) for f in (self.customers, self.decisions, self.events)
+        )
         return Tables(self.catalogue, self.schema, customers, decisions, events)
 
 
