@@ -46,7 +46,7 @@ VERBS = (
     Verb("demo", "training.configs:DemoConfig", "training:demo", page(
         "Run the whole loop on the built-in bank; needs no data.",
         "Simulates a bank's contact log, calibrates a world on it, trains a policy, evaluates it on "
-        "customers it never saw, asks the gate, serves ten decisions, and prints each estimate beside the truth.",
+        "customers it never saw, asks the gate, serves ten decisions, prints each estimate beside the truth.",
         "nothing",
         "tables, world, policy, report.html and the decision ledger; the rules decide if the gate refuses",
         "nextbest demo --quick",

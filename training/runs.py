@@ -86,4 +86,5 @@ def progress(label: str, total: float | None = None, patience: float = PATIENCE)
     finally:
         timer.cancel()
         timer.join()
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

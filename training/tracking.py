@@ -1,0 +1,279 @@
+"""Experiment tracking and the model registry: the only file that imports mlflow.
+
+A policy is registered as the plain files of its artifact (ONNX and JSON): no pyfunc wrapper, nothing that
+unpickles. mlflow is imported when a function first needs it (2 to 3 s). Which stores: training/stores.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import InputError
+from training.runs import progress
+from training.stores import check_reachable, registry_uri, shown, sqlite_file, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL = "contact-policy"
+POLICY_FOLDER = "policy"  # where a run keeps the artifact it registers
+BATCH = 900  # metrics per call; the tracking API takes at most 1,000
+
+# An unreachable server is a user's mistake to be told of soon, not after mlflow's default of many minutes.
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a registered policy."""
+
+    name: str
+    version: str
+    run_id: str
+    source: str  # where the artifact's files stand, as the registry knows it
+    tags: dict[str, str]
+
+    @property
+    def policy_digest(self) -> str:
+        """The digest that the version was registered with; empty if it was registered by other means."""
+        return self.tags.get("policy_digest", "")
+
+
+class Tracker:
+    """One run: parameters, metrics, artifacts. Without a client it takes everything and keeps nothing."""
+
+    def __init__(self, client: MlflowClient | None, run_id: str) -> None:
+        self.client, self.run_id = client, run_id
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Record parameters; a value is kept as its text."""
+        if self.client is None:
+            return
+        from mlflow.entities import Param
+
+        items = [Param(key, str(value)[:6000]) for key, value in values.items()]
+        for chunk in _chunks(items, 100):
+            self.client.log_batch(self.run_id, params=chunk)
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics at a step, in one call."""
+        if self.client is None:
+            return
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        items = [Metric(_metric_name(key), float(value), now, step) for key, value in values.items()]
+        for chunk in _chunks(items, BATCH):
+            self.client.log_batch(self.run_id, metrics=chunk)
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        """Set tags of the run."""
+        if self.client is None:
+            return
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in values.items()])
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Keep a file, or all files of a directory, with the run."""
+        if self.client is None:
+            return
+        keep = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
+        keep(self.run_id, str(path), folder)
+
+
+@contextmanager
+def track(
+    experiment: str, name: str, *, enabled: bool = True, run_id: str | None = None
+) -> Iterator[Tracker]:
+    """A run that ends FINISHED, or FAILED when the block raises; `run_id` continues an earlier run.
+
+    Unreachable tracking raises InputError here, before any work is done.
+    """
+    if not enabled:
+        yield Tracker(None, "")
+        return
+    client = connect()
+    with _told("MLFLOW_TRACKING_URI", tracking_uri()):
+        if run_id is None:
+            run = client.create_run(_experiment_id(client, experiment), run_name=name)
+            run_id = run.info.run_id
+    status = "FAILED"
+    try:
+        yield Tracker(client, run_id)
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run_id, status)
+
+
+def register(
+    artifact: Path,
+    *,
+    run_id: str | None = None,
+    alias: str = "challenger",
+    tags: Mapping[str, str] | None = None,
+) -> Registered:
+    """Register an artifact directory as a new version of `contact-policy` and point the alias at it.
+
+    run_id: the run that made it; none makes a run of its own
+    The manifest's digests become tags, so that the gate can tell one policy from another.
+    """
+    manifest = read_manifest(artifact)
+    client = connect()
+    if run_id is None:
+        with track("nextbest", f"register {artifact.name}") as tracker:
+            run_id = tracker.run_id
+    digests = {key: str(value) for key, value in manifest.items() if key.endswith(("_digest", "_sha256"))}
+    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
+        client.log_artifacts(run_id, str(artifact), POLICY_FOLDER)
+        source = client.get_run(run_id).info.artifact_uri.rstrip("/") + f"/{POLICY_FOLDER}"
+        if not any(model.name == MODEL for model in client.search_registered_models(f"name = '{MODEL}'")):
+            client.create_registered_model(MODEL)
+        version = client.create_model_version(MODEL, source, run_id, tags=digests | dict(tags or {}))
+        client.set_registered_model_alias(MODEL, alias, str(version.version))
+    return _registered(version)
+
+
+def find(reference: str) -> Registered:
+    """The registered policy under an alias or a version number."""
+    client = connect()
+    if not client.search_registered_models(f"name = '{MODEL}'"):
+        raise InputError(f"must hold a model called {MODEL}; train one first", file=shown(registry_uri()))
+    by_version = reference.isdigit()
+    get = client.get_model_version if by_version else client.get_model_version_by_alias
+    kind = "version" if by_version else "alias"
+    need = f"must be a known {kind} of {MODEL}"
+    with _told("policy", reference, file=shown(registry_uri()), need=need):
+        return _registered(get(MODEL, reference))
+
+
+def find_alias(alias: str) -> Registered | None:
+    """The policy under an alias, or None when nothing has it."""
+    client = connect()
+    for model in client.search_registered_models(f"name = '{MODEL}'"):
+        if alias in model.aliases:
+            return _registered(client.get_model_version(MODEL, str(model.aliases[alias])))
+    return None
+
+
+def fetch(policy: Registered, into: Path) -> Path:
+    """The artifact's files on this machine: where they stand, or downloaded below `into`."""
+    connect()
+    import mlflow.artifacts
+
+    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=policy.source, dst_path=str(into)))
+
+
+def set_alias(policy: Registered, alias: str) -> None:
+    """Point an alias at a version; whatever had it before loses it."""
+    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
+        connect().set_registered_model_alias(MODEL, alias, policy.version)
+
+
+def tag(policy: Registered, tags: Mapping[str, object]) -> None:
+    """Set tags of a registered version."""
+    client = connect()
+    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
+        for key, value in tags.items():
+            client.set_model_version_tag(MODEL, policy.version, key, str(value))
+
+
+def connect() -> MlflowClient:
+    """A client of tracking and registry that have answered; else InputError, within seconds."""
+    for key, value in SETTINGS.items():
+        os.environ.setdefault(key, value)
+    tracking, registry = tracking_uri(), registry_uri()
+    for variable, uri in {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_REGISTRY_URI": registry}.items():
+        check_reachable(variable, uri)
+    with progress("preparing the tracking store"):
+        for noisy in ("alembic", "mlflow.store.db.utils", "mlflow"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        import mlflow
+
+        mlflow.set_tracking_uri(tracking)
+        mlflow.set_registry_uri(registry)
+        client = mlflow.MlflowClient(tracking, registry)
+        with _told("MLFLOW_TRACKING_URI", tracking):
+            client.search_experiments(max_results=1)
+        with _told("MLFLOW_REGISTRY_URI", registry):
+            client.search_registered_models(max_results=1)
+    return client
+
+
+def read_manifest(artifact: Path) -> dict[str, Any]:
+    """The manifest of an artifact directory, with its policy digest."""
+    file = artifact / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        need = "must be an artifact: a directory with policy.onnx and manifest.json"
+        raise InputError(need, file=artifact) from None
+    if not isinstance(manifest, dict) or not manifest.get("policy_digest"):
+        raise InputError("must be given", file=file, field="policy_digest")
+    return manifest
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    """The experiment's id; a new one on a local database keeps its artifacts under an absolute path."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    uri = tracking_uri()
+    if uri.startswith("sqlite:"):
+        folder = Path(sqlite_file(uri)).absolute().parent / "mlartifacts" / name
+        return str(client.create_experiment(name, artifact_location=folder.as_uri()))
+    return str(client.create_experiment(name))
+
+
+@contextmanager
+def _told(field: str, value: str, *, file: str | None = None, need: str | None = None) -> Iterator[None]:
+    """Translate what mlflow raises about a store into one line."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as fault:
+        reason = (str(fault).splitlines() or [type(fault).__name__])[0][:120]
+        raise InputError(
+            need or f"must be reachable ({reason})", file=file, field=field, value=shown(value)
+        ) from None
+
+
+def _registered(version: Any) -> Registered:
+    return Registered(
+        name=str(version.name),
+        version=str(version.version),
+        run_id=str(version.run_id or ""),
+        source=str(version.source),
+        tags={str(key): str(value) for key, value in version.tags.items()},
+    )
+
+
+def _metric_name(key: str) -> str:
+    """mlflow's alphabet for metric names."""
+    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in key)
+
+
+def _chunks(items: list[Any], size: int) -> Iterable[list[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
