@@ -21,9 +21,7 @@ def _table(country: str) -> np.ndarray:  # (calendar fields, days) float32
     try:
         feasts = holidays.country_holidays(country, years=range(2000, 2046))
     except NotImplementedError as error:
-        raise InputError(
-            "must be a country code such as CN, PT, US", field="task.calendar", value=country
-        ) from error
+        raise InputError("must be a country code such as CN, PT, US", field="task.calendar", value=country) from error
     days = [date(1970, 1, 1) + timedelta(days=d) for d in range(FIRST_DAY, LAST_DAY + 1)]
     weekday = np.array([d.weekday() for d in days]) * (2 * np.pi / 7)
     month = np.array([d.day - 1 for d in days]) * (2 * np.pi / 31)

@@ -1,4 +1,4 @@
-"""The catalogue: what may be offered, over which channel, at what cost: products, benefits, channels, pools, treatments.
+"""The catalogue: what may be offered, over which channel, at what cost.
 
 A catalogue is one YAML file, `catalogue.yaml`. Treatment 0 is always `silence` and is not listed in the file.
 """
@@ -31,9 +31,7 @@ class Product(Config):
     risk_level: int = Field(
         1, ge=1, le=5, description="Product risk, 1 (lowest) to 5; held against the customer's rating."
     )
-    features: dict[str, float] = Field(
-        default_factory=dict, description="Numbers that describe the product to models."
-    )
+    features: dict[str, float] = Field(default_factory=dict, description="Numbers that describe the product to models.")
 
 
 class Benefit(Config):
@@ -57,9 +55,7 @@ class Channel(Config):
     annoyance: float = Field(
         0.0, ge=0, description="Annoyance of one contact at zero contact pressure; one opt-out is 1."
     )
-    features: dict[str, float] = Field(
-        default_factory=dict, description="Numbers that describe the channel to models."
-    )
+    features: dict[str, float] = Field(default_factory=dict, description="Numbers that describe the channel to models.")
 
 
 class Pool(Config):
@@ -81,12 +77,8 @@ class Treatment(Config):
     daypart: Identifier = Field("day", description="morning, afternoon, evening ... of the contact.")
     message: str | None = Field(None, description="Id of the copy or script.")
     cost: float = Field(0.0, ge=0, description="Cost of one contact, in the catalogue's currency.")
-    effort: dict[str, float] = Field(
-        default_factory=dict, description="Units drawn from each pool by one contact."
-    )
-    external_id: str | None = Field(
-        None, description="The id of this treatment in the campaign tool it came from."
-    )
+    effort: dict[str, float] = Field(default_factory=dict, description="Units drawn from each pool by one contact.")
+    external_id: str | None = Field(None, description="The id of this treatment in the campaign tool it came from.")
 
 
 class Catalogue(Config):
@@ -124,9 +116,7 @@ class Catalogue(Config):
             for kind, name in [*used, *(("pool", pool) for pool in treatment.effort)]:
                 if name not in known[kind]:
                     choice = ", ".join(known[kind])
-                    raise ValueError(
-                        f"treatment {treatment.id!r}: unknown {kind} {name!r}, must be one of: {choice}"
-                    )
+                    raise ValueError(f"treatment {treatment.id!r}: unknown {kind} {name!r}, must be one of: {choice}")
         return self
 
     @cached_property

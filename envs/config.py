@@ -90,9 +90,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     try:
         return key.strip(), _number(yaml.safe_load(value))
     except yaml.YAMLError:
-        raise InputError(
-            "value must be YAML: a number, a word, a [list]", field="--set", value=text
-        ) from None
+        raise InputError("value must be YAML: a number, a word, a [list]", field="--set", value=text) from None
 
 
 def describe(cls: type[BaseModel], prefix: str = "") -> list[FieldRow]:
@@ -105,9 +103,7 @@ def describe(cls: type[BaseModel], prefix: str = "") -> list[FieldRow]:
             continue
         default = info.get_default(call_default_factory=True, validated_data={})
         shown = "required" if default is PydanticUndefined else _shown(default)
-        rows.append(
-            FieldRow(prefix + name, type_name(kind), shown, " ".join((info.description or "").split()))
-        )
+        rows.append(FieldRow(prefix + name, type_name(kind), shown, " ".join((info.description or "").split())))
     return rows
 
 

@@ -83,9 +83,7 @@ def _parameter(row: FieldRow, *, positional: bool) -> inspect.Parameter:
     flag = Parameter(
         name=None if positional else "--" + row.field.replace("_", "-"),
         help=row.sentence + ending,
-        metavar=None
-        if row.type == "bool"
-        else row.type.removeprefix("list of ").removesuffix(" or none").upper(),
+        metavar=None if row.type == "bool" else row.type.removeprefix("list of ").removesuffix(" or none").upper(),
         negative_iterable="",
         show_default=False,
         allow_leading_hyphen=row.type in ("int", "float"),

@@ -17,9 +17,9 @@ from envs.schema import Fading, Schema
 NEVER = np.int32(-1_000_000)  # "last happened" long ago
 WINDOW = 31  # days that the rolling windows of frequency caps can look back
 EVENTS = frozenset(
-    """contacted delivered engaged declined converted cancelled opted_out complained blocked churned balance_changed redeemed
-    purchased app_session browsed abandoned inbound_call branch_visit partner_scene satisfaction_rated risk_hold risk_cleared
-    referred""".split()
+    ["contacted", "delivered", "engaged", "declined", "converted", "cancelled", "opted_out", "complained"]
+    + ["blocked", "churned", "balance_changed", "redeemed", "purchased", "app_session", "browsed", "abandoned"]
+    + ["inbound_call", "branch_visit", "partner_scene", "satisfaction_rated", "risk_hold", "risk_cleared", "referred"]
 )
 
 

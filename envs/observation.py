@@ -1,4 +1,4 @@
-"""The observation: one documented table of float32 fields, and the one encoder that fills it, for simulator, logs and serving."""
+"""The observation: one table of float32 fields, and the one encoder that fills it everywhere."""
 
 from __future__ import annotations
 
@@ -69,30 +69,16 @@ class Encoder:
         rows = list(profile_fields(self.schema, Field))
         rows += [Field(name, meaning, 0.0, 20.0) for name, meaning in CONTACT_FIELDS]
         for channel in self.catalogue.channel_ids:
-            rows += [
-                Field(f"channel:{channel}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0)
-                for n, m in CHANNEL_FIELDS
-            ]
+            rows += [Field(f"channel:{channel}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0) for n, m in CHANNEL_FIELDS]
         for product in self.catalogue.product_ids:
-            rows += [
-                Field(f"product:{product}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0)
-                for n, m in PRODUCT_FIELDS
-            ]
+            rows += [Field(f"product:{product}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0) for n, m in PRODUCT_FIELDS]
         if self.schema.task.calendar:
-            rows += [
-                Field(f"calendar:{name}", f"{name.replace('_', ' ')} of the day", -1.0, 1.0)
-                for name in CALENDAR
-            ]
-        rows += [
-            Field(f"moment:{t}", f"1 if the customer comes in by {t}", 0.0, 1.0) for t in self.schema.triggers
-        ]
+            rows += [Field(f"calendar:{name}", f"{name.replace('_', ' ')} of the day", -1.0, 1.0) for name in CALENDAR]
+        rows += [Field(f"moment:{t}", f"1 if the customer comes in by {t}", 0.0, 1.0) for t in self.schema.triggers]
         if self.schema.task.kind == "finite":
             rows.append(Field("task:time_left", "days to the end of the task, as a share", 0.0, 1.0))
             rows.append(Field("task:gap", "days to the next decision, as a share of the task", 0.0, 1.0))
-        rows += [
-            Field(f"price:{name}", f"price of {name} / top of its range", 0.0, 20.0)
-            for name in self.price_names
-        ]
+        rows += [Field(f"price:{name}", f"price of {name} / top of its range", 0.0, 20.0) for name in self.price_names]
         return tuple(rows)
 
     @cached_property
@@ -116,9 +102,7 @@ class Encoder:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the table of fields and of how they fade."""
-        return digest_of(
-            [[asdict(f) for f in self.fields], self.schema.fading.model_dump(), self.price_highs.tolist()]
-        )
+        return digest_of([[asdict(f) for f in self.fields], self.schema.fading.model_dump(), self.price_highs.tolist()])
 
     def encode(self, profile: np.ndarray, history: History, moment: Moment) -> np.ndarray:
         """profile: (profile fields, batch) float32 -> (batch, fields) float32, a new array."""

@@ -1,4 +1,4 @@
-"""The profile: columns of `customers.parquet` turned into fields of the observation, by fixed transformations of the schema."""
+"""The profile: columns of `customers.parquet` as fields of the observation, by fixed transformations."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ def encode_profile(customers: pl.DataFrame, schema: Schema) -> np.ndarray:
         missing = values.is_null().to_numpy()
         if missing.any() and not column.nullable:
             row = int(np.flatnonzero(missing)[0])
-            raise InputError(
-                "must not be missing", file="customers", field=column.name, value="null", row=row
-            )
+            raise InputError("must not be missing", file="customers", field=column.name, value="null", row=row)
         rows += _encode(column, values)
         if column.nullable:
             rows.append(missing)

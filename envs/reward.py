@@ -22,7 +22,7 @@ PRESSURE_UNIT = 10.0  # the observed field is pressure / 10
 
 
 def contact_annoyance(catalogue: Catalogue, treatment: np.ndarray, pressure: np.ndarray) -> np.ndarray:
-    """Annoyance of contacts. treatment: (...,) int; pressure: (...,) faded contacts on all channels before -> (...,) float64."""
+    """Annoyance of contacts. treatment: (...,) int; pressure: (...,) faded contacts before -> (...,) float64."""
     return np.asarray(catalogue.contact_annoyance[treatment] * (1.0 + pressure.astype(np.float64)))
 
 
@@ -33,9 +33,7 @@ def event_amounts(events: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     def weight(weights: dict[str, float]) -> pl.Expr:
         if not weights:
             return pl.lit(0.0)
-        return name.replace_strict(
-            list(weights), list(weights.values()), default=0.0, return_dtype=pl.Float64
-        )
+        return name.replace_strict(list(weights), list(weights.values()), default=0.0, return_dtype=pl.Float64)
 
     return events.with_columns(
         margin=weight(reward.margin_per_value) * value + weight(reward.margin_per_event),

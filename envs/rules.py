@@ -107,9 +107,7 @@ class RuleBook:
         """For each customer: treatment id -> names of the rules that mask it."""
         out: list[dict[str, list[str]]] = [{} for _ in range(len(at.history))]
         for name, which in self._blocks(at):
-            for treatment, row in zip(
-                *np.nonzero(np.broadcast_to(which, (len(self._ids), len(out)))), strict=True
-            ):
+            for treatment, row in zip(*np.nonzero(np.broadcast_to(which, (len(self._ids), len(out)))), strict=True):
                 if treatment:
                     out[row].setdefault(self._ids[treatment], []).append(name)
         return out
@@ -175,7 +173,7 @@ class RuleBook:
 
     def _closed_inbound(self, trigger: np.ndarray) -> np.ndarray:
         needed = self._inbound[:, None]
-        return (needed >= 0) & (needed != trigger[None])
+        return np.asarray((needed >= 0) & (needed != trigger[None]))
 
     def _unsuitable(self, profile: np.ndarray) -> np.ndarray:
         column = _column(self.schema, self.rules.suitability or "")
@@ -206,11 +204,11 @@ class RuleBook:
         if cap.products:
             rows = [self.catalogue.product_ids.index(p) for p in cap.products]
             full = h.offers_within(cap.days)[rows].sum(axis=0) >= cap.most
-            return self._treatments_of(cap.products, ())[:, None] & full[None]
+            return np.asarray(self._treatments_of(cap.products, ())[:, None] & full[None])
         channels = self._outbound_or(cap.channels)
         rows = [self.catalogue.channel_ids.index(c) for c in channels]
         full = h.contacts_within(cap.days)[rows].sum(axis=0) >= cap.most
-        return self._treatments_of((), channels)[:, None] & full[None]
+        return np.asarray(self._treatments_of((), channels)[:, None] & full[None])
 
 
 def _others(offered: np.ndarray) -> np.ndarray:
@@ -233,16 +231,16 @@ def _check_names(book: RuleBook) -> None:
     used += [("quiet", channel, catalogue.channel_ids) for channel in rules.quiet]
     if rules.suitability is not None:
         used.append(("suitability", rules.suitability, tuple(columns)))
-    for rule in (*rules.caps, *rules.limits):
-        used += [(f"{rule.name}.products", product, catalogue.product_ids) for product in rule.products]
-        used += [(f"{rule.name}.channels", channel, catalogue.channel_ids) for channel in rule.channels]
+    scopes = [(r.name, r.products, r.channels) for r in rules.caps]
+    scopes += [(r.name, r.products, r.channels) for r in rules.limits]
+    for name, products, channels in scopes:
+        used += [(f"{name}.products", product, catalogue.product_ids) for product in products]
+        used += [(f"{name}.channels", channel, catalogue.channel_ids) for channel in channels]
     used += [(f"{limit.name}.column", limit.column, tuple(columns)) for limit in rules.limits]
     used += [("inbound", c.inbound, schema.triggers) for c in catalogue.channels if c.inbound is not None]
     for field, value, known in used:
         if value not in known:
-            raise InputError(
-                f"must be one of: {', '.join(known)}", file="rules.yaml", field=field, value=value
-            )
+            raise InputError(f"must be one of: {', '.join(known)}", file="rules.yaml", field=field, value=value)
 
 
 def load_rules(path: Path) -> Rules:

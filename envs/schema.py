@@ -1,4 +1,4 @@
-"""The schema: what is known of a customer, how history fades, and what the decision task is. One YAML file, `schema.yaml`."""
+"""The schema: what is known of a customer, how history fades, what the task is. One YAML file, `schema.yaml`."""
 
 from __future__ import annotations
 
@@ -24,35 +24,25 @@ class Column(Config):
         "personal", description="How closely it must be guarded."
     )
     purpose: str = Field("contact decisions", description="What it may be used for.")
-    nullable: bool = Field(
-        False, description="True if it may be missing; a field `NAME:missing` then says so."
-    )
+    nullable: bool = Field(False, description="True if it may be missing; a field `NAME:missing` then says so.")
     center: float = Field(0.0, description="Subtracted from a number before scaling.")
     scale: float = Field(1.0, gt=0, description="A number is divided by this, then clipped to [-5, 5].")
-    categories: tuple[str, ...] = Field(
-        (), description="The values of a category, in the order of their fields."
-    )
+    categories: tuple[str, ...] = Field((), description="The values of a category, in the order of their fields.")
 
     @model_validator(mode="after")
     def _categories_given(self) -> Column:
         if (self.type == "category") != bool(self.categories):
-            raise ValueError(
-                f"column {self.name!r}: categories must be listed for a category, and only there"
-            )
+            raise ValueError(f"column {self.name!r}: categories must be listed for a category, and only there")
         return self
 
 
 class Fading(Config):
     """Half-lives, in days, with which the traces of past events fade. Assumed; calibration may choose others."""
 
-    recency: float = Field(
-        7.0, gt=0, description="Of the last contact on a channel and the last offer of a product."
-    )
+    recency: float = Field(7.0, gt=0, description="Of the last contact on a channel and the last offer of a product.")
     pressure: float = Field(7.0, gt=0, description="Of contact pressure: contacts add 1 and fade.")
     engagement: float = Field(30.0, gt=0, description="Of engagements on a channel.")
-    intent: float = Field(
-        10.0, gt=0, description="Of evidence of intent for a product (engaged, browsed, abandoned)."
-    )
+    intent: float = Field(10.0, gt=0, description="Of evidence of intent for a product (engaged, browsed, abandoned).")
     refusal: float = Field(30.0, gt=0, description="Of refusals of a product.")
     complaint: float = Field(60.0, gt=0, description="Of complaints.")
     purchase: float = Field(14.0, gt=0, description="Of purchases and amounts spent.")
@@ -61,15 +51,9 @@ class Fading(Config):
 class Reward(Config):
     """Which events make margin and cost: weight x the event's value, or weight per event."""
 
-    margin_per_value: dict[str, float] = Field(
-        default_factory=dict, description="Event -> weight on its value."
-    )
-    margin_per_event: dict[str, float] = Field(
-        default_factory=dict, description="Event -> amount for each occurrence."
-    )
-    cost_per_value: dict[str, float] = Field(
-        default_factory=dict, description="Event -> weight on its value."
-    )
+    margin_per_value: dict[str, float] = Field(default_factory=dict, description="Event -> weight on its value.")
+    margin_per_event: dict[str, float] = Field(default_factory=dict, description="Event -> amount for each occurrence.")
+    cost_per_value: dict[str, float] = Field(default_factory=dict, description="Event -> weight on its value.")
 
 
 class Task(Config):
@@ -81,9 +65,7 @@ class Task(Config):
     gamma: float = Field(0.99, gt=0, le=1, description="Discount per day.")
     cadence_days: int = Field(1, ge=1, description="Days between two decisions of a continuing task.")
     days: tuple[int, ...] = Field((), description="Decision days of a finite task, counted from the first.")
-    end_day: int = Field(
-        0, ge=0, description="Last day of a finite task (exclusive), counted from the first decision."
-    )
+    end_day: int = Field(0, ge=0, description="Last day of a finite task (exclusive), counted from the first decision.")
     window_days: int = Field(
         30, ge=1, description="Outcome window after the last decision of a continuing task, in days."
     )
@@ -95,9 +77,7 @@ class Task(Config):
         default_factory=lambda: {"opted_out": 1.0, "complained": 5.0, "blocked": 2.0},
         description="Annoyance per event, one opt-out being 1 (complaint 5, block 2: assumed).",
     )
-    annoyance_missing: tuple[str, ...] = Field(
-        (), description="Components of annoyance that this log does not record."
-    )
+    annoyance_missing: tuple[str, ...] = Field((), description="Components of annoyance that this log does not record.")
 
     @model_validator(mode="after")
     def _days_make_sense(self) -> Task:
@@ -105,9 +85,7 @@ class Task(Config):
             if not self.days or list(self.days) != sorted(set(self.days)) or self.days[0] != 0:
                 raise ValueError("task.days must start at 0 and rise, for a finite task")
             if self.end_day <= self.days[-1]:
-                raise ValueError(
-                    f"task.end_day == {self.end_day}, must be after the last decision day {self.days[-1]}"
-                )
+                raise ValueError(f"task.end_day == {self.end_day}, must be after the last decision day {self.days[-1]}")
         return self
 
     @property
@@ -129,9 +107,7 @@ class Split(Config):
 
     name: Literal["sha256"] = Field("sha256", description="The hash.")
     salt: str = Field("nextbest", description="Put before the id.")
-    test_share: float = Field(
-        0.3, gt=0, lt=1, description="Share of customers that only evaluation may read."
-    )
+    test_share: float = Field(0.3, gt=0, lt=1, description="Share of customers that only evaluation may read.")
 
 
 class Schema(Config):

@@ -1,4 +1,4 @@
-"""The split of customers into a training and a test part, by a named hash of the id: recorded once, the same everywhere."""
+"""The split of customers into training and test, by a named hash of the id: recorded once, the same everywhere."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from envs.schema import Split
 
 
 def is_test(customer_ids: Iterable[str], split: Split) -> np.ndarray:  # (customers,) bool
-    """True where a customer belongs to the test part: first 8 bytes of SHA-256(salt:id), as a share of 2**64, below test_share."""
+    """True for test customers: first 8 bytes of SHA-256(salt:id), as a share of 2**64, below test_share."""
     bound = int(split.test_share * 2**64)
     prefix = split.salt + ":"
     return np.array(
-        [
-            int.from_bytes(hashlib.sha256((prefix + i).encode()).digest()[:8], "big") < bound
-            for i in customer_ids
-        ],
+        [int.from_bytes(hashlib.sha256((prefix + i).encode()).digest()[:8], "big") < bound for i in customer_ids],
         dtype=bool,
     )

@@ -74,9 +74,7 @@ class Tables:
     def of_customers(self, customer_ids: pl.Series) -> Tables:
         """The same tables for some customers only."""
         chosen = pl.col("customer_id").is_in(customer_ids.implode())
-        customers, decisions, events = (
-            f.filter(chosen) for f in (self.customers, self.decisions, self.events)
-        )
+        customers, decisions, events = (f.filter(chosen) for f in (self.customers, self.decisions, self.events))
         return Tables(self.catalogue, self.schema, customers, decisions, events)
 
 
@@ -86,9 +84,7 @@ def read_tables(path: Path) -> Tables:
         raise InputError("must be a directory of canonical tables", file=str(path))
     catalogue = load_catalogue(path / "catalogue.yaml")
     schema = load_schema(path / "schema.yaml")
-    customers, decisions, events = (
-        _read(path / f"{name}.parquet") for name in ("customers", "decisions", "events")
-    )
+    customers, decisions, events = (_read(path / f"{name}.parquet") for name in ("customers", "decisions", "events"))
     return checked(Tables(catalogue, schema, customers, decisions, events, path))
 
 
@@ -150,9 +146,7 @@ def _read(path: Path) -> pl.DataFrame:
 def _typed(file: str, frame: pl.DataFrame, types: dict[str, pl.DataType], others: set[str]) -> pl.DataFrame:
     for name in [*types, *sorted(others)]:
         if name not in frame.columns:
-            raise InputError(
-                "is a column of this table and must be there", file=file, field=name, value="(missing)"
-            )
+            raise InputError("is a column of this table and must be there", file=file, field=name, value="(missing)")
     for name, kind in types.items():
         if frame.schema[name] != kind:
             try:
@@ -172,9 +166,7 @@ def _none_missing(file: str, frame: pl.DataFrame, name: str) -> None:
         raise InputError("must not be missing", file=file, field=name, value="null", row=int(rows[0]))
 
 
-def _one_of(
-    file: str, frame: pl.DataFrame, name: str, allowed: list[str] | pl.Series, need: str | None = None
-) -> None:
+def _one_of(file: str, frame: pl.DataFrame, name: str, allowed: list[str] | pl.Series, need: str | None = None) -> None:
     choice = allowed if isinstance(allowed, pl.Series) else pl.Series(allowed, dtype=pl.String)
     rows = (frame[name].is_not_null() & ~frame[name].is_in(choice.implode())).arg_true()
     if len(rows):
@@ -185,9 +177,7 @@ def _one_of(
 def _unique(file: str, frame: pl.DataFrame, name: str) -> None:
     rows = frame[name].is_duplicated().arg_true()
     if len(rows):
-        raise InputError(
-            "must be unique", file=file, field=name, value=frame[name][int(rows[0])], row=int(rows[0])
-        )
+        raise InputError("must be unique", file=file, field=name, value=frame[name][int(rows[0])], row=int(rows[0]))
 
 
 def _refuse(frame: pl.DataFrame, name: str, wrong: pl.Expr, need: str, shown: pl.Expr | None = None) -> None:
@@ -205,16 +195,12 @@ def _check_decisions(frame: pl.DataFrame, catalogue: Catalogue, encoder: Encoder
     _one_of(file, frame, "treatment", list(catalogue.treatment_ids))
     _one_of(file, frame, "assignment", list(ASSIGNMENTS))
     propensity = pl.col("propensity")
-    _refuse(
-        frame, "propensity", ~(propensity > 0) | (propensity > 1) | propensity.is_nan(), "must be in (0, 1]"
-    )
+    _refuse(frame, "propensity", ~(propensity > 0) | (propensity > 1) | propensity.is_nan(), "must be in (0, 1]")
     length = pl.col("observation").list.len()
     _refuse(frame, "observation", length != width, f"must hold {width} fields, as the schema says", length)
     for name in ("mask", "probabilities"):
         length = pl.col(name).list.len()
-        _refuse(
-            frame, name, length != treatments, f"must hold {treatments} values, one per treatment", length
-        )
+        _refuse(frame, name, length != treatments, f"must hold {treatments} values, one per treatment", length)
     total = pl.col("probabilities").list.sum()
     _refuse(frame, "probabilities", (total - 1).abs() > 1e-6, "must sum to 1", total)
     struct = frame.schema["prices"]

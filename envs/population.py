@@ -1,0 +1,149 @@
+"""Populations: where the customers of a world come from, sampled from a description or drawn from a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+from pydantic import Field, model_validator
+from scipy.special import ndtr
+
+from envs.config import Config
+from envs.profile import encode_profile
+from envs.randomness import Luck
+from envs.schema import Schema
+
+BIRTH = -1  # the "day" of draws that are made once per customer
+
+
+class Marginal(Config):
+    """How a column is distributed: a standard normal, correlated with earlier columns, turned into its values."""
+
+    column: str = Field(description="Name of the column in the schema.")
+    depends: dict[str, float] = Field(default_factory=dict, description="Earlier column -> correlation of the normals.")
+    mean: float | None = Field(None, description="Of a number (of its logarithm if `log`).")
+    sd: float | None = Field(None, ge=0, description="Of a number (of its logarithm if `log`).")
+    log: bool = Field(False, description="True for a log-normal number.")
+    low: float | None = Field(None, description="Smallest value of a number.")
+    high: float | None = Field(None, description="Largest value of a number.")
+    round: bool = Field(False, description="True for whole numbers.")
+    shares: dict[str, float] = Field(
+        default_factory=dict, description="Category -> share, in rising order of the normal."
+    )
+    share: float | None = Field(None, ge=0, le=1, description="Share of ones of a flag.")
+    source: str = Field("", description="Where these numbers come from.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Marginal:
+        if sum([self.mean is not None and self.sd is not None, bool(self.shares), self.share is not None]) != 1:
+            raise ValueError(f"column {self.column!r}: must give mean and sd, or shares, or share")
+        if sum(w * w for w in self.depends.values()) >= 1:
+            raise ValueError(f"column {self.column!r}: squares of `depends` must sum to less than 1")
+        return self
+
+
+class PopulationSpec(Config):
+    """A population as it is written in `population.yaml`."""
+
+    columns: tuple[Marginal, ...] = Field(min_length=1)
+    holds: dict[str, float] = Field(
+        default_factory=dict, description="Product -> share of customers who hold it at the start."
+    )
+    opted_out: float = Field(0.0, ge=0, lt=1, description="Share of customer-channels without consent at the start.")
+    first_day: str = Field("2026-01-05", description="First calendar day of a simulation.")
+    source: str = Field("", description="Where these numbers come from.")
+
+
+class Population(Protocol):
+    """A supply of customers: number `i` is always the same one, for a given seed."""
+
+    def sample(self, customer: np.ndarray, seed: int) -> pl.DataFrame:
+        """Profile columns of some customers. customer: (batch,) int."""
+        ...
+
+    def encoded(self, customer: np.ndarray, seed: int) -> np.ndarray:
+        """(profile fields, batch) float32."""
+        ...
+
+    def holds(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> np.ndarray:
+        """(products, batch) bool: what customers hold at the start."""
+        ...
+
+
+@dataclass(frozen=True)
+class DescribedPopulation:
+    """Customers sampled from a PopulationSpec."""
+
+    spec: PopulationSpec
+    schema: Schema
+
+    def sample(self, customer: np.ndarray, seed: int) -> pl.DataFrame:
+        luck = Luck(seed, customer, np.full(customer.shape, BIRTH))
+        normals: dict[str, np.ndarray] = {}
+        values: dict[str, np.ndarray] = {}
+        for draw, marginal in enumerate(self.spec.columns):
+            own = np.sqrt(1 - sum(w * w for w in marginal.depends.values()))
+            z = own * luck.normal(draw)
+            for other, weight in marginal.depends.items():
+                z = z + weight * normals[other]
+            normals[marginal.column] = z
+            values[marginal.column] = _values(marginal, z)
+        return pl.DataFrame(values)
+
+    def encoded(self, customer: np.ndarray, seed: int) -> np.ndarray:
+        return encode_profile(self.sample(customer, seed), self.schema)
+
+    def holds(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> np.ndarray:
+        luck = Luck(seed, customer, np.full(customer.shape, BIRTH))
+        shares = [self.spec.holds.get(product, 0.0) for product in products]
+        return np.stack([luck.uniform(1000 + i) < share for i, share in enumerate(shares)])
+
+
+@dataclass(frozen=True)
+class TablePopulation:
+    """Customers drawn, with replacement, from a table of real ones."""
+
+    customers: pl.DataFrame
+    schema: Schema
+
+    def _rows(self, customer: np.ndarray, seed: int) -> np.ndarray:
+        luck = Luck(seed, customer, np.full(customer.shape, BIRTH))
+        return (luck.uniform(0) * self.customers.height).astype(np.int64)
+
+    def sample(self, customer: np.ndarray, seed: int) -> pl.DataFrame:
+        names = [c.name for c in self.schema.columns]
+        return self.customers.select(names)[self._rows(customer, seed)]
+
+    @cached_property
+    def _encoded(self) -> np.ndarray:
+        return encode_profile(self.customers, self.schema)
+
+    def encoded(self, customer: np.ndarray, seed: int) -> np.ndarray:
+        return np.ascontiguousarray(self._encoded[:, self._rows(customer, seed)])
+
+    def holds(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> np.ndarray:
+        rows = self._rows(customer, seed)
+        names = [f"holds_{product}" for product in products]
+        known = [
+            self.customers[name].fill_null(False).to_numpy()[rows] if name in self.customers.columns else rows < 0
+            for name in names
+        ]
+        return np.stack(known).astype(bool)
+
+
+def _values(marginal: Marginal, z: np.ndarray) -> np.ndarray:
+    if marginal.share is not None:
+        return np.asarray(ndtr(z) < marginal.share, dtype=np.float64)
+    if marginal.shares:
+        edges = np.cumsum(list(marginal.shares.values()))
+        position = np.searchsorted(edges / edges[-1], ndtr(z), side="right")
+        return np.asarray(np.array(list(marginal.shares))[np.minimum(position, len(edges) - 1)])
+    value = (marginal.mean or 0.0) + (marginal.sd or 0.0) * z
+    value = np.exp(value) if marginal.log else value
+    low = -np.inf if marginal.low is None else marginal.low
+    high = np.inf if marginal.high is None else marginal.high
+    value = np.clip(value, low, high)
+    return np.round(value) if marginal.round else value
