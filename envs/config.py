@@ -70,11 +70,12 @@ def build_config(
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
+        whole = first["type"] in ("missing", "extra_forbidden") or isinstance(first["input"], Mapping | BaseModel)
         raise InputError(
-            _need(cls, first, field),
+            _need(cls, first),
             file=_place(file, field, lines or {}, set(given)),
             field=field or None,
-            value=None if first["type"] in ("missing", "extra_forbidden") else first["input"],
+            value=None if whole else first["input"],
         ) from None
 
 
@@ -180,18 +181,36 @@ def put(values: dict[str, Any], field: str, value: Any) -> None:
 
 
 def _place(file: Path | None, field: str, lines: Mapping[str, int], given: set[str]) -> str | None:
-    if file is None or any(field == key or field.startswith(key + ".") for key in given):
+    said = (key for key in given if (field + ".").startswith(key + ".") or key.startswith(field + "."))
+    if file is None or any(said):
         return None
     return f"{file}, line {lines[field]}" if field in lines else str(file)
 
 
-def _need(cls: type[BaseModel], error: Any, field: str) -> str:
+def _need(cls: type[BaseModel], error: Any) -> str:
     """What would be right, in words; for an unknown field, the known ones."""
+    message = str(error["msg"])
     if error["type"] == "extra_forbidden":
-        return "is not a field, must be one of: " + ", ".join(row.field for row in describe(cls))
+        return "is not a field, must be one of: " + ", ".join(_model_at(cls, error["loc"][:-1]).model_fields)
     if error["type"] == "missing":
         return "must be given"
-    message = str(error["msg"])
-    for start in ("Input should be ", "Value error, "):
-        message = message.removeprefix(start)
-    return message if message.startswith("must") else f"must be {message}"
+    if error["type"] == "value_error":
+        return message.removeprefix("Value error, ")
+    return "must be " + message.removeprefix("Input should be ")
+
+
+def _model_at(cls: type[BaseModel], path: Iterable[int | str]) -> type[BaseModel]:
+    """The model that a path of fields, positions and keys leads to; the last one known if it leads nowhere."""
+    model = cls
+    for part in path:
+        info = model.model_fields.get(str(part))
+        models = _models_in(info.annotation) if info is not None else []
+        model = models[0] if models else model
+    return model
+
+
+def _models_in(kind: Any) -> list[type[BaseModel]]:
+    """The models inside a type: of `tuple[Product, ...]`, Product."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    return [model for inner in get_args(kind) for model in _models_in(inner)]

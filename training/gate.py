@@ -1,0 +1,181 @@
+"""The gate: rules that a challenger must pass, each a pure function of the evidence and one line of the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from agents.policy import Policy
+from envs.config import Config, load_config
+
+SUM_TOLERANCE = 1e-4  # of a row of float32 probabilities
+HERE = Path(__file__).resolve().parent
+LOGGING = "logging"  # how a report names the policy that wrote the log
+
+
+class Gate(Config):
+    """The rules, read from mlflow/promotion.yaml."""
+
+    name: str
+    """Name of the gate, recorded with every decision."""
+    min_lower_bound: float = 0.0
+    """The lower bound of the paired difference per customer must be above this, in the log's currency."""
+    reference: Literal["champion", "logging"] = "champion"
+    """What the difference is measured against; `champion` means the logging policy while there is none."""
+    estimators: list[str] = Field(min_length=1)
+    """Lead estimators that may decide."""
+    prices: dict[str, float] = {}
+    """Prices at which the difference must have been measured; empty takes the declared ones."""
+    min_ess: float = Field(100.0, ge=0.0)
+    """Smallest Kish effective sample size of the lead estimate, in customers."""
+    smoke_decisions: int = Field(1000, ge=1)
+    """Logged decisions that the artifact must answer validly."""
+    model_based: Literal["shadow", "none"] = "shadow"
+    """Where a policy may go whose lead is model-based but which passes every other rule."""
+    approval: bool = False
+    """Whether a name must approve."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One rule's answer."""
+
+    name: str
+    passed: bool
+    value: str  # what was found
+    need: str  # what would pass
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an evaluation's report says about one policy, and nothing else of it."""
+
+    policy: str  # name in the report
+    policy_digest: str
+    estimator: str  # of the lead
+    model_based: bool
+    lower: float  # one-sided 95 % lower bound of the paired difference
+    reference: str  # name of the policy that the difference is measured against
+    reference_digest: str  # empty for the logging policy
+    ess: float  # of the lead, in customers
+    prices: dict[str, float]  # at which it was measured
+    declared_estimator: str  # fixed before rewards were read
+    declared_prices: dict[str, float] | None  # fixed before rewards were read; None: the report does not say
+
+
+def read_gate(file: Path | None = None) -> Gate:
+    """The gate from a file; by default mlflow/promotion.yaml, or the copy inside an installed package."""
+    places = (HERE.parent / "mlflow" / "promotion.yaml", HERE / "promotion.yaml")
+    return load_config(Gate, file or next((place for place in places if place.exists()), places[0]))
+
+
+def judge(gate: Gate, evidence: Evidence, *, registered_digest: str, champion_digest: str) -> list[Line]:
+    """Every rule that the report alone decides.
+
+    registered_digest: of the version to promote; champion_digest: of the present champion, empty if none
+    """
+    return [
+        _same_policy(evidence, registered_digest),
+        _declared(gate, evidence),
+        _reference(gate, evidence, champion_digest),
+        _support(gate, evidence),
+        _gain(gate, evidence),
+        _measured(gate, evidence),
+    ]
+
+
+def smoke(policy: Policy, observation: np.ndarray, mask: np.ndarray) -> Line:
+    """Whether every smoke decision is valid.
+
+    observation: (n, fields) float32; mask: (n, treatments) bool
+    """
+    need = "finite, sum to 1, 0 where masked, for every decision"
+    if len(observation) == 0:
+        return Line("smoke decisions", False, "no logged decision to try", need)
+    p = np.asarray(policy.probabilities(observation, mask))
+    if p.shape != mask.shape:
+        return Line("smoke decisions", False, f"shape {p.shape} for {mask.shape} treatments", need)
+    finite = np.isfinite(p).all(axis=1)
+    whole = np.abs(np.where(np.isfinite(p), p, 0.0).sum(axis=1) - 1.0) <= SUM_TOLERANCE
+    allowed = (p[~mask] == 0.0).all() if finite.all() else False
+    valid = finite & whole & (np.where(mask, 0.0, p) == 0.0).all(axis=1) & (p >= 0.0).all(axis=1)
+    passed = bool(valid.all() and allowed)
+    return Line("smoke decisions", passed, f"{int(valid.sum())} of {len(p)} valid", need)
+
+
+def approval(gate: Gate, approved_by: str | None) -> Line:
+    """Whether somebody put a name to it, where the gate asks for one."""
+    need = "a name" if gate.approval else "not asked for"
+    return Line("approval", bool(approved_by) or not gate.approval, approved_by or "nobody", need)
+
+
+def destination(gate: Gate, lines: list[Line]) -> Literal["champion", "shadow"] | None:
+    """Where the policy may go: champion if all pass, shadow if only the model-based rule fails."""
+    failed = {line.name for line in lines if not line.passed}
+    if not failed:
+        return "champion"
+    return "shadow" if failed == {"measured, not modelled"} and gate.model_based == "shadow" else None
+
+
+def _same_policy(evidence: Evidence, registered: str) -> Line:
+    same = bool(registered) and evidence.policy_digest == registered
+    return Line("same policy", same, f"report {evidence.policy_digest[:12]}", f"registered {registered[:12]}")
+
+
+def _declared(gate: Gate, evidence: Evidence) -> Line:
+    """Estimator and prices were fixed before any reward was read, and are the gate's."""
+    need = f"estimator of {', '.join(gate.estimators)}; declared prices" + (
+        f" {_prices(gate.prices)}" if gate.prices else ""
+    )
+    value = f"{evidence.estimator} at {_prices(evidence.prices)}"
+    if evidence.declared_prices is None or not evidence.declared_estimator:
+        return Line("fixed beforehand", False, f"{value}, not declared", need)
+    passed = (
+        evidence.declared_estimator == evidence.estimator
+        and (evidence.estimator in gate.estimators or evidence.model_based)
+        and _equal(evidence.declared_prices, evidence.prices)
+        and (not gate.prices or _equal(gate.prices, evidence.prices))
+    )
+    return Line("fixed beforehand", passed, value, need)
+
+
+def _reference(gate: Gate, evidence: Evidence, champion: str) -> Line:
+    by_champion = gate.reference == "champion" and bool(champion)
+    need = f"champion {champion[:12]}" if by_champion else "the logging policy"
+    said = f"{evidence.reference} {evidence.reference_digest[:12]}".strip()
+    passed = evidence.reference_digest == champion if by_champion else evidence.reference == LOGGING
+    return Line("reference", passed, said, need)
+
+
+def _support(gate: Gate, evidence: Evidence) -> Line:
+    """A model-based lead has no effective sample: the rule on models answers for it."""
+    need = f"at least {gate.min_ess:g} customers"
+    if evidence.model_based:
+        return Line("effective sample", True, "none (model-based)", need)
+    return Line("effective sample", evidence.ess >= gate.min_ess, f"{evidence.ess:.0f} customers", need)
+
+
+def _gain(gate: Gate, evidence: Evidence) -> Line:
+    passed = math.isfinite(evidence.lower) and evidence.lower > gate.min_lower_bound
+    value = f"lower bound {evidence.lower:.4g} against {evidence.reference}"
+    return Line("paired difference", passed, value, f"above {gate.min_lower_bound:g}")
+
+
+def _measured(gate: Gate, evidence: Evidence) -> Line:
+    value = "model-based" if evidence.model_based else "by importance sampling"
+    return Line("measured, not modelled", not evidence.model_based, value, f"else {gate.model_based} at most")
+
+
+def _equal(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
+    """Prices are equal; one that is not named is 0."""
+    return all(math.isclose(a.get(name, 0.0), b.get(name, 0.0), abs_tol=1e-9) for name in {*a, *b})
+
+
+def _prices(prices: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {price:g}" for name, price in sorted(prices.items())) or "no prices"
