@@ -171,6 +171,7 @@ def build(arguments: Sequence[str] = ()) -> App:
         help_epilogue="Start with: nextbest demo. Your own data: nextbest init, then import or validate.",
         version=lambda: version("nextbest"),
         suppress_keyboard_interrupt=False,
+        result_action="return_value",
     )
     groups: dict[str, App] = {}
     for verb in VERBS:
