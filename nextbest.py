@@ -52,15 +52,15 @@ VERBS = (
         "nextbest demo --quick",
     )),
     Verb("init", "training.configs:InitConfig", "training:init", page(
-        "Write commented starter files: catalogue, rules, mapping, training.",
-        "Start here with your own bank: edit the four files, then check each with `nextbest validate`.",
+        "Write commented starter files: catalogue, schema, rules, mapping, training.",
+        "Start here with your own bank: edit the files, then check each with `nextbest validate`.",
         "nothing",
-        "catalogue.yaml, rules.yaml, mapping.yaml and training.yaml in DIRECTORY",
+        "catalogue.yaml, schema.yaml, rules.yaml, mapping.yaml and training.yaml in DIRECTORY",
         "nextbest init my-bank",
     ), positional=("directory",)),
     Verb("validate", "training.configs:ValidateConfig", "training:validate", page(
         "Check a file or directory; say what it is and that it is fine, or the one thing that is not.",
-        "Knows catalogues, rules, gates, training files, canonical tables, worlds and policy artifacts.",
+        "Knows catalogues, schemas, rules, mappings, training files, gates, tables, worlds and artifacts.",
         "PATH",
         "nothing",
         "nextbest validate my-bank/catalogue.yaml",
@@ -224,8 +224,10 @@ def show(result: object, where: Path | None) -> None:
     from rich.console import Console
 
     console = Console()
-    if result is not None:
+    if hasattr(result, "__rich__") or hasattr(result, "__rich_console__"):
         console.print(result)
+    elif result is not None:
+        console.print(str(result), soft_wrap=True, highlight=False, markup=False)
     if where is not None:
         console.print(f"Written to {where}", soft_wrap=True, highlight=False)
 

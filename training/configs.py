@@ -196,7 +196,7 @@ class InitConfig(Config):
     """Write commented starter files."""
 
     directory: Path
-    """Directory to write catalogue.yaml, rules.yaml, mapping.yaml and training.yaml into."""
+    """Directory to write catalogue, schema, rules, mapping and training YAML into."""
     overwrite: bool = False
     """Replace starter files that are already there."""
 

@@ -1,0 +1,70 @@
+"""Starter files: the built-in bank's catalogue, schema and rules, a mapping and a training file, all commented."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+import envs
+from envs.config import describe
+from envs.errors import InputError
+from training.configs import InitConfig, TrainConfig
+from training.runs import atomic_write
+
+BANK = Path(envs.__file__).parent / "worlds" / "bank"
+STARTERS = Path(__file__).parent / "starters"
+COPIED = ("catalogue.yaml", "schema.yaml", "rules.yaml")
+
+
+@dataclass(frozen=True)
+class Starters:
+    """The files that were written."""
+
+    files: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        names = "\n".join(f"  {file}" for file in self.files)
+        return f"Wrote\n{names}\nEdit them, then check each: nextbest validate {self.files[0]}"
+
+
+def init(config: InitConfig) -> Starters:
+    """Write the starter files; files that are already there are kept unless `overwrite` says otherwise."""
+    texts = {name: (BANK / name).read_text(encoding="utf-8") for name in COPIED}
+    texts["mapping.yaml"] = (STARTERS / "mapping.yaml").read_text(encoding="utf-8")
+    texts["training.yaml"] = commented_yaml(TrainConfig, "nextbest train --config training.yaml")
+    if config.directory.exists() and not config.directory.is_dir():
+        raise InputError("must be a directory", file=config.directory)
+    present = [name for name in texts if (config.directory / name).exists()]
+    if present and not config.overwrite:
+        need = f"already holds {', '.join(present)}; name another directory or add --overwrite"
+        raise InputError(need, file=config.directory)
+    return Starters(tuple(atomic_write(config.directory / name, text) for name, text in texts.items()))
+
+
+def commented_yaml(model: type[BaseModel], command: str) -> str:
+    """A YAML file of a model's defaults, each field under its sentence; fields without a value are commented."""
+    summary = " ".join((model.__doc__ or "").split())
+    parts = [f"# {summary}\n# Use: {command}\n"]
+    sentences = {row.field: row for row in describe(model)}
+    for name, info in model.model_fields.items():
+        row = sentences.get(name)
+        comment = textwrap.fill(f"{row.sentence} ({row.type})" if row else name, 100)
+        default = info.get_default(call_default_factory=True, validated_data={})
+        missing = default is None or default is PydanticUndefined
+        body = f"# {name}:" if missing else f"{name}: {json.dumps(plain(default))}"  # JSON is YAML
+        parts.append(f"{textwrap.indent(comment, '# ')}\n{body}\n")
+    return "\n".join(parts)
+
+
+def plain(value: object) -> object:
+    """A default as YAML holds it: paths and tuples become words and lists."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
