@@ -1,1 +1,20 @@
-"""Floor 2, what a policy is worth: logs, estimators, intervals, the report."""
+"""Floor 2, what a policy is worth: logs, estimators, intervals, the report.
+
+`evaluation.evaluate(log, policies) -> Report`, `evaluation.read_log(tables, part)`, `evaluation.apply(tables, policy)`.
+Each is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from envs.lazy import lazy_verbs
+
+VERBS = {
+    "evaluate": "evaluation.evaluate",
+    "read_log": "evaluation.reading",
+    "log_from_arrays": "evaluation.log",
+    "EvaluationSettings": "evaluation.settings",
+    "apply": "evaluation.apply",
+    "apply_policy": "evaluation.apply",
+}
+
+__getattr__ = lazy_verbs(__name__, VERBS)

@@ -1,0 +1,137 @@
+"""Apply a policy to every logged decision point, so that anyone can check an evaluation with their own code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from envs.errors import InputError
+from envs.prices import Prices
+from envs.tables import Tables, read_tables
+from evaluation.adapt import adapt
+from evaluation.configs import ApplyConfig
+from evaluation.reading import logged_prices, masks
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A file of probabilities that was written."""
+
+    out: Path
+    decisions: int
+    policy: str
+    policy_digest: str | None
+
+    def __rich__(self) -> str:
+        return f"{self.decisions:,} decisions of {self.policy}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self.decisions:,} decisions of {self.policy} in <code>{self.out}</code></p>"
+
+
+def apply(
+    tables: Tables | Path | str, policy: object, prices: Prices | Mapping[str, float] | None = None
+) -> pl.DataFrame:
+    """A policy's probabilities at every logged decision, of training and test customers alike.
+
+    prices: shown to the policy; by name, those left out stay as logged; None: all as logged
+    -> decision_id, customer_id, at, treatment (the logged one), treatments (ids in position order),
+       probabilities (float64, sum to 1, exactly 0 where masked), mask, prices (struct), policy_digest
+    """
+    source = tables if isinstance(tables, Tables) else read_tables(Path(tables))
+    _check_artifact(policy, source)
+    return _applied(source, policy, prices)
+
+
+def apply_policy(config: ApplyConfig) -> Applied:
+    """Write the probabilities of an artifact for every logged decision of a directory of tables."""
+    from agents.artifact import load_policy
+
+    tables, policy = read_tables(config.tables), load_policy(config.policy)
+    named = dict(config.pool_prices)
+    if config.annoyance_price is not None:
+        named["annoyance"] = config.annoyance_price
+    frame = apply(tables, policy, named)
+    out = config.out or Path("runs") / "decisions.parquet"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}")
+    frame.write_parquet(temporary)
+    os.replace(temporary, out)
+    return Applied(out, frame.height, policy.name, _digest(policy))
+
+
+def _applied(tables: Tables, policy: object, prices: Prices | Mapping[str, float] | None) -> pl.DataFrame:
+    decisions, ids = tables.decisions, tables.catalogue.treatment_ids
+    names, encoder = tables.encoder.price_names, tables.encoder
+    shown = _price_table(decisions, names, prices)
+    observation = np.asarray(decisions["observation"].explode().to_numpy(), dtype=np.float32)
+    observation = observation.reshape(decisions.height, len(encoder.fields))
+    if prices is not None:
+        columns = list(encoder.price_columns.values())
+        changed = _given(prices, names)
+        observation = observation.copy()
+        for index in np.flatnonzero(changed):
+            observation[:, columns[index]] = shown[:, index] / encoder.price_highs[index]
+    mask = masks(decisions, tables)
+    p = adapt(policy).probabilities(observation, mask)
+    return decisions.select("decision_id", "customer_id", "at", "treatment").with_columns(
+        treatments=pl.lit(list(ids), dtype=pl.List(pl.String)),
+        probabilities=_lists(p, pl.Float64()),
+        mask=_lists(mask, pl.Boolean()),
+        prices=pl.DataFrame(shown, schema=list(names)).to_struct("prices"),
+        policy_digest=pl.lit(_digest(policy), dtype=pl.String),
+    )
+
+
+def _given(prices: Prices | Mapping[str, float], names: tuple[str, ...]) -> np.ndarray:  # (1 + pools,) bool
+    """Which prices were given."""
+    if isinstance(prices, Prices):
+        return np.ones(len(names), dtype=bool)
+    return np.array([name in prices for name in names])
+
+
+def _price_table(
+    decisions: pl.DataFrame, names: tuple[str, ...], prices: Prices | Mapping[str, float] | None
+) -> np.ndarray:  # (rows, 1 + pools) float64
+    """The prices shown at each decision: the given ones, else the logged ones."""
+    table = logged_prices(decisions, names)
+    if prices is None:
+        return table
+    named = dict(zip(names, prices.vector(), strict=True)) if isinstance(prices, Prices) else dict(prices)
+    for name, value in named.items():
+        if name not in names:
+            raise InputError(f"must be one of: {', '.join(names)}", field="prices", value=name)
+        if not (np.isfinite(value) and value >= 0):
+            raise InputError("must be a number >= 0", field=f"prices.{name}", value=value)
+        table[:, names.index(name)] = value
+    return table
+
+
+def _check_artifact(policy: object, tables: Tables) -> None:
+    """An artifact must have been made for this catalogue and this table of observation fields."""
+    manifest: Any = getattr(policy, "manifest", None)
+    if manifest is None:
+        return
+    for field, own in (("catalogue_digest", tables.catalogue.digest), ("observation_digest", tables.encoder.digest)):
+        declared = getattr(manifest, field)
+        if declared != own:
+            what = field.removesuffix("_digest")
+            need = f"must be {own[:12]}…, the {what} of the tables: the policy was made for another {what}"
+            raise InputError(need, file="manifest.json", field=field, value=f"{str(declared)[:12]}…")
+
+
+def _digest(policy: object) -> str | None:
+    return getattr(getattr(policy, "manifest", None), "policy_digest", None)
+
+
+def _lists(matrix: np.ndarray, kind: pl.DataType) -> pl.Series:
+    """A matrix as a list column."""
+    rows, width = matrix.shape
+    offsets = pl.Series(np.ascontiguousarray(matrix).reshape(-1), dtype=kind)
+    return offsets.reshape((rows, width)).arr.to_list() if rows else pl.Series([], dtype=pl.List(kind))

@@ -1,0 +1,183 @@
+"""What are these policies worth? Log in, report out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from envs.errors import InputError
+from envs.prices import Prices
+from evaluation.adapt import LOGGED, Adapted, adapted, on_log
+from evaluation.diagnostics import Support, support
+from evaluation.estimators import ESTIMATORS, Estimator, Inputs, estimators_for, terms_of
+from evaluation.intervals import Resamples, interval, resample
+from evaluation.lead import Lead, choose_lead
+from evaluation.log import Log
+from evaluation.regression import TreatmentFeatures
+from evaluation.report import DataCard, Estimate, Report
+from evaluation.settings import EvaluationSettings
+from evaluation.study import COMPONENTS, REWARD, Study
+from evaluation.terms import Terms
+
+UNDISCOUNTED = "undiscounted"
+
+
+def evaluate(
+    log: Log,
+    policies: Iterable[object] | Mapping[str, object],
+    *,
+    training_log: Log | None = None,
+    prices: Prices | None = None,
+    attributes: np.ndarray | None = None,
+    reference: str | None = None,
+    settings: EvaluationSettings | None = None,
+    seed: int = 0,
+    simulation: pl.DataFrame | None = None,
+) -> Report:
+    """Estimate the value of policies from a log, with intervals, paired differences and their support.
+
+    log:          decisions of customers that nothing in training saw
+    policies:     Policy objects, stable-baselines3 models or callables (observation, mask) -> probabilities;
+                  a mapping names them. The logging policy is always the first row.
+    training_log: other customers, on whom reward models and Q are fitted; None: cross-fitting on `log`
+    prices:       shown to the policies and used to recompute logged rewards; None: as logged
+    attributes:   (treatments, attributes), how models tell treatments apart; None: by name alone
+    reference:    the policy that differences are taken to; None: the logging policy
+    simulation:   a frame with a `policy` column, shown beside the estimates
+    """
+    settings = settings or EvaluationSettings()
+    chosen = adapted(policies)
+    reference = _known(reference or LOGGED, chosen)
+    features = _features(attributes, log)
+    _check_training(log, training_log)
+    probabilities = tuple(on_log(policy, log, prices) for policy in chosen)
+    supports = tuple(support(p.name, log, x) for p, x in zip(chosen, probabilities, strict=True))
+    model_rows = len(training_log) if training_log is not None else len(log) // 2
+    lead = choose_lead(supports, log.customers, model_rows, settings)  # before any reward is read
+    on_training = _on_training(chosen, training_log, prices, settings, lead, log)
+    study = Study(log, training_log, probabilities, on_training, prices, features, settings, seed)
+    resamples = resample(log.customers, settings.resamples, np.random.default_rng([seed, 0]))
+    estimates = tuple(_estimates(study, chosen, lead, reference, resamples))
+    return Report(
+        policies=(LOGGED, *(p.name for p in chosen)),
+        digests=(None, *(p.digest for p in chosen)),
+        reference=reference,
+        lead=lead,
+        estimates=estimates,
+        supports=(_logging_support(log), *supports),
+        choices=study.choices if lead.model_based or log.horizon > 1 else study.choices[:-1],
+        mix=_mix(log, probabilities),
+        treatments=log.treatments,
+        data=DataCard.of(log, training_log),
+        prices=None if prices is None else tuple(prices.vector().tolist()),
+        price_names=("annoyance", *log.pools),
+        settings=settings,
+        seed=seed,
+        simulation=simulation,
+    )
+
+
+def _estimates(
+    study: Study, chosen: tuple[Adapted, ...], lead: Lead, reference: str, resamples: Resamples
+) -> Iterator[Estimate]:
+    """Every estimator of the reward, then the lead estimator of each part of it."""
+    names = (LOGGED, *(p.name for p in chosen))
+    k = lead.decisions if lead.kind == "k-step" else 0
+    path = study.log.horizon > 1 and (study.settings.full_horizon or lead.model_based)
+    every = {name: study.inputs(i, REWARD, k, path) for name, i in _numbered(names)}
+    for estimator in estimators_for(study.log.horizon, k, path):
+        yield from _compared(estimator, REWARD, every, reference, resamples, study.settings.confidence)
+    leading = ESTIMATORS[lead.estimator]
+    for amount in COMPONENTS:
+        parts = {
+            name: study.inputs(i, amount, k if leading.needs == "k" else 0, leading.needs == "path")
+            for name, i in _numbered(names)
+        }
+        yield from _compared(leading, amount, parts, reference, resamples, study.settings.confidence)
+    if study.log.gamma < 1 and study.log.horizon > 1 and not leading.model_based:
+        # Any q with v its expectation leaves the weighted form consistent, so the models may stay discounted.
+        plain = {name: replace(i, discount=i.alive.astype(np.float64)) for name, i in every.items()}
+        yield from _compared(leading, UNDISCOUNTED, plain, reference, resamples, study.settings.confidence)
+
+
+def _numbered(names: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
+    return ((name, index - 1 if index else None) for index, name in enumerate(names))
+
+
+def _compared(
+    estimator: Estimator,
+    amount: str,
+    inputs: dict[str, Inputs],
+    reference: str,
+    resamples: Resamples,
+    confidence: float,
+) -> Iterator[Estimate]:
+    """One estimator of one amount for every policy, and its paired difference to the reference."""
+    values, draws = {}, {}
+    for name, given in inputs.items():
+        terms: Terms = terms_of(estimator, given, logging=name == LOGGED)
+        values[name], draws[name] = terms.estimate(), resamples.of(terms)
+    for name in inputs:
+        difference = interval(values[name] - values[reference], draws[name] - draws[reference], confidence)
+        own = interval(values[name], draws[name], confidence)
+        yield Estimate(name, estimator.name, amount, own, None if name == reference else difference)
+
+
+def _known(reference: str, chosen: tuple[Adapted, ...]) -> str:
+    names = [LOGGED, *(p.name for p in chosen)]
+    if reference not in names:
+        raise InputError(f"must be one of: {', '.join(names)}", field="reference", value=reference)
+    return reference
+
+
+def _features(attributes: np.ndarray | None, log: Log) -> TreatmentFeatures:
+    width = len(log.treatments)
+    values = np.zeros((width, 0)) if attributes is None else np.asarray(attributes, dtype=np.float64)
+    if values.ndim != 2 or len(values) != width:
+        raise InputError(f"must have a row for each of {width} treatments", field="attributes", value=values.shape)
+    return TreatmentFeatures(values)
+
+
+def _check_training(log: Log, training: Log | None) -> None:
+    """The training log must speak of the same treatments and fields, and of other customers."""
+    if training is None:
+        return
+    if training.treatments != log.treatments:
+        raise InputError("must list the same treatments as the log", field="training_log")
+    if training.observation.shape[1] != log.observation.shape[1]:
+        raise InputError(
+            f"must have {log.observation.shape[1]} fields, as the log",
+            field="training_log.observation",
+            value=training.observation.shape[1],
+        )
+    both = np.intersect1d(training.customer_id, log.customer_id)
+    if len(both):
+        raise InputError("must not be a customer of the evaluated log", field="training_log", value=str(both[0]))
+
+
+def _on_training(
+    chosen: tuple[Adapted, ...],
+    training: Log | None,
+    prices: Prices | None,
+    settings: EvaluationSettings,
+    lead: Lead,
+    log: Log,
+) -> tuple[np.ndarray, ...]:
+    fits_q = log.horizon > 1 and (settings.full_horizon or lead.kind in ("k-step", "model"))
+    return tuple(on_log(p, training, prices) for p in chosen) if training is not None and fits_q else ()
+
+
+def _mix(log: Log, probabilities: tuple[np.ndarray, ...]) -> np.ndarray:  # (1 + policies, A)
+    """Share of decisions that each policy gives to each treatment; the logging policy's as counted."""
+    counted = np.bincount(log.treatment, minlength=len(log.treatments)) / len(log)
+    return np.stack([counted, *(p.mean(axis=0) for p in probabilities)])
+
+
+def _logging_support(log: Log) -> Support:
+    alive = log.alive.sum(axis=0)
+    ones = np.ones(log.horizon)
+    everyone = np.full(log.horizon, float(log.customers))
+    return Support(LOGGED, alive.astype(np.float64), everyone, alive, ones, ones, 0.0)

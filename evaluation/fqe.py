@@ -1,0 +1,141 @@
+"""Fitted Q evaluation: a policy's value over several decisions, from a model alone.
+
+Le, Voloshin & Yue (2019), "Batch policy learning under constraints". Q is fitted on other customers than those
+evaluated; its own error is not in any interval drawn over the evaluated customers.
+
+Two forms:
+- by step (finite tasks, and the first k decisions of any task): a regression per step, backwards,
+    Q_t(x, a) = E[r_t + gamma^days * V_{t+1}(x')], V_t(x) = sum_a pi(a|x) Q_t(x, a);
+  from step k on, V is the logged return of the logging policy;
+- stationary (continuing tasks): one Q for all steps, applied as often as decisions remain,
+    Q_j(x, a) = E[r + gamma^days * V_{j-1}(x')], V_0 = 0, on decisions whose successor is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.log import Log
+from evaluation.regression import Constant, Model, Recipe, TreatmentFeatures
+
+FEWEST = 50  # rows below which a step's Q is a constant; assumed
+
+
+@dataclass(frozen=True)
+class Side:
+    """A log with what a policy would do on it; None stands for the logging policy itself."""
+
+    log: Log
+    probabilities: np.ndarray | None  # (n, A) float64
+
+    def value(self, model: Model, rows: np.ndarray) -> np.ndarray:  # (rows,) float64
+        """V(x) at some rows; of the logging policy, Q of what it did."""
+        state = self.log.state[rows]
+        if self.probabilities is None:
+            return model.values(state, self.log.treatment[rows])
+        return model.expected(state, self.probabilities[rows])
+
+
+@dataclass(frozen=True)
+class PathValues:
+    """Discounted values from each decision on, counted from that decision; 0 from step k on."""
+
+    q: np.ndarray  # (n,) of the logged treatment
+    v: np.ndarray  # (n,) of the policy
+
+
+def fitted_q(
+    fit: Side,
+    reward: np.ndarray,
+    target: Side,
+    features: TreatmentFeatures,
+    recipe: Recipe,
+    seed: int,
+    decisions: int | None = None,
+) -> PathValues:
+    """Values of a policy on `target`'s rows, fitted on `fit`'s rows.
+
+    reward: (rows of fit,); decisions: follow the policy for so many decisions, then the logging policy;
+    None: to the end.
+    """
+    if decisions is None and fit.log.kind == "continuing":
+        return _stationary(fit, reward, target, features, recipe, seed)
+    return _by_step(fit, reward, target, features, recipe, seed, decisions or fit.log.horizon)
+
+
+def _by_step(
+    fit: Side,
+    reward: np.ndarray,
+    target: Side,
+    features: TreatmentFeatures,
+    recipe: Recipe,
+    seed: int,
+    decisions: int,
+) -> PathValues:
+    log, out = fit.log, _nothing(target.log)
+    follows, discount = has_next(log), log.gamma**log.gap_days
+    ahead = returns_to_go(log, reward)  # V of the next step, at each row; the logged return from step k on
+    for step in reversed(range(min(decisions, log.horizon))):
+        rows = np.flatnonzero(log.step == step)
+        later = np.minimum(rows + 1, len(log) - 1)
+        goal = reward[rows] + np.where(follows[rows], discount[rows] * ahead[later], 0.0)
+        model = _fit(log, rows, goal, features, recipe, seed)
+        ahead[rows] = fit.value(model, rows)
+        _fill(out, target, model, np.flatnonzero(target.log.step == step))
+    return out
+
+
+def _stationary(
+    fit: Side, reward: np.ndarray, target: Side, features: TreatmentFeatures, recipe: Recipe, seed: int
+) -> PathValues:
+    log, out = fit.log, _nothing(target.log)
+    follows = has_next(log)
+    rows = np.flatnonzero(follows | log.terminated)  # the last decision of a window has no known successor
+    if len(rows) < FEWEST:
+        rows = np.arange(len(log))
+    discount = np.where(follows, log.gamma**log.gap_days, 0.0)[rows]
+    later = np.minimum(rows + 1, len(log) - 1)
+    fitter = recipe.fitter(log.state[rows], log.treatment[rows], features, seed)
+    left, ahead = decisions_left(target.log), np.zeros(len(rows))
+    for remaining in range(1, target.log.horizon + 1):
+        model = fitter.fit(reward[rows] + discount * ahead)
+        _fill(out, target, model, np.flatnonzero(left == remaining))
+        ahead = fit.value(model, later)
+    return out
+
+
+def has_next(log: Log) -> np.ndarray:  # (n,) bool
+    """True where the customer has another decision, in the next row."""
+    return np.asarray(np.r_[log.customer[1:] == log.customer[:-1], False] & ~log.terminated)
+
+
+def returns_to_go(log: Log, reward: np.ndarray) -> np.ndarray:  # (n,) float64
+    """Logged return from each decision to the customer's last, discounted to that decision."""
+    gain = log.padded(log.discount * reward)
+    ahead = np.cumsum(gain[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(ahead[log.customer, log.step] / log.discount)
+
+
+def decisions_left(log: Log) -> np.ndarray:  # (n,) int64
+    """Decisions from this one to the end of the window; a customer who left early had the whole horizon."""
+    count = np.bincount(log.customer)
+    left_early = np.bincount(log.customer, weights=log.terminated) > 0
+    return np.asarray(np.where(left_early, log.horizon, count)[log.customer] - log.step)
+
+
+def _fit(log: Log, rows: np.ndarray, goal: np.ndarray, features: TreatmentFeatures, recipe: Recipe, seed: int) -> Model:
+    if len(rows) < FEWEST:
+        return Constant(float(goal.mean()) if len(rows) else 0.0)
+    return recipe.fitter(log.state[rows], log.treatment[rows], features, seed).fit(goal)
+
+
+def _nothing(log: Log) -> PathValues:
+    return PathValues(np.zeros(len(log)), np.zeros(len(log)))
+
+
+def _fill(out: PathValues, target: Side, model: Model, rows: np.ndarray) -> None:
+    if len(rows):
+        out.q[rows] = model.values(target.log.state[rows], target.log.treatment[rows])
+        out.v[rows] = target.value(model, rows)

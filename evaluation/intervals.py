@@ -1,0 +1,80 @@
+"""Intervals: a bootstrap over customers whose resamples every estimate shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.terms import Terms
+
+CHUNK = 4_000_000  # cells of counts turned to float64 at a time: 32 MB
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with what a bootstrap over customers says of it; NaN where it is undefined."""
+
+    value: float
+    se: float  # standard error: standard deviation over resamples
+    lo: float  # two-sided percentile interval
+    hi: float
+    lower: float  # one-sided lower bound at the same confidence
+    undefined: float = 0.0  # share of resamples without a value: no weight at some step
+
+    @property
+    def excludes_zero(self) -> bool:
+        """True if the whole two-sided interval lies on one side of 0."""
+        return self.lo > 0 or self.hi < 0
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """How often each customer is drawn in each resample; (resamples, customers)."""
+
+    counts: np.ndarray
+
+    def of(self, terms: Terms) -> np.ndarray:  # (resamples,) float64
+        """The estimate in every resample. Two estimates differ on the same resamples: that is the pairing."""
+        step = max(1, CHUNK // self.counts.shape[1])
+        parts = [
+            terms.resampled(self.counts[start : start + step].astype(np.float64))
+            for start in range(0, len(self.counts), step)
+        ]
+        return np.concatenate(parts)
+
+
+def resample(customers: int, resamples: int, rng: np.random.Generator) -> Resamples:
+    """Draw customers with replacement, as many as there are, `resamples` times.
+
+    Efron & Tibshirani (1993), "An introduction to the bootstrap": the customer is the unit, since the
+    decisions of one customer depend on each other.
+    """
+    counts = np.empty((resamples, customers), dtype=np.uint16)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(0, customers, customers), minlength=customers)
+    return Resamples(counts)
+
+
+def interval(value: float, draws: np.ndarray, confidence: float) -> Interval:
+    """Percentile interval, standard error and one-sided lower bound from bootstrap draws (resamples,).
+
+    Where more than the interval's tail of the resamples have no value there is no interval.
+    """
+    tail = (1 - confidence) / 2
+    known = draws[np.isfinite(draws)]
+    undefined = 1 - len(known) / len(draws)
+    if not np.isfinite(value) or undefined > tail or len(known) < 2:
+        return Interval(value, np.nan, np.nan, np.nan, np.nan, undefined)
+    lo, hi, lower = np.quantile(known, [tail, 1 - tail, 1 - confidence])
+    return Interval(value, float(known.std(ddof=1)), float(lo), float(hi), float(lower), undefined)
+
+
+def estimate_interval(terms: Terms, resamples: Resamples, confidence: float = 0.95) -> Interval:
+    """An estimate with its interval."""
+    return interval(terms.estimate(), resamples.of(terms), confidence)
+
+
+def paired_difference(a: Terms, b: Terms, resamples: Resamples, confidence: float = 0.95) -> Interval:
+    """a - b with its interval, both on the same resamples: what their customers share cancels."""
+    return interval(a.estimate() - b.estimate(), resamples.of(a) - resamples.of(b), confidence)

@@ -1,0 +1,90 @@
+"""The lead estimate: the one that the data support, chosen before any reward of the evaluated customers is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from evaluation.diagnostics import Support
+from evaluation.settings import EvaluationSettings
+
+Kind = Literal["one-step", "k-step", "deviation", "model"]
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Which estimate leads a comparison, the same for every policy in it, and why."""
+
+    estimator: str  # key of `evaluation.estimators.ESTIMATORS`
+    kind: Kind
+    decisions: int  # decisions for which the policy is followed: k, 1, or the horizon
+    model_based: bool
+    threshold: float  # effective sample size that was needed, in customers
+    ess: float  # of the policy with the least support, for the lead (for a model: where sampling failed)
+    policy: str  # that policy
+    lost_at: int | None  # first decision, from 1, at which the cumulative size falls below the threshold
+    reason: str
+
+
+def choose_lead(supports: Sequence[Support], customers: int, model_rows: int, settings: EvaluationSettings) -> Lead:
+    """Pick the lead estimate by support alone: it sees weights and never a reward.
+
+    One decision: SNIPS or DR if the effective sample size reaches the threshold, else the direct method.
+    Several: the k-step value with the largest k >= 2 whose cumulative size reaches it; else one-decision
+    deviations if every decision's own size does (in proportion to the customers who have that decision);
+    else fitted Q, marked model-based. The policy with the least support decides for all.
+    """
+    need = settings.threshold(customers)
+    horizon = len(supports[0].ess)
+    cumulative = np.min([s.ess_cumulative for s in supports], axis=0)
+    alone = np.min([s.ess / np.maximum(s.alive, 1) * customers for s in supports], axis=0)
+    enough = np.flatnonzero(cumulative < need)
+    k = int(enough[0]) if len(enough) else horizon
+    lost_at = k + 1 if k < horizon else None
+    untried = max(s.untried for s in supports)
+    tried = untried <= settings.max_untried
+    corrected = settings.correction == "dr" or (settings.correction == "auto" and model_rows >= settings.min_model_rows)
+
+    def weakest(sizes: Sequence[float]) -> str:
+        return supports[int(np.argmin(sizes))].policy
+
+    def lead(estimator: str, kind: Kind, decisions: int, sizes: Sequence[float], reason: str) -> Lead:
+        return Lead(
+            estimator, kind, decisions, kind == "model", need, float(min(sizes)), weakest(sizes), lost_at, reason
+        )
+
+    if tried and horizon == 1 and k == 1:
+        sizes = [float(s.ess_cumulative[0]) for s in supports]
+        return lead("dr" if corrected else "snips", "one-step", 1, sizes, _form(corrected, model_rows))
+    if tried and k >= 2:
+        sizes = [float(s.ess_cumulative[k - 1]) for s in supports]
+        how = "the whole log" if k == horizon else f"{k} decisions, then the logging policy"
+        return lead(
+            "kstep_dr" if corrected else "kstep", "k-step", k, sizes,
+            f"the effective sample size holds for {how}; {_form(corrected, model_rows)}",
+        )  # fmt: skip
+    if tried and horizon > 1 and alone.min() >= need:
+        sizes = [float((s.ess / np.maximum(s.alive, 1) * customers).min()) for s in supports]
+        return lead(
+            "deviation_dr" if corrected else "deviation", "deviation", 1, sizes,
+            "over two decisions the effective sample size is "
+            f"{cumulative[1]:.0f}, below {need:.0f}: one decision at a time is what the log supports; "
+            f"{_form(corrected, model_rows)}",
+        )  # fmt: skip
+    reason = (
+        f"{untried:.1%} of a policy's probability lies on treatments that the log never tried"
+        if not tried
+        else f"even for single decisions the effective sample size is {alone.min():.0f}, below {need:.0f}"
+    )
+    sizes = [float((s.ess / np.maximum(s.alive, 1) * customers).min()) for s in supports]
+    estimator = "dm" if horizon == 1 else "fqe"
+    return lead(estimator, "model", horizon, sizes, f"{reason}: only a model can answer")
+
+
+def _form(corrected: bool, rows: int) -> str:
+    if corrected:
+        return f"doubly robust, with a reward model from {rows:,} training decisions"
+    return f"self-normalised without a reward model ({rows:,} training decisions)"

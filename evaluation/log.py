@@ -1,0 +1,230 @@
+"""The log: the one record that everything in evaluation reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from envs.errors import InputError
+from envs.prices import Prices
+
+Source = Literal["logged", "estimated"]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Logged decisions and what followed each, one row per decision, sorted by customer, then time.
+
+    n rows, C customers, F observation fields, A treatments, P pools. Money in `currency`.
+    Build one with `evaluation.reading.read_log`, or from arrays with `log_from_arrays`.
+    """
+
+    customer: np.ndarray  # (n,) int64, 0 .. C-1, non-decreasing
+    step: np.ndarray  # (n,) int64, position among the customer's decisions, from 0
+    observation: np.ndarray  # (n, F) float32
+    mask: np.ndarray  # (n, A) bool, True where a treatment was allowed
+    treatment: np.ndarray  # (n,) int64, the logged treatment
+    propensity: np.ndarray  # (n,) float64, probability with which it was chosen, in (0, 1]
+    behaviour: np.ndarray | None  # (n, A) float64, the whole logged distribution, where it is known
+    margin: np.ndarray  # (n,) float64, until the next decision or the end
+    cost: np.ndarray  # (n,) float64
+    annoyance: np.ndarray  # (n,) float64, one opt-out is 1
+    effort: np.ndarray  # (n, P) float64, units drawn from each pool
+    gap_days: np.ndarray  # (n,) float64, days to the next decision or the end
+    terminated: np.ndarray  # (n,) bool, True where nothing follows (end of a finite task, churn)
+    customer_id: np.ndarray  # (n,) str
+    decision_id: np.ndarray  # (n,) str
+    at: np.ndarray  # (n,) datetime64[us], UTC
+    gamma: float  # discount per day
+    treatments: tuple[str, ...]  # ids in position order; 0 is silence
+    pools: tuple[str, ...] = ()
+    logged_prices: np.ndarray | None = None  # (n, 1 + P) float64, annoyance first; None: all prices 0
+    price_columns: Mapping[str, int] = field(default_factory=dict)  # price name -> observation column
+    price_scales: Mapping[str, float] = field(default_factory=dict)  # price -> what the field divides it by
+    propensity_source: Source = "logged"
+    propensity_note: str = ""  # how propensities were estimated
+    kind: Literal["finite", "continuing"] = "finite"
+    currency: str = ""
+    annoyance_missing: tuple[str, ...] = ()  # components of annoyance that the log does not record
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def __len__(self) -> int:
+        return len(self.customer)
+
+    @cached_property
+    def customers(self) -> int:
+        """How many customers there are."""
+        return int(self.customer[-1]) + 1 if len(self) else 0
+
+    @cached_property
+    def horizon(self) -> int:
+        """The most decisions that a customer has."""
+        return int(self.step.max()) + 1 if len(self) else 0
+
+    @cached_property
+    def elapsed_days(self) -> np.ndarray:  # (n,) float64
+        """Days from the customer's first decision to this one."""
+        before = np.cumsum(self.gap_days) - self.gap_days
+        return np.asarray(before - before[self.step == 0][self.customer])
+
+    @cached_property
+    def discount(self) -> np.ndarray:  # (n,) float64
+        """gamma ** days since the customer's first decision."""
+        return np.asarray(self.gamma**self.elapsed_days, dtype=np.float64)
+
+    def reward(self, prices: Prices | None = None) -> np.ndarray:  # (n,) float64
+        """margin - cost - effort . pool prices - annoyance price * annoyance; None: at the logged prices."""
+        if prices is None:
+            vector = self.logged_prices if self.logged_prices is not None else np.zeros((1, 1 + len(self.pools)))
+        else:
+            vector = prices.vector()[None]
+        used = (self.effort * vector[:, 1:]).sum(axis=1)
+        return np.asarray(self.margin - self.cost - used - vector[:, 0] * self.annoyance)
+
+    def by_customer(self, values: np.ndarray) -> np.ndarray:  # (C,) float64
+        """Sum over each customer's rows."""
+        return np.bincount(self.customer, weights=values, minlength=self.customers)
+
+    def padded(self, values: np.ndarray, fill: float = 0.0) -> np.ndarray:  # (C, steps) float64
+        """Rows laid out as customers x steps; `fill` where a customer has no such decision."""
+        table = np.full((self.customers, self.horizon), fill)
+        table[self.customer, self.step] = values
+        return table
+
+    @cached_property
+    def alive(self) -> np.ndarray:  # (C, steps) bool
+        """True where a customer has such a decision."""
+        return self.padded(np.ones(len(self))) > 0
+
+    def rows(self, keep: np.ndarray) -> Log:
+        """The log of some rows, (n,) bool; steps are counted anew, customers without rows vanish.
+
+        Rows in the middle of a customer's history must not be dropped: their outcomes would be lost.
+        """
+        chosen = {f.name: getattr(self, f.name)[keep] for f in fields(self) if _is_per_row(getattr(self, f.name))}
+        _, chosen["customer"] = np.unique(chosen["customer"], return_inverse=True)
+        chosen["step"] = steps_of(chosen["customer"])
+        return replace(self, **chosen)
+
+    def select(self, keep: np.ndarray) -> Log:
+        """The log of some customers, (C,) bool."""
+        return self.rows(np.asarray(keep, dtype=bool)[self.customer])
+
+    def observation_at(self, prices: Prices | None) -> np.ndarray:  # (n, F) float32
+        """The observations with their price fields set to these prices; None: as they were logged."""
+        if prices is None or not self.price_columns:
+            return self.observation
+        observed = self.observation.copy()
+        named = dict(zip(("annoyance", *self.pools), prices.vector(), strict=True))
+        for name, column in self.price_columns.items():
+            observed[:, column] = named[name] / self.price_scales.get(name, 1.0)
+        return observed
+
+    @cached_property
+    def state(self) -> np.ndarray:  # (n, F - prices) float32
+        """The observation without price fields: prices act on decisions, never on what a customer does."""
+        return np.delete(self.observation, list(self.price_columns.values()), axis=1)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what the estimates depend on."""
+        content = hashlib.sha256("\n".join(map(str, self.customer_id)).encode())
+        content.update(repr((self.gamma, self.treatments, self.pools)).encode())
+        for name in ("observation", "mask", "treatment", "propensity", "margin", "cost", "annoyance", "effort"):
+            content.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        content.update(np.ascontiguousarray(self.gap_days).tobytes() + self.terminated.tobytes())
+        return content.hexdigest()
+
+
+def steps_of(customer: np.ndarray) -> np.ndarray:  # (n,) int64
+    """Position of each row among its customer's rows; equal customers stand together."""
+    first = np.flatnonzero(np.r_[True, customer[1:] != customer[:-1]]) if len(customer) else np.array([], dtype=int)
+    return np.arange(len(customer)) - np.repeat(first, np.diff(np.r_[first, len(customer)]))
+
+
+def log_from_arrays(
+    observation: np.ndarray,
+    treatment: np.ndarray,
+    propensity: np.ndarray,
+    margin: np.ndarray,
+    *,
+    customer: np.ndarray | None = None,
+    treatments: tuple[str, ...] | None = None,
+    mask: np.ndarray | None = None,
+    gamma: float = 1.0,
+    **more: Any,
+) -> Log:
+    """A log from plain arrays, rows in time order within a customer; what is not given is 0 or absent.
+
+    observation: (n, F); treatment: (n,) int; propensity: (n,) in (0, 1]; margin: (n,), the reward if alone
+    customer:    (n,) any labels; None: every row its own customer (a one-step log)
+    treatments:  ids; None: counted from mask or treatment; more: any other field of Log
+    """
+    n = len(treatment)
+    labels = np.arange(n) if customer is None else np.asarray(customer)
+    order = np.argsort(labels, kind="stable")
+    names, index = np.unique(labels[order], return_inverse=True)
+    if treatments is None:
+        width = mask.shape[1] if mask is not None else int(np.max(treatment, initial=0)) + 1
+        treatments = ("silence", *(f"treatment_{a}" for a in range(1, width)))
+    given = {name: np.asarray(value)[order] for name, value in more.items() if _is_per_row(value)}
+    last = np.r_[index[1:] != index[:-1], True] if n else np.zeros(0, dtype=bool)
+    zeros = np.zeros(n)
+    defaults: dict[str, Any] = {
+        "behaviour": None, "cost": zeros, "annoyance": zeros, "gap_days": np.ones(n), "terminated": last,
+        "effort": np.zeros((n, len(more.get("pools", ())))), "at": np.zeros(n, dtype="datetime64[us]"),
+        "customer_id": names[index].astype(str), "decision_id": order.astype(str),
+    }  # fmt: skip
+    return Log(
+        customer=index,
+        step=steps_of(index),
+        observation=np.asarray(observation, dtype=np.float32)[order],
+        mask=(np.ones((n, len(treatments)), dtype=bool) if mask is None else np.asarray(mask, dtype=bool))[order],
+        treatment=np.asarray(treatment, dtype=np.int64)[order],
+        propensity=np.asarray(propensity, dtype=np.float64)[order],
+        margin=np.asarray(margin, dtype=np.float64)[order],
+        gamma=gamma,
+        treatments=treatments,
+        **{**defaults, **more, **given},
+    )
+
+
+def _is_per_row(value: object) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+def _check(log: Log) -> None:
+    """Refuse what no estimator can use, naming the first row at fault."""
+    n, width = len(log.customer), len(log.treatments)
+    if n == 0:
+        raise InputError("must hold at least one decision", field="log")
+    for item in fields(log):
+        value = getattr(log, item.name)
+        if _is_per_row(value) and len(value) != n:
+            raise InputError(f"must have {n} rows", field=item.name, value=len(value))
+        if _is_per_row(value) and value.dtype.kind == "f" and not np.isfinite(value).all():
+            row = int(np.flatnonzero(~np.isfinite(value.reshape(n, -1)).all(axis=1))[0])
+            raise InputError("must be finite", field=item.name, value=float("nan"), row=row)
+    if log.mask.shape[1] != width:
+        raise InputError(f"must have {width} treatments", field="mask", value=log.mask.shape[1])
+    _need(log.propensity, (log.propensity > 0) & (log.propensity <= 1), "propensity", "must be in (0, 1]")
+    _need(log.treatment, (log.treatment >= 0) & (log.treatment < width), "treatment", f"must be in 0..{width - 1}")
+    allowed = log.mask[np.arange(n), log.treatment]
+    _need(log.treatment, allowed, "treatment", "must be one that the mask allows")
+    _need(log.gap_days, log.gap_days >= 0, "gap_days", "must be >= 0")
+    if log.behaviour is not None:
+        total = log.behaviour.sum(axis=1)
+        _need(total, np.abs(total - 1) < 1e-6, "probabilities", "must sum to 1")
+
+
+def _need(values: np.ndarray, right: np.ndarray, name: str, need: str) -> None:
+    if not right.all():
+        row = int(np.flatnonzero(~right)[0])
+        raise InputError(need, field=name, value=values[row], row=row)

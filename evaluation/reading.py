@@ -1,0 +1,223 @@
+"""Reading a log: canonical tables in, one row per decision with everything that followed it out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from envs.errors import InputError
+from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance, event_amounts
+from envs.split import is_test
+from envs.tables import Tables, read_tables
+from evaluation.log import Log, steps_of
+from evaluation.propensity import PropensityModel, estimate_propensity
+
+Part = Literal["train", "test", "all"]
+AMOUNTS = ("margin", "cost", "annoyance")
+DAY = 86_400e6  # microseconds
+SEED = 0  # of the choice between propensity models, so that every reader of a log sees the same propensities
+
+
+def read_log(tables: Path | str | Tables, part: Part = "test", assignment: str | None = None) -> Log:
+    """The log of the train, test or all customers of a directory of canonical tables.
+
+    part:       by the hash of the customer's id, as the schema's split says
+    assignment: keep the decisions of customers who were assigned so throughout, e.g. "randomised"
+
+    The reward of a decision is everything of that customer in (at, next decision's at]; the last decision
+    reaches to the end of a finite task, or over the schema's window. Missing propensities are estimated on the
+    training customers and marked so.
+    """
+    source = tables if isinstance(tables, Tables) else read_tables(Path(tables))
+    decisions = _chosen(source.decisions, assignment)
+    if not decisions.height:
+        raise InputError("must have decisions with this assignment", field="assignment", value=assignment)
+    test = _in_test(decisions["customer_id"], source)
+    wanted = {"test": test, "train": ~test, "all": np.ones(len(test), dtype=bool)}[part]
+    if not wanted.any():
+        raise InputError(f"must leave decisions in the {part} part", field="split", value=len(wanted))
+    estimated = decisions["propensity"].null_count() > 0
+    model = _propensity_model(source, decisions, ~test) if estimated else None
+    return _log(source, decisions.filter(wanted), model)
+
+
+def _chosen(decisions: pl.DataFrame, assignment: str | None) -> pl.DataFrame:
+    if assignment is None:
+        return decisions
+    return decisions.filter((pl.col("assignment") == assignment).all().over("customer_id"))
+
+
+def _in_test(customer_id: pl.Series, tables: Tables) -> np.ndarray:  # (rows,) bool
+    names = customer_id.unique(maintain_order=True)
+    part = pl.DataFrame({"customer_id": names, "test": is_test(names, tables.schema.split)})
+    return (
+        pl.DataFrame({"customer_id": customer_id})
+        .join(part, "customer_id", "left", maintain_order="left")["test"]
+        .to_numpy()
+    )
+
+
+def _log(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | None) -> Log:
+    catalogue, task = tables.catalogue, tables.schema.task
+    ends = window_ends(decisions, tables)
+    amounts = window_amounts(decisions, ends, tables)
+    customer = _index(decisions["customer_id"])
+    step = steps_of(customer)
+    observation, mask = _matrix(decisions["observation"], np.float32), masks(decisions, tables)
+    treatment = positions(decisions["treatment"], catalogue.treatment_ids)
+    pressure = observation[:, tables.encoder.names.index(PRESSURE_FIELD)] * PRESSURE_UNIT
+    last = np.r_[customer[1:] != customer[:-1], True]
+    more: dict[str, Any] = {}
+    if model is not None:
+        more = {"propensity_source": "estimated", "propensity_note": model.note}
+    names = tables.encoder.price_names
+    return Log(
+        customer=customer,
+        step=step,
+        observation=observation,
+        mask=mask,
+        treatment=treatment,
+        propensity=_propensities(decisions, observation, mask, treatment, step, model),
+        behaviour=_behaviour(decisions),
+        margin=amounts["margin"],
+        cost=amounts["cost"] + catalogue.cost[treatment],
+        annoyance=amounts["annoyance"] + contact_annoyance(catalogue, treatment, pressure),
+        effort=catalogue.effort[treatment],
+        gap_days=(ends - _microseconds(decisions["at"])) / DAY,
+        terminated=last & (task.kind == "finite") | last & _churned(decisions, ends, tables),
+        customer_id=decisions["customer_id"].to_numpy().astype(str),
+        decision_id=decisions["decision_id"].to_numpy().astype(str),
+        at=_microseconds(decisions["at"]).astype("datetime64[us]"),
+        gamma=task.gamma,
+        treatments=catalogue.treatment_ids,
+        pools=catalogue.pool_ids,
+        logged_prices=logged_prices(decisions, names),
+        price_columns=tables.encoder.price_columns,
+        price_scales=dict(zip(names, tables.encoder.price_highs.tolist(), strict=True)),
+        kind=task.kind,
+        currency=catalogue.currency,
+        annoyance_missing=task.annoyance_missing,
+        **more,
+    )
+
+
+def window_ends(decisions: pl.DataFrame, tables: Tables) -> np.ndarray:  # (rows,) int64, microseconds
+    """When each decision's outcomes stop counting: the next decision, or the end of task or window.
+
+    A finite task ends `end_day` days after the customer's first decision; a continuing one counts outcomes for
+    `window_days` after the last decision.
+    """
+    task, at = tables.schema.task, _microseconds(decisions["at"])
+    customer = _index(decisions["customer_id"])
+    last = np.r_[customer[1:] != customer[:-1], True]
+    first = at[np.r_[True, last[:-1]]][customer]
+    if task.kind == "finite":
+        closing = first + int(task.end_day * DAY)
+    else:
+        closing = at + int(task.window_days * DAY)
+    following = np.r_[at[1:], 0]
+    return np.asarray(np.where(last, np.maximum(closing, at), following))
+
+
+def window_amounts(
+    decisions: pl.DataFrame, ends: np.ndarray, tables: Tables
+) -> dict[str, np.ndarray]:  # each (rows,) float64
+    """Margin, cost and annoyance of the events of each decision's window (at, end], currency and opt-outs."""
+    windows = decisions.select("customer_id", "at").with_columns(
+        row=pl.int_range(pl.len()), opens="at", end=pl.Series(ends).cast(pl.Datetime("us", "UTC"))
+    )
+    events = event_amounts(tables.events, tables.schema).filter(pl.any_horizontal(pl.col(AMOUNTS) != 0))
+    # The last decision before an event, strictly: an event at a decision's own instant belongs to the one before.
+    events = events.sort("customer_id", "at").join_asof(
+        windows.sort("customer_id", "at"),
+        on="at",
+        by="customer_id",
+        strategy="backward",
+        allow_exact_matches=False,
+        check_sortedness=False,
+    )
+    inside = events.filter(pl.col("row").is_not_null() & (pl.col("at") <= pl.col("end")))
+    sums = inside.group_by("row").agg(pl.col(AMOUNTS).sum())
+    rows = sums["row"].to_numpy()
+    out = {name: np.zeros(len(ends)) for name in AMOUNTS}
+    for name in AMOUNTS:
+        out[name][rows] = sums[name].to_numpy()
+    return out
+
+
+def _churned(decisions: pl.DataFrame, ends: np.ndarray, tables: Tables) -> np.ndarray:  # (rows,) bool
+    """True where the customer left in the decision's window."""
+    left = tables.events.filter(pl.col("event") == "churned").group_by("customer_id").agg(pl.col("at").max())
+    joined = decisions.select("customer_id", "at").join(left, "customer_id", "left", maintain_order="left")
+    when = joined["at_right"].dt.timestamp("us").fill_null(-1).to_numpy()
+    return np.asarray((when > _microseconds(decisions["at"])) & (when <= ends))
+
+
+def _propensity_model(tables: Tables, decisions: pl.DataFrame, train: np.ndarray) -> PropensityModel:
+    rows = decisions.filter(train) if train.any() else decisions
+    customer = _index(rows["customer_id"])
+    step = steps_of(customer) if tables.schema.task.kind == "finite" else np.zeros(len(customer), dtype=np.int64)
+    return estimate_propensity(
+        _matrix(rows["observation"], np.float32),
+        masks(rows, tables),
+        positions(rows["treatment"], tables.catalogue.treatment_ids),
+        step,
+        customer,
+        np.random.default_rng(SEED),
+    )
+
+
+def _propensities(
+    decisions: pl.DataFrame,
+    observation: np.ndarray,
+    mask: np.ndarray,
+    treatment: np.ndarray,
+    step: np.ndarray,
+    model: PropensityModel | None,
+) -> np.ndarray:  # (rows,) float64
+    """As logged; where that is missing, as estimated."""
+    if model is None:
+        return decisions["propensity"].to_numpy()
+    p = model.distribution(observation, mask, step)[np.arange(len(step)), treatment]
+    return decisions["propensity"].fill_null(pl.Series(p)).to_numpy()
+
+
+def masks(decisions: pl.DataFrame, tables: Tables) -> np.ndarray:  # (rows, treatments) bool
+    """The logged masks; a missing one allows everything."""
+    width = len(tables.catalogue.treatment_ids)
+    everything = pl.lit([True] * width, dtype=pl.List(pl.Boolean))
+    return _matrix(decisions.select(pl.col("mask").fill_null(everything)).to_series(), np.bool_)
+
+
+def logged_prices(decisions: pl.DataFrame, names: tuple[str, ...]) -> np.ndarray:  # (rows, 1 + pools) float64
+    """The prices logged with each decision, annoyance first; a missing one is 0: nothing was charged."""
+    prices = decisions["prices"]
+    return np.stack([prices.struct.field(n).cast(pl.Float64).fill_null(0.0).to_numpy() for n in names], axis=1)
+
+
+def positions(treatment: pl.Series, ids: tuple[str, ...]) -> np.ndarray:  # (rows,) int64
+    """Treatment ids as positions of the catalogue."""
+    return treatment.replace_strict(list(ids), list(range(len(ids))), return_dtype=pl.Int64).to_numpy()
+
+
+def _behaviour(decisions: pl.DataFrame) -> np.ndarray | None:
+    column = decisions["probabilities"]
+    return None if column.null_count() else _matrix(column, np.float64)
+
+
+def _matrix(column: pl.Series, kind: type[np.generic]) -> np.ndarray:  # (rows, width)
+    """A list column of equal lengths as a matrix."""
+    width = len(column[0])
+    return np.asarray(column.explode().to_numpy().reshape(len(column), width), dtype=kind)
+
+
+def _microseconds(at: pl.Series) -> np.ndarray:  # (rows,) int64
+    return at.dt.timestamp("us").to_numpy()
+
+
+def _index(customer_id: pl.Series) -> np.ndarray:  # (rows,) int64
+    """0 for the first customer, 1 for the next; rows of a customer stand together."""
+    return (customer_id.rle_id()).cast(pl.Int64).to_numpy()

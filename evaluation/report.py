@@ -1,0 +1,222 @@
+"""The report of an evaluation: one record, as a frame, as JSON, as figures and as one HTML file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from evaluation.diagnostics import Support
+from evaluation.intervals import Interval
+from evaluation.lead import Lead
+from evaluation.log import Log
+from evaluation.reward_model import Choice
+from evaluation.settings import EvaluationSettings
+from evaluation.verdict import Verdict, verdicts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMAT = "nextbest-evaluation/1"
+PARTS = ("margin", "cost", "annoyance")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One estimator's answer for one policy."""
+
+    policy: str
+    estimator: str
+    amount: str  # reward, margin, cost, annoyance, or undiscounted (the reward without gamma)
+    interval: Interval
+    difference: Interval | None  # to the reference, paired; None for the reference itself
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What the estimates were computed on."""
+
+    customers: int
+    decisions: int
+    horizon: int
+    training_customers: int  # on whom models were fitted; 0: cross-fitted on the evaluated customers
+    kind: str
+    gamma: float
+    currency: str
+    first: str  # instant of the first decision, ISO 8601
+    last: str
+    digest: str
+    propensity_source: str
+    propensity_note: str
+    annoyance_missing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, log: Log, training: Log | None) -> DataCard:
+        """The card of a log."""
+        return cls(
+            log.customers, len(log), log.horizon, 0 if training is None else training.customers, log.kind, log.gamma,
+            log.currency, str(log.at.min()), str(log.at.max()), log.digest, log.propensity_source,
+            log.propensity_note, tuple(log.annoyance_missing),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Report:
+    """What policies are worth on a log. `print(report.frame)`, `report.figure()`, `report.write(directory)`."""
+
+    policies: tuple[str, ...]  # the logging policy first
+    digests: tuple[str | None, ...]
+    reference: str
+    lead: Lead
+    estimates: tuple[Estimate, ...]
+    supports: tuple[Support, ...]  # per policy
+    choices: tuple[Choice, ...]  # regressions of the models
+    mix: np.ndarray  # (policies, treatments) share of decisions
+    treatments: tuple[str, ...]
+    data: DataCard
+    prices: tuple[float, ...] | None  # annoyance, then pools; None: as logged
+    price_names: tuple[str, ...]
+    settings: EvaluationSettings
+    seed: int
+    simulation: pl.DataFrame | None = None
+
+    def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:
+        """One estimate; by default the lead's of the reward. KeyError where it was not computed."""
+        return self._index[policy, estimator or self.lead.estimator, amount]
+
+    @cached_property
+    def _index(self) -> dict[tuple[str, str, str], Estimate]:
+        return {(e.policy, e.estimator, e.amount): e for e in self.estimates}
+
+    @property
+    def computed(self) -> frozenset[tuple[str, str, str]]:
+        """Which (policy, estimator, amount) there are."""
+        return frozenset(self._index)
+
+    @property
+    def estimators(self) -> tuple[str, ...]:
+        """Estimators of the reward, in the order of the catalogue of estimators."""
+        return tuple(dict.fromkeys(e.estimator for e in self.estimates if e.amount == "reward"))
+
+    def support(self, policy: str) -> tuple[float, float]:
+        """Effective sample size and largest weight behind the lead estimate of a policy, in customers."""
+        found = self.supports[self.policies.index(policy)]
+        if self.lead.kind in ("one-step", "k-step"):
+            at = self.lead.decisions - 1
+            return float(found.ess_cumulative[at]), float(found.largest_cumulative[at])
+        scaled = found.ess / np.maximum(found.alive, 1) * self.data.customers
+        return float(scaled.min()), float(found.largest_weight.max())
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """A row per policy: the lead estimate, its parts and support, then every estimate."""
+        return pl.DataFrame([self._row(policy) for policy in self.policies], infer_schema_length=None)
+
+    def _row(self, policy: str) -> dict[str, Any]:
+        lead = self.estimate(policy)
+        size, largest = self.support(policy)
+        row: dict[str, Any] = {"policy": policy, "lead": self.lead.estimator, "model_based": self.lead.model_based}
+        row |= _columns("value", lead, bare="")
+        row |= {"ess": size, "max_weight": largest, "untried": self.supports[self.policies.index(policy)].untried}
+        for amount in (*PARTS, "undiscounted"):
+            if (policy, self.lead.estimator, amount) in self._index:
+                row |= _columns(amount, self.estimate(policy, amount=amount))
+        for name in self.estimators:
+            row |= _columns(name, self.estimate(policy, name))
+        return row
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What can be said of each policy against the reference, in plain words."""
+        return verdicts(self)
+
+    def figure(self, kind: str = "forest") -> Figure:
+        """A picture: "forest" (estimates and intervals), "support" (ESS by decision) or "mix" (treatments)."""
+        from evaluation.figures import FIGURES
+
+        return FIGURES[kind](self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain values; numbers that do not exist are None."""
+        listed = {
+            "format": FORMAT,
+            "policies": [{"name": n, "digest": d} for n, d in zip(self.policies, self.digests, strict=True)],
+            "reference": self.reference,
+            "lead": asdict(self.lead),
+            "verdicts": [asdict(v) for v in self.verdicts],
+            "estimates": [asdict(e) for e in self.estimates],
+            "support": [asdict(s) for s in self.supports],
+            "models": [asdict(c) for c in self.choices],
+            "treatments": list(self.treatments),
+            "mix": self.mix,
+            "data": asdict(self.data),
+            "prices": None if self.prices is None else dict(zip(self.price_names, self.prices, strict=True)),
+            "settings": self.settings.model_dump(mode="json"),
+            "seed": self.seed,
+            "simulation": None if self.simulation is None else self.simulation.to_dicts(),
+            "table": self.frame.to_dicts(),
+        }
+        plain: dict[str, Any] = _plain(listed)
+        return plain
+
+    def to_json(self) -> str:
+        """The report as JSON, the same for the same inputs."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_html(self) -> str:
+        """The report as one self-contained HTML page."""
+        from evaluation.page import page
+
+        return page(self)
+
+    def _repr_html_(self) -> str:
+        from evaluation.page import fragment
+
+        return fragment(self)
+
+    def __rich__(self) -> str:
+        from rich.markup import escape
+
+        return "\n".join(escape(v.text) for v in self.verdicts)
+
+    def write(self, directory: Path | str) -> Path:
+        """Write report.html and report.json into a directory, each whole or not at all; returns the directory."""
+        place = Path(directory)
+        place.mkdir(parents=True, exist_ok=True)
+        for name, text in (("report.html", self.to_html()), ("report.json", self.to_json())):
+            temporary = place / f".{name}"
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, place / name)
+        return place
+
+
+def _columns(name: str, estimate: Estimate, bare: str | None = None) -> dict[str, float | None]:
+    """Columns of an estimate; with `bare` the interval's columns carry no prefix."""
+    prefix = f"{name}_" if bare is None else bare
+    own = estimate.interval
+    columns = {name: own.value, f"{prefix}lo": own.lo, f"{prefix}hi": own.hi, f"{prefix}se": own.se}
+    other = estimate.difference
+    for part in ("value", "lo", "hi", "se", "lower"):
+        column = f"{prefix}difference" if part == "value" else f"{prefix}difference_{part}"
+        columns[column] = 0.0 if other is None else getattr(other, part)
+    return {key: None if math.isnan(value) else float(value) for key, value in columns.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Plain JSON values: arrays as lists, NaN and infinities as None, instants as text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | bool | None) else str(value)

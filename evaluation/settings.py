@@ -1,0 +1,66 @@
+"""Settings of an evaluation: every number by which an estimate is chosen or bounded, fixed before rewards are read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from envs.config import Config
+
+
+class EvaluationSettings(Config):
+    """How estimates are chosen, modelled and bounded."""
+
+    resamples: int = Field(1000, ge=100, le=20_000, description="Bootstrap resamples of customers.")
+    confidence: float = Field(
+        0.95, gt=0.5, lt=1, description="Of the two-sided intervals and of the one-sided lower bound."
+    )
+    min_ess: float = Field(
+        100.0,
+        gt=0,
+        description="Least effective sample size, in customers, of an importance-sampled lead estimate. "
+        "Assumed: below about a hundred a bootstrap percentile interval of a skewed mean stops covering.",
+    )
+    min_ess_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Least effective sample size as a share of the evaluated customers. Assumed: one in twenty, "
+        "so that a large log does not rest on a sliver of its customers, who need not be like the rest.",
+    )
+    max_untried: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Most probability that a policy may put on treatments the log never tried before importance "
+        "sampling loses the lead. Assumed: it ignores that share, so it must be small beside the interval.",
+    )
+    correction: Literal["auto", "dr", "sn"] = Field(
+        "auto",
+        description="Form of the lead estimate: dr adds a reward model, sn is self-normalised without one; "
+        "auto takes dr where min_model_rows training decisions exist.",
+    )
+    min_model_rows: int = Field(
+        2_000,
+        ge=1,
+        description="Least decisions to fit a reward model on, for auto. Assumed: a few hundred for each of the "
+        "treatments that a small catalogue has.",
+    )
+    model: Literal["auto", "trees", "ridge"] = Field(
+        "auto", description="Reward model and Q function; auto takes the one with the smaller held-out loss."
+    )
+    model_rows: int = Field(
+        60_000, ge=100, description="Most training decisions a model is fitted on, whole customers at random."
+    )
+    tree_predictions: int = Field(
+        3_000_000,
+        ge=0,
+        description="Most predictions of (decision, treatment) pairs per policy for which fitted Q uses trees "
+        "(about ten seconds); beyond, it is linear.",
+    )
+    full_horizon: bool = Field(True, description="Also fit Q over the full horizon, marked model-based.")
+
+    def threshold(self, customers: int) -> float:
+        """Effective sample size that an importance-sampled lead estimate needs, in customers."""
+        return max(self.min_ess, self.min_ess_share * customers)

@@ -1,0 +1,132 @@
+"""The study: a log, the policies and the models, laid out as the estimators read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from envs.prices import Prices
+from evaluation.diagnostics import weights
+from evaluation.estimators import Inputs
+from evaluation.fqe import PathValues, Side, fitted_q
+from evaluation.log import Log
+from evaluation.regression import Recipe, TreatmentFeatures
+from evaluation.reward_model import (
+    HELD_OUT,
+    RIDGES,
+    Choice,
+    Modelled,
+    at_most,
+    candidates,
+    choose_recipe,
+    modelled_components,
+    other_customers,
+    priced,
+)
+from evaluation.settings import EvaluationSettings
+
+REWARD = "reward"
+COMPONENTS = ("margin", "cost", "annoyance")
+MODELS, FOLDS, SEEDS = 1, 2, 3  # streams of randomness, beside the resamples' 0
+
+
+@dataclass(frozen=True)
+class Study:
+    """What policies would have done on a log, and what models of other customers expect of it."""
+
+    log: Log
+    training: Log | None
+    probabilities: tuple[np.ndarray, ...]  # per policy (n, A)
+    on_training: tuple[np.ndarray, ...]  # per policy (training rows, A); empty where nothing is fitted
+    prices: Prices | None
+    features: TreatmentFeatures
+    settings: EvaluationSettings
+    seed: int
+
+    def inputs(self, policy: int | None, amount: str = REWARD, k: int = 0, path: bool = False) -> Inputs:
+        """Inputs for one policy (None: the logging policy) and one amount.
+
+        k: also fit Q for so many decisions, then the logging policy; path: also fit Q to the end
+        """
+        log, lay = self.log, self.log.padded
+        ratio = np.ones(len(log)) if policy is None else weights(log, self.probabilities[policy])
+        modelled = self.modelled(amount)
+        to_end = self._path(policy, amount, None) if path else None
+        to_k = self._path(policy, amount, k) if k >= 2 and policy is not None else None
+        return Inputs(
+            ratio=lay(ratio, fill=1.0),
+            reward=lay(amounts(log, self.prices)[amount]),
+            discount=lay(log.discount),
+            alive=log.alive,
+            q=lay(modelled.logged),
+            v=lay(modelled.logged if policy is None else modelled.policy[policy]),
+            path_q=None if to_end is None else lay(to_end.q),
+            path_v=None if to_end is None else lay(to_end.v),
+            k=k,
+            k_q=None if to_k is None else lay(to_k.q),
+            k_v=None if to_k is None else lay(to_k.v),
+        )
+
+    def modelled(self, amount: str) -> Modelled:
+        """The reward model on the log, for the reward or one of its parts."""
+        parts = self._components[0]
+        return priced(parts, self.log, self.prices) if amount == REWARD else parts[amount]
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Which regressions were chosen, and by what."""
+        return (*self._components[1], self._path_choice)
+
+    @cached_property
+    def _components(self) -> tuple[dict[str, Modelled], tuple[Choice, ...]]:
+        rng = np.random.default_rng([self.seed, MODELS])
+        return modelled_components(self.log, self.training, self.probabilities, self.features, self.settings, rng)
+
+    @cached_property
+    def _path_choice(self) -> Choice:
+        """The regression of fitted Q: the best on the reward; linear where trees would take too long."""
+        rng = np.random.default_rng([self.seed, SEEDS])
+        source = self.training or self.log
+        source = source.rows(at_most(source, self.settings.model_rows, rng))
+        held_out = (rng.random(source.customers) < HELD_OUT)[source.customer]
+        recipes = candidates(self.settings, REWARD) if self._tree_work <= self.settings.tree_predictions else RIDGES
+        target = amounts(source, self.prices)[REWARD]
+        return choose_recipe(
+            "fitted Q", source.state, source.treatment, target, held_out, self.features, recipes, self.seed
+        )
+
+    @property
+    def _tree_work(self) -> int:
+        """(decision, treatment) pairs that fitted Q predicts for the widest policy."""
+        pairs = max((int((p > 0).sum()) for p in (*self.on_training, *self.probabilities)), default=0)
+        return pairs * (self.log.horizon if self.log.kind == "continuing" else 2)
+
+    def _path(self, policy: int | None, amount: str, decisions: int | None) -> PathValues:
+        log, rng = self.log, np.random.default_rng([self.seed, FOLDS])
+        out = PathValues(np.zeros(len(log)), np.zeros(len(log)))
+        here_on = None if policy is None else self.probabilities[policy]
+        for source, usable, here in other_customers(log, self.training, rng):
+            there_on = here_on if source is log else None if policy is None else self.on_training[policy]
+            rows = np.flatnonzero(usable)
+            rows = rows[at_most(source.rows(usable), self.settings.model_rows, rng)]
+            keep = np.zeros(len(source), dtype=bool)
+            keep[rows] = True
+            fit = Side(source.rows(keep), None if there_on is None else there_on[keep])
+            reward = amounts(fit.log, self.prices)[amount]
+            if not reward.any():
+                continue
+            target = Side(log.rows(here), None if here_on is None else here_on[here])
+            values = fitted_q(fit, reward, target, self.features, self._recipe, self.seed, decisions)
+            out.q[here], out.v[here] = values.q, values.v
+        return out
+
+    @property
+    def _recipe(self) -> Recipe:
+        return self._path_choice.recipe
+
+
+def amounts(log: Log, prices: Prices | None) -> dict[str, np.ndarray]:
+    """The reward at these prices and its three parts, each (n,)."""
+    return {REWARD: log.reward(prices), "margin": log.margin, "cost": log.cost, "annoyance": log.annoyance}

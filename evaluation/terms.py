@@ -1,0 +1,66 @@
+"""Terms: what an estimator says per customer, so that one bootstrap serves them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Terms:
+    """An estimate as a sum of ratios of means over customers, `sum_j mean(N_j) * mean(S_j) / mean(D_j)`.
+
+    A mean has one block with D = S = 1; a self-normalised estimate has its weights in D. Because the
+    normaliser is kept per customer, a resample of customers recomputes it: the interval has its variance.
+
+    numerator:   (customers, blocks) float64
+    denominator: (customers, blocks) or (1, 1) float64
+    scale:       (customers, blocks) or (1, 1) float64
+    """
+
+    numerator: np.ndarray
+    denominator: np.ndarray
+    scale: np.ndarray
+
+    def estimate(self) -> float:
+        """The value over all customers; NaN where a normaliser is 0 (nothing logged supports the policy)."""
+        return float(self.resampled(np.ones((1, len(self.numerator))))[0])
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:  # (resamples,) float64
+        """The estimate in each resample; counts: (resamples, customers), how often each customer is drawn."""
+        total = counts.sum(axis=1, keepdims=True)
+        top = counts @ self.numerator / total
+        bottom, scale = _mean(counts, self.denominator, total), _mean(counts, self.scale, total)
+        empty = bottom == 0
+        share = np.where(empty, np.nan, scale / np.where(empty, 1.0, bottom))
+        # A block that no customer reaches (scale 0) adds nothing, whatever its weights are.
+        return np.asarray(np.where(scale == 0, 0.0, top * share).sum(axis=1), dtype=np.float64)
+
+
+def _mean(counts: np.ndarray, values: np.ndarray, total: np.ndarray) -> np.ndarray:
+    return values if len(values) == 1 else counts @ values / total
+
+
+ONE = np.ones((1, 1))
+
+
+def mean_of(values: np.ndarray) -> Terms:
+    """The plain mean over customers; values: (customers,)."""
+    return Terms(values[:, None], ONE, ONE)
+
+
+def ratio_of(numerator: np.ndarray, denominator: np.ndarray, scale: np.ndarray = ONE) -> Terms:
+    """Sum over blocks of mean(numerator) * mean(scale) / mean(denominator); each (customers, blocks)."""
+    return Terms(numerator, denominator, scale)
+
+
+def joined(*parts: Terms) -> Terms:
+    """The sum of estimates as one estimate."""
+    size = len(parts[0].numerator)
+
+    def blocks(name: str) -> np.ndarray:
+        wide = [np.broadcast_to(getattr(p, name), (size, p.numerator.shape[1])) for p in parts]
+        return np.concatenate(wide, axis=1)
+
+    return Terms(blocks("numerator"), blocks("denominator"), blocks("scale"))

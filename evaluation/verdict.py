@@ -1,0 +1,87 @@
+"""Verdicts: what an evaluation can claim, in plain words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from evaluation.estimators import ESTIMATORS
+
+if TYPE_CHECKING:
+    from evaluation.report import Report
+
+Outcome = Literal["better", "worse", "undecided", "model only"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of one policy against the reference."""
+
+    policy: str
+    outcome: Outcome
+    text: str
+
+
+def verdicts(report: Report) -> tuple[Verdict, ...]:
+    """One verdict per policy besides the reference, best difference first."""
+    found = [_verdict(report, policy) for policy in report.policies if policy != report.reference]
+
+    def gain(verdict: Verdict) -> float:
+        difference = report.estimate(verdict.policy).difference
+        return difference.value if difference is not None and math.isfinite(difference.value) else -math.inf
+
+    return tuple(sorted(found, key=gain, reverse=True))
+
+
+def _verdict(report: Report, policy: str) -> Verdict:
+    difference = report.estimate(policy).difference
+    assert difference is not None  # only the reference has none
+    level, unit = f"{report.settings.confidence:.0%}", f" {report.data.currency}".rstrip()
+    amount = f"{difference.value:+.4g}{unit} per customer against {_named(report.reference)}"
+    bounds = f"({level} interval {difference.lo:+.4g} to {difference.hi:+.4g}{unit})"
+    if math.isnan(difference.lo):
+        return Verdict(policy, "undecided", f"{policy}: no interval; the log hardly ever did what it does.")
+    if report.lead.model_based:
+        text = f"{policy}: a model expects {amount} {bounds}. The log cannot confirm it."
+        return Verdict(policy, "model only", text)
+    if difference.lo > 0:
+        return Verdict(policy, "better", f"{policy} earns more: {amount} {bounds}.")
+    if difference.hi < 0:
+        return Verdict(policy, "worse", f"{policy} earns less: {amount} {bounds}.")
+    return Verdict(policy, "undecided", f"{policy} is not told apart: {amount} {bounds}.")
+
+
+def support_sentences(report: Report) -> tuple[str, ...]:
+    """Where importance sampling loses its support, which estimator therefore leads, and what it assumes."""
+    lead, data = report.lead, report.data
+    leading, title = ESTIMATORS[lead.estimator], lead_title(report)
+    need = f"{lead.threshold:,.0f} of {data.customers:,} customers"
+    out = []
+    if lead.lost_at is not None and data.horizon > 1:
+        sizes = {s.policy: float(s.ess_cumulative[lead.lost_at - 1]) for s in report.supports[1:]}
+        weakest = min(sizes, key=lambda name: sizes[name])
+        out.append(
+            f"Importance sampling over whole sequences loses its support at decision {lead.lost_at} of "
+            f"{data.horizon}: the effective sample size of {weakest} falls to {sizes[weakest]:,.1f} customers, "
+            f"below the {need} that are needed."
+        )
+    elif lead.lost_at is not None:
+        out.append(f"Importance sampling has no support: {lead.ess:,.1f} customers, below {need}.")
+    else:
+        out.append(f"Importance sampling keeps its support over the whole log: at least {lead.ess:,.0f} customers.")
+    out.append(f"The estimate that leads is therefore “{title}”: {lead.reason}.")
+    out.append(f"It assumes that {leading.assumes}.")
+    if leading.model_based:
+        out.append("It is model-based: it may admit a policy to a trial, it proves nothing.")
+    return tuple(out)
+
+
+def lead_title(report: Report) -> str:
+    """The lead estimator's title, with its number of decisions."""
+    title = ESTIMATORS[report.lead.estimator].title
+    return title.replace("k-step", f"{report.lead.decisions}-step")
+
+
+def _named(policy: str) -> str:
+    return "the logging policy" if policy == "logged" else policy
