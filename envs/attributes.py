@@ -51,7 +51,7 @@ def descriptive(catalogue: Catalogue) -> Attributes:
 
 
 def identifying(catalogue: Catalogue) -> Attributes:
-    """One-hot attributes: `contact`, `product=..`, `channel=..`, `benefit=..`, `format=..`, `daypart=..`, for response models.
+    """One-hot attributes for response models: `contact`, `product=..`, `channel=..`, `benefit=..` and so on.
 
     An attribute that every contact shares (a single channel, say) is left to `contact`.
     """

@@ -153,7 +153,7 @@ class History:
         return np.asarray(np.bitwise_count(self.contact_days & _last(days)))
 
     def offers_within(self, days: int) -> np.ndarray:
-        """Days on which each product was offered in the last `days` days, today included. -> (products, batch) uint8."""
+        """Days with an offer of each product in the last `days` days, today included. -> (products, batch) uint8."""
         return np.asarray(np.bitwise_count(self.offer_days & _last(days)))
 
 

@@ -24,7 +24,7 @@ from envs.digest import digest_of
 from envs.features import Feature, Latent, Options, parse_feature
 from envs.observation import Encoder
 
-Given = Literal["always", "contacted", "delivered", "engaged", "converted", "purchased", "churned"]
+Given = Literal["always", "contacted", "delivered", "engaged", "unconverted", "converted", "purchased", "churned"]
 
 
 class Term(Config):
@@ -37,10 +37,12 @@ class Term(Config):
 
 
 class Head(Config):
-    """One response."""
+    """One response. Amounts are heads named after their event: `converted_value`, `purchased_value`."""
 
     link: Literal["logit", "rate", "lognormal", "linear"] = Field(description="Form of the model.")
-    given: Given = Field("always", description="The event without which this one cannot happen.")
+    given: Given = Field(
+        "always", description="What must have happened; unconverted: engaged, but not converted at this contact."
+    )
     per: Literal["decision", "product"] = Field("decision", description="product: one draw for every product.")
     sigma: float | None = Field(None, gt=0, description="Spread of the logarithm, for lognormal.")
     terms: tuple[Term, ...] = Field(min_length=1)
@@ -70,6 +72,9 @@ class Coefficients(Config):
     name: str = Field(description="Name of the world.")
     heads: dict[str, Head] = Field(description="Response -> model.")
     hidden: Hidden | None = Field(None, description="Hidden states; null in a calibrated world.")
+    resolution: Literal["day", "window"] = Field(
+        "window", description="day: what nobody asked for is drawn day by day; window: once between two decisions."
+    )
 
 
 @dataclass(frozen=True)

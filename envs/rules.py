@@ -221,7 +221,7 @@ def _column(schema: Schema, name: str) -> Column:
 
 
 def _position(schema: Schema, name: str) -> int:
-    return [field for field in profile_fields(schema, lambda n, *_: n)].index(name)
+    return list(profile_fields(schema, lambda n, *_: n)).index(name)
 
 
 def _check_names(book: RuleBook) -> None:

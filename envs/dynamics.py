@@ -1,0 +1,286 @@
+"""The dynamics: what a contact and what time itself do to customers.
+
+Every number is drawn elementwise by counter, so a customer's fate does not depend on the batch. Each function reads the
+observation of the decision, writes history and hidden state, and adds to the `Tally`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+import numpy as np
+
+from envs.features import Latent
+from envs.randomness import Luck
+from envs.recorder import ANSWERED_AT, EVENING, MOMENT_AT
+from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance
+from envs.state import CustomerState, latent_of
+from envs.world import World
+
+# Numbers of draws within a customer's day. Contacts of desk k add 100 k.
+DELIVERED, ENGAGED, CONVERTED, CONVERTED_VALUE, DECLINED, OPTED_OUT, COMPLAINED = range(7)
+PURCHASED, PURCHASED_VALUE, CHURNED, CHURNED_VALUE = range(5000, 5004)
+ORGANIC, ORGANIC_VALUE, BROWSED, ABANDONED = 5100, 5300, 5500, 5700  # plus the product's position
+TRIGGERED = 5900  # plus the trigger's position
+
+
+class Note(Protocol):
+    """Where events go: the recorder's `note`, or nowhere."""
+
+    def __call__(
+        self,
+        event: str,
+        customer: np.ndarray,
+        day: np.ndarray,
+        *,
+        after: timedelta,
+        channel: np.ndarray | None = None,
+        product: np.ndarray | None = None,
+        value: np.ndarray | None = None,
+        desk: int | None = None,
+        rows: np.ndarray | None = None,
+    ) -> None: ...
+
+
+@dataclass
+class Tally:
+    """What happened to each customer since the decision: the parts of the reward and a few counts."""
+
+    margin: np.ndarray  # (batch,) float64, currency
+    cost: np.ndarray  # (batch,) float64, currency
+    annoyance: np.ndarray  # (batch,) float64, opt-outs
+    effort: np.ndarray  # (batch, pools) float64
+    contacts: np.ndarray  # (batch,) int64
+    conversions: np.ndarray  # (batch,) int64, organic ones included
+    opt_outs: np.ndarray  # (batch,) int64
+    complaints: np.ndarray  # (batch,) int64
+
+    @classmethod
+    def empty(cls, batch: int, pools: int) -> Tally:
+        floats = (np.zeros(batch), np.zeros(batch), np.zeros(batch), np.zeros((batch, pools)))
+        return cls(*floats, *(np.zeros(batch, np.int64) for _ in range(4)))
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Evaluates heads for some customers of a batch at one observation."""
+
+    world: World
+    luck: Luck
+    observation: np.ndarray  # (batch, fields) float32
+    latent: Latent | None
+
+    def happens(self, head: str, rows: np.ndarray, option: np.ndarray, draw: int, days: float = 1.0) -> np.ndarray:
+        """(rows,) bool: does it happen to these customers? A head that the world lacks: never."""
+        if head not in self.world.heads:
+            return np.zeros(len(rows), bool)
+        return np.asarray(self.luck.uniform(draw)[rows] < self.mean(head, rows, option, days))
+
+    def mean(self, head: str, rows: np.ndarray, option: np.ndarray, days: float = 1.0) -> np.ndarray:
+        """(rows,) float64: probability or mean."""
+        model = self.world.heads[head]
+        latent = None if self.latent is None else latent_of(self.latent, rows)
+        return model.mean(model.linear(self.observation[rows], option, latent), days)
+
+    def amount(self, head: str, rows: np.ndarray, option: np.ndarray, draw: int) -> np.ndarray | None:
+        """(rows,) float64: the amount of an event, None if the world has no model of it."""
+        if head not in self.world.heads:
+            return None
+        model = self.world.heads[head]
+        latent = None if self.latent is None else latent_of(self.latent, rows)
+        eta = model.linear(self.observation[rows], option, latent)
+        return model.amount(eta, self.luck.normal(draw)[rows])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One day of a batch: who is there, what the models see, where events go."""
+
+    world: World
+    state: CustomerState
+    chance: Chance
+    tally: Tally
+    note: Note | None
+
+    def happened(
+        self,
+        event: str,
+        rows: np.ndarray,
+        *,
+        after: timedelta = ANSWERED_AT,
+        channel: np.ndarray | None = None,
+        product: np.ndarray | None = None,
+        value: np.ndarray | None = None,
+        desk: int | None = None,
+    ) -> None:
+        """Record an event in history, reward and log."""
+        if not len(rows):
+            return
+        state, reward, tally = self.state, self.world.schema.task.reward, self.tally
+        state.history.record(event, rows, channel=channel, product=product, value=value)
+        amount = np.zeros(len(rows)) if value is None else value
+        tally.margin[rows] += reward.margin_per_value.get(event, 0.0) * amount + reward.margin_per_event.get(event, 0.0)
+        tally.cost[rows] += reward.cost_per_value.get(event, 0.0) * amount
+        tally.annoyance[rows] += self.world.schema.task.annoyance_events.get(event, 0.0)
+        if self.note is not None:
+            self.note(
+                event,
+                state.customer[rows],
+                state.history.day[rows],
+                after=after,
+                channel=channel,
+                product=product,
+                value=value,
+                desk=desk,
+                rows=rows,
+            )
+
+
+def contact(scene: Scene, treatment: np.ndarray, desk: int) -> None:
+    """One desk's contacts of the day. treatment: (batch,) int; 0 is silence."""
+    catalogue, state, chance = scene.world.catalogue, scene.state, scene.chance
+    rows = np.flatnonzero(treatment)
+    if not len(rows):
+        return
+    option, base = treatment[rows], 100 * desk
+    channel, product = catalogue.channel_of[option], catalogue.product_of[option]
+    _charge(scene, rows, option)
+    state.history.record("contacted", rows, channel=channel, product=product)
+    heads = scene.world.heads
+
+    def among(mask: np.ndarray, head: str, draw: int) -> np.ndarray:
+        """Narrow a mask over `rows` to those to whom `head` happens."""
+        out = np.zeros(len(rows), bool)
+        out[mask] = chance.happens(head, rows[mask], option[mask], draw + base)
+        return out
+
+    def tell(event: str, mask: np.ndarray, value: np.ndarray | None = None) -> None:
+        scene.happened(event, rows[mask], channel=channel[mask], product=product[mask], value=value, desk=desk)
+
+    contacted = np.ones(len(rows), bool)
+    delivered = among(contacted, "delivered", DELIVERED) if "delivered" in heads else contacted
+    if "delivered" in heads:
+        tell("delivered", delivered)
+    engaged = among(_given(scene.world, "engaged", contacted, delivered, delivered), "engaged", ENGAGED)
+    tell("engaged", engaged)
+    converted = among(_given(scene.world, "converted", contacted, delivered, engaged), "converted", CONVERTED)
+    _convert(scene, rows[converted], option[converted], CONVERTED_VALUE + base, desk)
+    tell("declined", among(engaged & ~converted, "declined", DECLINED))
+    opted_out = among(delivered, "opted_out", OPTED_OUT)
+    tell("opted_out", opted_out)
+    complained = among(delivered, "complained", COMPLAINED)
+    tell("complained", complained)
+    scene.tally.opt_outs[rows] += opted_out
+    scene.tally.complaints[rows] += complained
+    _irritate(scene, rows[delivered], option[delivered], engaged[delivered])
+
+
+def _given(world: World, head: str, contacted: np.ndarray, delivered: np.ndarray, engaged: np.ndarray) -> np.ndarray:
+    if head not in world.heads:
+        return np.zeros_like(contacted)
+    return {"contacted": contacted, "delivered": delivered, "engaged": engaged}[world.heads[head].head.given]
+
+
+def _charge(scene: Scene, rows: np.ndarray, option: np.ndarray) -> None:
+    """Cost, effort and annoyance of the contact itself."""
+    catalogue, tally = scene.world.catalogue, scene.tally
+    column = scene.world.encoder.names.index(PRESSURE_FIELD)
+    pressure = scene.chance.observation[rows, column] * PRESSURE_UNIT
+    tally.cost[rows] += catalogue.cost[option]
+    tally.annoyance[rows] += contact_annoyance(catalogue, option, pressure)
+    tally.effort[rows] += catalogue.effort[option]
+    tally.contacts[rows] += 1
+
+
+def _convert(scene: Scene, rows: np.ndarray, option: np.ndarray, draw: int, desk: int) -> None:
+    """Conversions caused by a contact: the margin is booked, the benefit is redeemed."""
+    catalogue = scene.world.catalogue
+    product, channel, benefit = (
+        catalogue.product_of[option],
+        catalogue.channel_of[option],
+        catalogue.benefit_cost[option],
+    )
+    value = scene.chance.amount("converted_value", rows, _value_option(scene.world, option, product), draw)
+    scene.happened("converted", rows, channel=channel, product=product, value=value, desk=desk)
+    paid = benefit > 0
+    redeemed = {"channel": channel[paid], "product": product[paid], "value": benefit[paid]}
+    scene.happened("redeemed", rows[paid], desk=desk, **redeemed)
+    scene.tally.conversions[rows] += 1
+
+
+def _value_option(world: World, option: np.ndarray, product: np.ndarray) -> np.ndarray:
+    per_product = "converted_value" in world.heads and world.heads["converted_value"].head.per == "product"
+    return product if per_product else option
+
+
+def _irritate(scene: Scene, rows: np.ndarray, option: np.ndarray, engaged: np.ndarray) -> None:
+    """Hidden irritation grows with contacts; care that is engaged with heals."""
+    latent, hidden = scene.state.latent, scene.world.coefficients.hidden
+    if latent is None or hidden is None:
+        return
+    if "irritation" in scene.world.heads:
+        latent.irritation[rows] += scene.chance.mean("irritation", rows, option)
+    healed = rows[engaged & ~scene.world.catalogue.selling[option]]
+    latent.irritation[healed] *= 1 - hidden.care_heals
+
+
+def background(scene: Scene, days: int, treatment: np.ndarray) -> None:
+    """What happens unasked in `days` days. treatment: (batch,) int, the decision's."""
+    state, chance = scene.state, scene.chance
+    everyone = np.flatnonzero(state.alive)
+    option = treatment[everyone]
+    bought = everyone[chance.happens("purchased", everyone, option, PURCHASED, days)]
+    if len(bought):
+        value = chance.amount("purchased_value", bought, treatment[bought], PURCHASED_VALUE)
+        scene.happened("purchased", bought, value=value, after=EVENING)
+    for event, draw in (("browsed", BROWSED), ("abandoned", ABANDONED)):
+        for rows, product in _per_product(scene, event, everyone, draw, days):
+            scene.happened(event, rows, product=product, after=EVENING)
+    for rows, product in _per_product(scene, "organic", everyone, ORGANIC, days):
+        value = chance.amount("converted_value", rows, product, ORGANIC_VALUE + int(product[0]))
+        scene.happened("converted", rows, product=product, value=value, after=EVENING)
+        scene.tally.conversions[rows] += 1
+    churned = everyone[chance.happens("churned", everyone, option, CHURNED, days)]
+    if len(churned):
+        value = chance.amount("churned_value", churned, np.zeros(len(churned), np.int64), CHURNED_VALUE)
+        scene.happened("churned", churned, value=value, after=EVENING)
+        state.alive[churned] = False
+
+
+def _per_product(
+    scene: Scene, head: str, everyone: np.ndarray, draw: int, days: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    if head not in scene.world.heads:
+        return []
+    model, chance = scene.world.heads[head], scene.chance
+    whole = len(everyone) == len(scene.state)
+    latent = chance.latent if chance.latent is None or whole else latent_of(chance.latent, everyone)
+    likely = model.mean(model.linear_all(chance.observation if whole else chance.observation[everyone], latent), days)
+    happened = []
+    for product in range(likely.shape[1]):
+        rows = everyone[chance.luck.uniform(draw + product)[everyone] < likely[:, product]]
+        if len(rows):
+            happened.append((rows, np.full(len(rows), product)))
+    return happened
+
+
+def come_in(scene: Scene) -> None:
+    """Draw today's moment of each customer: the first trigger of the schema that fires."""
+    state = scene.state
+    state.trigger[:] = -1
+    silence = np.zeros(len(state), np.int64)
+    for position, trigger in enumerate(scene.world.schema.triggers):
+        waiting = np.flatnonzero(state.alive & (state.trigger < 0))
+        fires = waiting[scene.chance.happens(f"trigger:{trigger}", waiting, silence[waiting], TRIGGERED + position)]
+        state.trigger[fires] = position
+        scene.happened(trigger, fires, after=MOMENT_AT)
+
+
+def pass_time(world: World, state: CustomerState, days: int) -> None:
+    """Traces fade, irritation heals."""
+    state.history.advance(days)
+    hidden = world.coefficients.hidden
+    if state.latent is not None and hidden is not None:
+        state.latent.irritation[:] *= 0.5 ** (days / hidden.irritation_half_life)
