@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
+from agents.manifest import Manifest, check_compatible
 from envs.errors import InputError
 from envs.prices import Prices
 from envs.tables import Tables, read_tables
@@ -115,15 +115,9 @@ def _price_table(
 
 def _check_artifact(policy: object, tables: Tables) -> None:
     """An artifact must have been made for this catalogue and this table of observation fields."""
-    manifest: Any = getattr(policy, "manifest", None)
-    if manifest is None:
-        return
-    for field, own in (("catalogue_digest", tables.catalogue.digest), ("observation_digest", tables.encoder.digest)):
-        declared = getattr(manifest, field)
-        if declared != own:
-            what = field.removesuffix("_digest")
-            need = f"must be {own[:12]}…, the {what} of the tables: the policy was made for another {what}"
-            raise InputError(need, file="manifest.json", field=field, value=f"{str(declared)[:12]}…")
+    manifest = getattr(policy, "manifest", None)
+    if isinstance(manifest, Manifest):
+        check_compatible(manifest, tables.catalogue, tables.encoder.digest)
 
 
 def _digest(policy: object) -> str | None:

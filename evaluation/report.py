@@ -86,6 +86,7 @@ class Report:
     settings: EvaluationSettings
     seed: int
     simulation: pl.DataFrame | None = None
+    tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:
         """One estimate; by default the lead's of the reward. KeyError where it was not computed."""
@@ -160,6 +161,7 @@ class Report:
             "prices": None if self.prices is None else dict(zip(self.price_names, self.prices, strict=True)),
             "settings": self.settings.model_dump(mode="json"),
             "seed": self.seed,
+            "tables": self.tables,
             "simulation": None if self.simulation is None else self.simulation.to_dicts(),
             "table": self.frame.to_dicts(),
         }
