@@ -1,0 +1,182 @@
+"""Rows of a foreign file: each one is accepted or quarantined with a reason, and the two numbers add up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import polars as pl
+
+from envs.catalogue import Catalogue
+from envs.errors import InputError
+from envs.schema import Schema
+
+T = TypeVar("T")
+
+
+class BadRowError(ValueError):
+    """A row that cannot be accepted; its text is the reason, without the row's own values."""
+
+
+class Row(NamedTuple):
+    """One row as it was read."""
+
+    number: int  # counted from 0: lines of JSON lines, data rows of CSV (the header does not count)
+    raw: str  # the text, for the quarantine
+    fields: Mapping[str, Any]
+
+
+class Quarantined(NamedTuple):
+    """A row that was put aside."""
+
+    file: str
+    row: int
+    reason: str
+    raw: str
+
+
+QUARANTINE = {"file": pl.String, "row": pl.Int64, "reason": pl.String, "raw": pl.String}
+
+
+@dataclass
+class Intake:
+    """The door: counts the rows of each file and keeps those that were put aside."""
+
+    rows_in: dict[str, int] = field(default_factory=dict)
+    quarantined: list[Quarantined] = field(default_factory=list)
+
+    def put_aside(self, file: str, row: Row, reason: str) -> None:
+        """Quarantine a row, whatever was thought of it before."""
+        self.quarantined.append(Quarantined(file, row.number, reason, row.raw))
+
+    def accept(self, path: Path, rows: Iterator[Row | Quarantined], parse: Callable[[Row], T]) -> list[T]:
+        """Parse every row of a file; what raises BadRowError is quarantined. At least one row must pass."""
+        good: list[T] = []
+        count, put_aside = 0, len(self.quarantined)
+        for row in rows:
+            count += 1
+            if isinstance(row, Quarantined):
+                self.quarantined.append(row)
+                continue
+            try:
+                good.append(parse(row))
+            except BadRowError as bad:
+                self.put_aside(path.name, row, str(bad))
+        self.rows_in[path.name] = count
+        if not count:
+            raise InputError("must hold at least one row", file=path)
+        if not good:
+            first = self.quarantined[put_aside]
+            raise InputError(f"must hold at least one good row; of {count} the first fails: {first.reason}", file=path)
+        return good
+
+    def frame(self) -> pl.DataFrame:
+        """The quarantine as a table, sorted by file and row."""
+        return pl.DataFrame(self.quarantined, schema=QUARANTINE, orient="row").sort("file", "row")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an importer hands on: canonical tables (decisions without observation) and the account of rows."""
+
+    catalogue: Catalogue
+    schema: Schema
+    customers: pl.DataFrame
+    decisions: pl.DataFrame
+    events: pl.DataFrame
+    rows_in: dict[str, int]  # file -> rows read
+    quarantine: pl.DataFrame  # file, row, reason, raw
+    sources: tuple[Path, ...]
+
+
+def read_bytes(path: Path) -> bytes:
+    """A source file's content."""
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise InputError(f"must be a file that can be read ({fault.strerror})", file=path) from None
+
+
+def json_lines(path: Path, columns: tuple[str, ...]) -> Iterator[Row | Quarantined]:
+    """One JSON object per line; blank lines are no rows. A column that no object has is an InputError."""
+    rows: list[Row | Quarantined] = []
+    missing = set(columns)
+    for number, line in enumerate(read_bytes(path).split(b"\n")):
+        if not line.strip():
+            continue
+        raw = line.decode("utf-8", errors="replace").strip()
+        try:
+            fields = json.loads(line)
+        except (ValueError, RecursionError):
+            fields = None
+        if isinstance(fields, dict):
+            missing -= fields.keys()
+            rows.append(Row(number, raw, fields))
+        else:
+            rows.append(Quarantined(path.name, number, "must be a JSON object on one line", raw))
+    _refuse_missing(path, missing, any(isinstance(row, Row) for row in rows))
+    return iter(rows)
+
+
+def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row | Quarantined]:
+    """Rows of a CSV file with a header; a column that the header lacks is an InputError."""
+    text = read_bytes(path).decode("utf-8-sig", errors="replace")
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        table = [cells for cells in reader if cells]
+    except csv.Error as fault:
+        raise InputError(f"must be CSV ({fault})", file=path) from None
+    header = table[0] if table else []
+    _refuse_missing(path, set(columns) - set(header), bool(table))
+    rows: list[Row | Quarantined] = []
+    for number, cells in enumerate(table[1:]):
+        raw = json.dumps(cells, ensure_ascii=False)
+        if len(cells) == len(header):
+            rows.append(Row(number, raw, dict(zip(header, cells, strict=True))))
+        else:
+            rows.append(Quarantined(path.name, number, f"must have {len(header)} cells", raw))
+    return iter(rows)
+
+
+def _refuse_missing(path: Path, missing: set[str], any_row: bool) -> None:
+    if missing and any_row:
+        raise InputError("is a column of this file and must be there", file=path, field=sorted(missing)[0])
+
+
+def text(fields: Mapping[str, Any], name: str) -> str:
+    """A field that must be a word."""
+    value = fields.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise BadRowError(f"{name} must be a text that is not empty")
+    return value
+
+
+def choice(fields: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    """A field that must be one of a few words."""
+    value = fields.get(name)
+    if not isinstance(value, str) or value not in allowed:
+        raise BadRowError(f"{name} must be one of: {', '.join(allowed)}")
+    return value
+
+
+def number(
+    fields: Mapping[str, Any], name: str, low: float = 0.0, high: float = math.inf, *, whole: bool = False
+) -> float:
+    """A field that must be a finite number in [low, high]."""
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRowError(f"{name} must be a number")
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf
+    if not (math.isfinite(value) and low <= value <= high) or (whole and not value.is_integer()):
+        bound = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f">= {low:g}"
+        raise BadRowError(f"{name} must be a {'whole' if whole else 'finite'} number {bound}")
+    return value
