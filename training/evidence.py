@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
 from training.gate import Evidence
-
-LOWER = "lower_one_sided_95"
 
 
 def read_report(path: Path) -> tuple[Path, dict[str, Any]]:
@@ -22,48 +21,44 @@ def read_report(path: Path) -> tuple[Path, dict[str, Any]]:
         raise InputError("does not exist; make one with `nextbest evaluate`", file=file) from None
     except ValueError as fault:
         raise InputError(f"must be JSON ({fault})", file=file) from None
-    if not isinstance(report, dict):
-        raise InputError("must be an evaluation's report", file=file)
+    if not isinstance(report, dict) or not str(report.get("format", "")).startswith("nextbest-evaluation/"):
+        raise InputError("must be the report.json of an evaluation", file=file)
     return file, report
 
 
-def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str, champion_digest: str) -> Evidence:
-    """The report's evidence on the policy with this digest; the difference to the champion if it has one."""
-    policies = _list(file, report, "policies")
-    found = [policy for policy in policies if policy.get("policy_digest") == policy_digest]
-    if not found:
-        digests = ", ".join(str(policy.get("policy_digest") or policy.get("name"))[:12] for policy in policies)
-        need = f"must be among the report's policies ({digests})"
-        raise InputError(need, file=file, field="policy_digest", value=policy_digest[:12])
-    policy = found[0]
-    lead = _mapping(file, report, "lead")
-    digest_of = {str(each.get("name")): str(each.get("policy_digest") or "") for each in policies}
-    difference = _difference(file, policy, digest_of, champion_digest)
-    reference = str(difference.get("reference", ""))
-    declared = report.get("declared") or {}
+def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str) -> Evidence:
+    """The report's evidence on the policy with this digest."""
+    digests = {str(p.get("name")): str(p.get("digest") or "") for p in _list(file, report, "policies")}
+    names = [name for name, digest in digests.items() if digest == policy_digest]
+    if not names:
+        known = ", ".join(f"{name} {digest[:12]}".strip() for name, digest in digests.items())
+        need = f"must be among the report's policies: {known}"
+        raise InputError(need, file=file, field="digest", value=policy_digest[:12])
+    rows = [row for row in _list(file, report, "table") if row.get("policy") == names[0]]
+    if not rows:
+        raise InputError(f"must hold a row of {names[0]}", file=file, field="table")
+    lead, settings = _record(file, report, "lead"), _record(file, report, "settings")
+    reference = str(report.get("reference"))
+    prices = None if report.get("prices") is None else _record(file, report, "prices")
     return Evidence(
-        policy=str(policy.get("name", "")),
+        policy=names[0],
         policy_digest=policy_digest,
-        estimator=str(lead.get("estimator") or lead.get("name") or ""),
-        model_based=bool(lead.get("model_based", lead.get("kind") == "model")),
-        lower=_number(file, difference, LOWER),
+        estimator=str(lead.get("estimator")),
+        model_based=lead.get("model_based") is not False,
+        lower=_number(file, rows[0], "difference_lower"),
+        confidence=_number(file, settings, "confidence"),
         reference=reference,
-        reference_digest=digest_of.get(reference, ""),
-        ess=_number(file, policy, "ess"),
-        prices=_prices(file, report.get("prices") or {}),
-        declared_estimator=str(declared.get("estimator", "")),
-        declared_prices=_prices(file, declared["prices"]) if "prices" in declared else None,
+        reference_digest=digests.get(reference, ""),
+        ess=_number(file, rows[0], "ess"),
+        prices=None if prices is None else {name: _number(file, prices, name) for name in prices},
     )
 
 
-def _difference(file: Path, policy: Mapping[str, Any], digest_of: Mapping[str, str], champion: str) -> dict[str, Any]:
-    """The paired difference to the champion if the report has it, else the policy's first one."""
-    given = policy.get("differences") or [policy.get("difference")]
-    differences = [each for each in given if isinstance(each, dict)]
-    if not differences:
-        raise InputError("must hold a paired difference", file=file, field=f"{policy.get('name')}.difference")
-    to_champion = [each for each in differences if champion and digest_of.get(str(each.get("reference"))) == champion]
-    return (to_champion or differences)[0]
+def tables_of(file: Path, report: Mapping[str, Any]) -> Path:
+    """The tables that the report was made from, as the evaluation noted them beside its numbers."""
+    if not report.get("tables"):
+        raise InputError("must name the tables for the smoke decisions; give --tables", file=file, field="tables")
+    return Path(str(report["tables"]))
 
 
 def _list(file: Path, report: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -73,7 +68,7 @@ def _list(file: Path, report: Mapping[str, Any], key: str) -> list[dict[str, Any
     return value
 
 
-def _mapping(file: Path, report: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _record(file: Path, report: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = report.get(key)
     if not isinstance(value, dict):
         raise InputError("must be a record", file=file, field=key)
@@ -81,17 +76,10 @@ def _mapping(file: Path, report: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _number(file: Path, holder: Mapping[str, Any], key: str) -> float:
-    value = holder.get(key)
+    """A number; null, which the report writes where there is none, is NaN and passes no rule."""
+    value = holder.get(key, "nothing")
+    if value is None:
+        return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError("must be a number", file=file, field=key, value=value)
     return float(value)
-
-
-def _prices(file: Path, value: object) -> dict[str, float]:
-    """Prices by name; nested pools are flattened: {annoyance: 5, pools: {branch: 1}}."""
-    if not isinstance(value, dict):
-        raise InputError("must be a record of prices", file=file, field="prices", value=value)
-    flat = {key: price for key, price in value.items() if not isinstance(price, dict)}
-    for inner in value.values():
-        flat |= inner if isinstance(inner, dict) else {}
-    return {str(key): _number(file, flat, key) for key in flat}

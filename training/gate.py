@@ -16,7 +16,7 @@ from envs.config import Config, load_config
 
 SUM_TOLERANCE = 1e-4  # of a row of float32 probabilities
 HERE = Path(__file__).resolve().parent
-LOGGING = "logging"  # how a report names the policy that wrote the log
+LOGGING = "logged"  # how a report names the policy that wrote the log
 
 
 class Gate(Config):
@@ -31,7 +31,9 @@ class Gate(Config):
     estimators: list[str] = Field(min_length=1)
     """Lead estimators that may decide."""
     prices: dict[str, float] = {}
-    """Prices at which the difference must have been measured; empty takes the declared ones."""
+    """Prices at which the difference must have been measured; empty: the defaults of the policy's schema."""
+    confidence: float = Field(0.95, gt=0.5, lt=1.0)
+    """Confidence of the lower bound."""
     min_ess: float = Field(100.0, ge=0.0)
     """Smallest Kish effective sample size of the lead estimate, in customers."""
     smoke_decisions: int = Field(1000, ge=1)
@@ -60,13 +62,12 @@ class Evidence:
     policy_digest: str
     estimator: str  # of the lead
     model_based: bool
-    lower: float  # one-sided 95 % lower bound of the paired difference
+    lower: float  # one-sided lower bound of the paired difference; NaN: the report has none
+    confidence: float  # of that bound
     reference: str  # name of the policy that the difference is measured against
     reference_digest: str  # empty for the logging policy
     ess: float  # of the lead, in customers
-    prices: dict[str, float]  # at which it was measured
-    declared_estimator: str  # fixed before rewards were read
-    declared_prices: dict[str, float] | None  # fixed before rewards were read; None: the report does not say
+    prices: dict[str, float] | None  # at which it was measured; None: as logged
 
 
 def read_gate(file: Path | None = None) -> Gate:
@@ -75,14 +76,23 @@ def read_gate(file: Path | None = None) -> Gate:
     return load_config(Gate, file or next((place for place in places if place.exists()), places[0]))
 
 
-def judge(gate: Gate, evidence: Evidence, *, registered_digest: str, champion_digest: str) -> list[Line]:
+def judge(
+    gate: Gate,
+    evidence: Evidence,
+    *,
+    registered_digest: str,
+    champion_digest: str,
+    declared_prices: Mapping[str, float],
+) -> list[Line]:
     """Every rule that the report alone decides.
 
     registered_digest: of the version to promote; champion_digest: of the present champion, empty if none
+    declared_prices:   fixed before the evaluation: the defaults of the schema that the artifact was made with
     """
     return [
         _same_policy(evidence, registered_digest),
-        _declared(gate, evidence),
+        _estimator(gate, evidence),
+        _prices(evidence, gate.prices or declared_prices),
         _reference(gate, evidence, champion_digest),
         _support(gate, evidence),
         _gain(gate, evidence),
@@ -128,21 +138,18 @@ def _same_policy(evidence: Evidence, registered: str) -> Line:
     return Line("same policy", same, f"report {evidence.policy_digest[:12]}", f"registered {registered[:12]}")
 
 
-def _declared(gate: Gate, evidence: Evidence) -> Line:
-    """Estimator and prices were fixed before any reward was read, and are the gate's."""
-    need = f"estimator of {', '.join(gate.estimators)}; declared prices" + (
-        f" {_prices(gate.prices)}" if gate.prices else ""
-    )
-    value = f"{evidence.estimator} at {_prices(evidence.prices)}"
-    if evidence.declared_prices is None or not evidence.declared_estimator:
-        return Line("fixed beforehand", False, f"{value}, not declared", need)
-    passed = (
-        evidence.declared_estimator == evidence.estimator
-        and (evidence.estimator in gate.estimators or evidence.model_based)
-        and _equal(evidence.declared_prices, evidence.prices)
-        and (not gate.prices or _equal(gate.prices, evidence.prices))
-    )
-    return Line("fixed beforehand", passed, value, need)
+def _estimator(gate: Gate, evidence: Evidence) -> Line:
+    """The gate names the estimators; the report picks among them by support, before rewards are read."""
+    need = f"one of {', '.join(gate.estimators)} at {gate.confidence:.0%}"
+    known = evidence.estimator in gate.estimators or evidence.model_based
+    passed = known and math.isclose(evidence.confidence, gate.confidence)
+    return Line("estimator fixed beforehand", passed, f"{evidence.estimator} at {evidence.confidence:.0%}", need)
+
+
+def _prices(evidence: Evidence, declared: Mapping[str, float]) -> Line:
+    found = "as logged, not stated" if evidence.prices is None else _shown(evidence.prices)
+    passed = evidence.prices is not None and _equal(evidence.prices, declared)
+    return Line("prices fixed beforehand", passed, found, _shown(declared))
 
 
 def _reference(gate: Gate, evidence: Evidence, champion: str) -> Line:
@@ -158,7 +165,8 @@ def _support(gate: Gate, evidence: Evidence) -> Line:
     need = f"at least {gate.min_ess:g} customers"
     if evidence.model_based:
         return Line("effective sample", True, "none (model-based)", need)
-    return Line("effective sample", evidence.ess >= gate.min_ess, f"{evidence.ess:.0f} customers", need)
+    enough = evidence.ess >= gate.min_ess  # False for NaN
+    return Line("effective sample", enough, f"{evidence.ess:.0f} customers", need)
 
 
 def _gain(gate: Gate, evidence: Evidence) -> Line:
@@ -177,5 +185,5 @@ def _equal(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
     return all(math.isclose(a.get(name, 0.0), b.get(name, 0.0), abs_tol=1e-9) for name in {*a, *b})
 
 
-def _prices(prices: Mapping[str, float]) -> str:
+def _shown(prices: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {price:g}" for name, price in sorted(prices.items())) or "no prices"

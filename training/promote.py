@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ import polars as pl
 from envs.errors import InputError
 from training import tracking
 from training.configs import PromoteConfig
-from training.evidence import evidence_of, read_report
+from training.evidence import evidence_of, read_report, tables_of
 from training.gate import Line, approval, destination, judge, read_gate, smoke
 from training.runs import atomic_write, run_directory
 
@@ -88,12 +88,18 @@ def promote(config: PromoteConfig) -> Promotion:
     gate = read_gate(config.gate)
     policy = tracking.find(config.policy)
     champion = tracking.find_alias("champion")
-    champion_digest = champion.policy_digest if champion and champion.version != policy.version else ""
-    evidence = evidence_of(file, report, policy.policy_digest, champion_digest)
-    lines = judge(gate, evidence, registered_digest=policy.policy_digest, champion_digest=champion_digest)
-    observation, mask = _smoke_decisions(config.tables or _tables_of(file, report), gate.smoke_decisions)
+    evidence = evidence_of(file, report, policy.policy_digest)
+    observation, mask = _smoke_decisions(config.tables or tables_of(file, report), gate.smoke_decisions)
     with TemporaryDirectory() as folder:
-        lines.append(_artifact_line(policy, tracking.fetch(policy, Path(folder)), observation, mask))
+        declared, smoked = _try(policy, tracking.fetch(policy, Path(folder)), observation, mask)
+    lines = judge(
+        gate,
+        evidence,
+        registered_digest=policy.policy_digest,
+        champion_digest=champion.policy_digest if champion and champion.version != policy.version else "",
+        declared_prices=declared,
+    )
+    lines.append(smoked)
     lines.append(approval(gate, config.approved_by))
     promotion = Promotion(
         alias=destination(gate, lines),
@@ -110,23 +116,21 @@ def promote(config: PromoteConfig) -> Promotion:
     return promotion
 
 
-def _artifact_line(policy: tracking.Registered, path: Path, observation: np.ndarray, mask: np.ndarray) -> Line:
-    """The smoke decisions of the registered files; files that do not load fail the line."""
+def _try(
+    policy: tracking.Registered, path: Path, observation: np.ndarray, mask: np.ndarray
+) -> tuple[dict[str, float], Line]:
+    """The prices its schema declares, and its smoke decisions; files that do not load fail the line."""
     from agents.artifact import load_policy
+    from envs.prices import prices_from
 
     try:
         artifact = load_policy(path)
-        if artifact.manifest.policy_digest != policy.policy_digest:
-            raise InputError("must be the registered one", field="policy_digest", file=path)
-        return smoke(artifact, observation, mask)
+        if artifact.digest != policy.policy_digest:
+            raise InputError("must be the registered one", field="policy_digest", value=artifact.digest[:12])
+        declared = prices_from(None, artifact.catalogue, artifact.schema).named(artifact.catalogue)
+        return declared, smoke(artifact, observation, mask)
     except InputError as fault:
-        return Line("smoke decisions", False, str(fault), "an artifact that loads and decides validly")
-
-
-def _tables_of(file: Path, report: dict[str, Any]) -> Path:
-    if not report.get("tables"):
-        raise InputError("must name the tables for the smoke decisions: --tables", file=file, field="tables")
-    return Path(str(report["tables"]))
+        return {}, Line("smoke decisions", False, str(fault), "an artifact that loads and decides validly")
 
 
 def _smoke_decisions(tables: Path, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ unpickles. mlflow is imported when a function first needs it (2 to 3 s). Which s
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agents.manifest import FILE, read_manifest
 from envs.errors import InputError
 from training.runs import progress
 from training.stores import check_reachable, registry_uri, shown, sqlite_file, tracking_uri
@@ -101,9 +101,7 @@ class Tracker:
 
 
 @contextmanager
-def track(
-    experiment: str, name: str, *, enabled: bool = True, run_id: str | None = None
-) -> Iterator[Tracker]:
+def track(experiment: str, name: str, *, enabled: bool = True, run_id: str | None = None) -> Iterator[Tracker]:
     """A run that ends FINISHED, or FAILED when the block raises; `run_id` continues an earlier run.
 
     Unreachable tracking raises InputError here, before any work is done.
@@ -136,12 +134,12 @@ def register(
     run_id: the run that made it; none makes a run of its own
     The manifest's digests become tags, so that the gate can tell one policy from another.
     """
-    manifest = read_manifest(artifact)
+    manifest = read_manifest(artifact / FILE)
     client = connect()
     if run_id is None:
         with track("nextbest", f"register {artifact.name}") as tracker:
             run_id = tracker.run_id
-    digests = {key: str(value) for key, value in manifest.items() if key.endswith(("_digest", "_sha256"))}
+    digests = {key: str(value) for key, value in manifest if value and key.endswith(("_digest", "_sha256"))}
     with _told("MLFLOW_REGISTRY_URI", registry_uri()):
         client.log_artifacts(run_id, str(artifact), POLICY_FOLDER)
         source = client.get_run(run_id).info.artifact_uri.rstrip("/") + f"/{POLICY_FOLDER}"
@@ -175,7 +173,7 @@ def find_alias(alias: str) -> Registered | None:
 
 
 def fetch(policy: Registered, into: Path) -> Path:
-    """The artifact's files on this machine: where they stand, or downloaded below `into`."""
+    """The directory below `into` that the artifact's files were copied to."""
     connect()
     import mlflow.artifacts
 
@@ -209,27 +207,14 @@ def connect() -> MlflowClient:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         import mlflow
 
-        mlflow.set_tracking_uri(tracking)
-        mlflow.set_registry_uri(registry)
-        client = mlflow.MlflowClient(tracking, registry)
         with _told("MLFLOW_TRACKING_URI", tracking):
+            mlflow.set_tracking_uri(tracking)
+            mlflow.set_registry_uri(registry)
+            client = mlflow.MlflowClient(tracking, registry)
             client.search_experiments(max_results=1)
         with _told("MLFLOW_REGISTRY_URI", registry):
             client.search_registered_models(max_results=1)
     return client
-
-
-def read_manifest(artifact: Path) -> dict[str, Any]:
-    """The manifest of an artifact directory, with its policy digest."""
-    file = artifact / "manifest.json"
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        need = "must be an artifact: a directory with policy.onnx and manifest.json"
-        raise InputError(need, file=artifact) from None
-    if not isinstance(manifest, dict) or not manifest.get("policy_digest"):
-        raise InputError("must be given", file=file, field="policy_digest")
-    return manifest
 
 
 def _experiment_id(client: MlflowClient, name: str) -> str:
@@ -255,9 +240,7 @@ def _told(field: str, value: str, *, file: str | None = None, need: str | None =
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0][:120]
-        raise InputError(
-            need or f"must be reachable ({reason})", file=file, field=field, value=shown(value)
-        ) from None
+        raise InputError(need or f"must be reachable ({reason})", file=file, field=field, value=shown(value)) from None
 
 
 def _registered(version: Any) -> Registered:

@@ -1,0 +1,242 @@
+"""The gate: an honest report moves the alias, and each planted fault is refused by its own line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gate_kit import altered, write_log, write_report
+from serving_kit import kit_network, write_kit
+
+import nextbest
+from envs.errors import InputError
+from training import tracking
+from training.configs import PromoteConfig
+from training.gate import Evidence, approval, destination, judge, read_gate, smoke
+from training.promote import promote
+
+GATE = read_gate()
+PRICES = {"annoyance": 1.0, "seats": 0.0}
+GOOD = Evidence("ppo", "d1", "snips", False, 0.4, 0.95, "logged", "", 500.0, PRICES)
+
+
+def _failed(evidence: Evidence, *, champion: str = "") -> list[str]:
+    lines = judge(GATE, evidence, registered_digest="d1", champion_digest=champion, declared_prices=PRICES)
+    return [line.name for line in lines if not line.passed]
+
+
+def test_good_evidence_passes_every_line() -> None:
+    assert _failed(GOOD) == []
+    assert _failed(replace(GOOD, reference="old", reference_digest="d0"), champion="d0") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"policy_digest": "d2"}, "same policy"),
+        ({"estimator": "ips"}, "estimator fixed beforehand"),
+        ({"confidence": 0.8}, "estimator fixed beforehand"),
+        ({"prices": None}, "prices fixed beforehand"),
+        ({"prices": {"annoyance": 0.9, "seats": 0.0}}, "prices fixed beforehand"),
+        ({"prices": {"annoyance": 1.0, "seats": 0.5}}, "prices fixed beforehand"),
+        ({"reference": "silence"}, "reference"),
+        ({"ess": 99.9}, "effective sample"),
+        ({"ess": float("nan")}, "effective sample"),
+        ({"lower": 0.0}, "paired difference"),
+        ({"lower": -1.0}, "paired difference"),
+        ({"lower": float("nan")}, "paired difference"),
+        ({"lower": float("inf")}, "paired difference"),
+        ({"model_based": True, "estimator": "fqe"}, "measured, not modelled"),
+    ],
+)
+def test_each_planted_fault_fails_its_own_line_only(change: dict[str, Any], line: str) -> None:
+    assert _failed(replace(GOOD, **change)) == [line]
+
+
+def test_a_champion_must_be_what_the_difference_is_measured_against() -> None:
+    assert _failed(GOOD, champion="d0") == ["reference"]
+    assert _failed(replace(GOOD, reference="old", reference_digest="d9"), champion="d0") == ["reference"]
+
+
+def test_a_price_that_is_not_named_is_zero() -> None:
+    assert _failed(replace(GOOD, prices={"annoyance": 1.0})) == []
+
+
+def test_only_a_model_based_lead_goes_to_shadow() -> None:
+    modelled = replace(GOOD, model_based=True, estimator="fqe", ess=float("nan"))
+    lines = judge(GATE, modelled, registered_digest="d1", champion_digest="", declared_prices=PRICES)
+    assert destination(GATE, lines) == "shadow"
+    assert destination(GATE.model_copy(update={"model_based": "none"}), lines) is None
+    worse = replace(modelled, lower=-1.0)
+    lines = judge(GATE, worse, registered_digest="d1", champion_digest="", declared_prices=PRICES)
+    assert destination(GATE, lines) is None
+
+
+def test_approval_is_asked_for_only_where_the_gate_says_so() -> None:
+    assert approval(GATE, None).passed
+    strict = GATE.model_copy(update={"approval": True})
+    assert not approval(strict, None).passed
+    assert approval(strict, "risk officer").passed
+
+
+class Answering:
+    """A policy that answers with a given array."""
+
+    name = "answering"
+
+    def __init__(self, answer: np.ndarray) -> None:
+        self.answer = answer
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "valid"),
+    [
+        ([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]], 2),
+        ([[0.5, 0.4, 0.1], [0.2, 0.3, 0.5]], 1),  # probability on a masked treatment
+        ([[0.5, 0.5, 0.0], [0.2, 0.3, 0.4]], 1),  # sums to 0.9
+        ([[np.nan, 0.5, 0.0], [0.2, 0.3, 0.5]], 1),
+        ([[1.5, -0.5, 0.0], [0.2, 0.3, 0.5]], 1),  # negative
+    ],
+)
+def test_smoke_decisions_are_finite_whole_and_allowed(answer: list[list[float]], valid: int) -> None:
+    mask = np.array([[True, True, False], [True, True, True]])
+    line = smoke(Answering(np.array(answer)), np.zeros((2, 4), np.float32), mask)
+    assert line.value == f"{valid} of 2 valid"
+    assert line.passed == (valid == 2)
+
+
+def test_smoke_without_decisions_or_with_a_wrong_shape_fails() -> None:
+    none = smoke(Answering(np.zeros((0, 3))), np.zeros((0, 4), np.float32), np.zeros((0, 3), bool))
+    assert not none.passed
+    assert not smoke(Answering(np.ones((2, 1))), np.zeros((2, 4), np.float32), np.ones((2, 3), bool)).passed
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact, tables and an honest report that any test may read."""
+    root = tmp_path_factory.mktemp("house")
+    write_kit(root / "artifact")
+    write_log(root / "tables")
+    write_report(root / "report", root / "artifact")
+    return root
+
+
+def _config(house: Path, out: Path, report: Path | None = None, **more: Any) -> PromoteConfig:
+    return PromoteConfig(report=report or house / "report", tables=house / "tables", out=out, **more)
+
+
+def test_a_good_challenger_becomes_champion(store: Path, house: Path, tmp_path: Path) -> None:
+    registered = tracking.register(house / "artifact")
+    promotion = promote(_config(house, tmp_path / "out", approved_by="risk officer", reason="pilot"))
+    assert promotion.failed == ()
+    assert (promotion.alias, promotion.exit_code, promotion.version) == ("champion", 0, registered.version)
+    champion = tracking.find_alias("champion")
+    assert champion is not None
+    assert champion.version == registered.version
+    assert champion.tags["gate_verdict"] == "champion"
+    assert (champion.tags["gate_approved_by"], champion.tags["gate_reason"]) == ("risk officer", "pilot")
+    record = json.loads((tmp_path / "out" / "promotion.json").read_text(encoding="utf-8"))
+    assert [line["passed"] for line in record["lines"]] == [True] * len(promotion.lines)
+    assert "is champion" in record["verdict"]
+    assert "pass" in promotion._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("change", "failed", "alias"),
+    [
+        ({"table.1.difference_lower": -0.01}, "paired difference", None),
+        ({"table.1.difference_lower": None}, "paired difference", None),
+        ({"table.1.ess": 12}, "effective sample", None),
+        ({"prices.annoyance": 3.0}, "prices fixed beforehand", None),
+        ({"prices": None}, "prices fixed beforehand", None),
+        ({"lead.estimator": "ips"}, "estimator fixed beforehand", None),
+        ({"settings.confidence": 0.9}, "estimator fixed beforehand", None),
+        ({"lead.model_based": True, "lead.estimator": "fqe"}, "measured, not modelled", "shadow"),
+    ],
+)
+def test_a_planted_report_is_refused_and_the_champion_stays(
+    store: Path, house: Path, tmp_path: Path, change: dict[str, Any], failed: str, alias: str | None
+) -> None:
+    tracking.register(house / "artifact")
+    planted = altered(house / "report", tmp_path / "planted", **change)
+    promotion = promote(_config(house, tmp_path / "out", planted))
+    assert [line.name for line in promotion.failed] == [failed]
+    assert (promotion.alias, promotion.exit_code) == (alias, 1)
+    assert failed in promotion.verdict
+    assert tracking.find_alias("champion") is None
+    assert (tracking.find_alias("shadow") is not None) == (alias == "shadow")
+    assert tracking.find("challenger").tags["gate_failed"] == failed
+
+
+def test_a_second_challenger_is_measured_against_the_champion(store: Path, house: Path, tmp_path: Path) -> None:
+    tracking.register(house / "artifact")
+    assert promote(_config(house, tmp_path / "first")).alias == "champion"
+    write_kit(tmp_path / "second", kit_network(seed=1, gain=0.3))
+    second = tracking.register(tmp_path / "second")
+    to_log = write_report(tmp_path / "to_log", tmp_path / "second")
+    refused = promote(_config(house, tmp_path / "refused", to_log))
+    assert [line.name for line in refused.failed] == ["reference"]
+    to_champion = write_report(tmp_path / "to_champion", tmp_path / "second", champion=house / "artifact")
+    admitted = promote(_config(house, tmp_path / "admitted", to_champion))
+    champion = tracking.find_alias("champion")
+    assert admitted.failed == ()
+    assert champion is not None
+    assert champion.version == second.version
+
+
+def test_tampered_files_are_refused(store: Path, house: Path, tmp_path: Path) -> None:
+    registered = tracking.register(house / "artifact")
+    Path(registered.source.removeprefix("file://"), "policy.onnx").write_bytes(kit_network(seed=9))
+    promotion = promote(_config(house, tmp_path / "out"))
+    smoked = next(line for line in promotion.failed if line.name == "smoke decisions")
+    assert "onnx_sha256" in smoked.value
+    assert tracking.find_alias("champion") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"policies.1.digest": "another"}, "must be among the report's policies"),
+        ({"table.1.ess": "many"}, "ess == 'many', must be a number"),
+        ({"table": []}, "table, must hold a row of ppo"),
+        ({"format": "other"}, "must be the report.json of an evaluation"),
+    ],
+)
+def test_a_report_that_cannot_be_read_changes_nothing(
+    store: Path, house: Path, tmp_path: Path, change: dict[str, Any], line: str
+) -> None:
+    tracking.register(house / "artifact")
+    planted = altered(house / "report", tmp_path / "planted", **change)
+    with pytest.raises(InputError, match=line):
+        promote(_config(house, tmp_path / "out", planted))
+    assert not (tmp_path / "out").exists()
+    assert "gate" not in tracking.find("challenger").tags
+
+
+def test_missing_report_and_tables_are_told(store: Path, house: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist; make one with `nextbest evaluate`"):
+        promote(_config(house, tmp_path / "out", tmp_path / "nothing"))
+    tracking.register(house / "artifact")
+    with pytest.raises(InputError, match="give --tables"):
+        promote(PromoteConfig(report=house / "report", out=tmp_path / "out"))
+
+
+def test_the_command_line_says_which_line_failed(
+    store: Path, house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracking.register(house / "artifact")
+    words = ["promote", "--tables", str(house / "tables"), "--out", str(tmp_path / "out")]
+    assert nextbest.run([*words, "--report", str(house / "report")]) == 0
+    assert "is champion" in " ".join(capsys.readouterr().out.split())
+    planted = altered(house / "report", tmp_path / "planted", **{"table.1.ess": 3})
+    assert nextbest.run([*words, "--report", str(planted)]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "FAIL" in out
+    assert "effective sample" in out
