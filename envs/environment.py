@@ -15,7 +15,7 @@ from envs.world import World
 class BankEnv(gymnasium.Env[np.ndarray, np.int64]):
     """One customer at a time; see `BankVectorEnv` for the meaning of everything."""
 
-    metadata = {"render_modes": []}  # noqa: RUF012  as Gymnasium reads it
+    metadata = {"render_modes": []}
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
     annoyance), in currency, currency and opt-outs.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012  as Gymnasium reads it
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
 
 
 def draw_prices(luck: Luck, base: Prices, highs: np.ndarray) -> np.ndarray:
-    """Training prices: each with probability 1/2 at its base, else log-uniform from 1 % of the range's top to the top."""
+    """Training prices: each with probability 1/2 at its base, else log-uniform from 1 % of its top to its top."""
     columns = []
     for k, (level, high) in enumerate(zip(base.vector(), highs, strict=True)):
         drawn = high * 0.01 ** (1 - luck.uniform(2 * k))

@@ -1,0 +1,231 @@
+"""The baselines a learned policy has to beat: silence, random, one fixed treatment, coordinated rules, silos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from agents.policy import Policy, greedy, softened
+from envs.catalogue import SILENCE, Catalogue
+from envs.errors import InputError
+from envs.observation import Encoder
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Never contacts anybody."""
+
+    name: str = "silence"
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        out = np.zeros(mask.shape)
+        out[:, 0] = 1.0
+        return out
+
+
+@dataclass(frozen=True)
+class Random:
+    """Every allowed treatment, silence among them, with the same probability."""
+
+    name: str = "random"
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return np.asarray(mask / mask.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """One treatment whenever it is allowed, silence otherwise."""
+
+    treatment: int
+    name: str = "fixed"
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        out = np.zeros(mask.shape)
+        allowed = mask[:, self.treatment]
+        out[np.arange(len(mask)), np.where(allowed, self.treatment, 0)] = 1.0
+        return out
+
+
+@dataclass(frozen=True)
+class Softened:
+    """A scoring rule drawn from by softmax: temperature in units of the score, floor spread over the allowed."""
+
+    rule: Scored
+    temperature: float
+    floor: float
+    name: str = "softened"
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return softened(self.rule.scores(observation), mask, self.temperature, self.floor)
+
+
+class Scored:
+    """A policy that takes the best of its scores; subclasses say what the scores are."""
+
+    def scores(self, observation: np.ndarray) -> np.ndarray:
+        """(batch, fields) float32 -> (batch, treatments) float64."""
+        raise TypeError(f"{type(self).__name__} must say what its scores are")
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return greedy(self.scores(observation), mask)
+
+
+@dataclass(frozen=True)
+class CoordinatedRules(Scored):
+    """One priority list over all channels, as the pilots of designed coordination describe it (KPMG 2023, Yin'ao 2026).
+
+    1. Whoever comes in hears of the product they showed interest in, on the channel they came by.
+    2. A hot lead (engaged lately, no answer yet) goes up one step: online -> remote person -> relationship manager, the
+       last only for large balances or complex products.
+    3. Everybody else gets, on the cheapest channel that they answer, the product they showed most interest in; where
+       they showed none, the product of the month for which they qualify.
+    4. With contact pressure already there, silence.
+
+    Priorities are points: assumed, as a campaign manager would set them; they are not tuned.
+    """
+
+    catalogue: Catalogue
+    encoder: Encoder
+    name: str = "coordinated_rules"
+
+    def scores(self, observation: np.ndarray) -> np.ndarray:
+        """Points of each treatment; silence has as many as the contact pressure deserves."""
+        columns = self._columns
+        intent, lead = (self._of_product(observation, f) for f in ("intent", "lead"))
+        holds, refusals = (self._of_product(observation, f) for f in ("holds", "refusals"))
+        answered = self._of_channel(observation, "engagements")
+        hot = lead > 0.5  # within a week at the default half-life
+        points = 2.0 * np.minimum(5 * intent, 2.0) + np.minimum(answered, 0.5) - 2.0 * refusals - 0.5 * holds
+        points += self._inbound * 3.0
+        points += np.where(hot, 1.5 * self._remote + 0.5 * self._offline, -1.5 * self._remote - 3.0 * self._offline)
+        points -= np.where(hot, 0.0, 2.0) * self._complex * (self._remote + self._offline)
+        points += 0.2 * self._bundle - 0.3 * (self._cost > 5)
+        points += self._care * -0.5
+        points[:, 0] = 0.5 + 4.0 * observation[:, columns["contact:pressure"]]
+        return np.asarray(points)
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.encoder.names)}
+
+    def _of_product(self, observation: np.ndarray, field: str) -> np.ndarray:  # (batch, treatments)
+        columns = [self._columns[f"product:{p}:{field}"] for p in self.catalogue.product_ids]
+        return np.where(
+            self.catalogue.product_of < 0, 0.0, observation[:, np.array(columns)[self.catalogue.product_of]]
+        )
+
+    def _of_channel(self, observation: np.ndarray, field: str) -> np.ndarray:  # (batch, treatments)
+        columns = [self._columns[f"channel:{c}:{field}"] for c in self.catalogue.channel_ids]
+        return np.where(
+            self.catalogue.channel_of < 0, 0.0, observation[:, np.array(columns)[self.catalogue.channel_of]]
+        )
+
+    def _flag(self, values: Sequence[bool]) -> np.ndarray:
+        return np.array([False, *values], float)
+
+    @cached_property
+    def _inbound(self) -> np.ndarray:
+        return self._flag([self.catalogue.channels[c].inbound is not None for c in self.catalogue.channel_of[1:]])
+
+    @cached_property
+    def _remote(self) -> np.ndarray:
+        return self._family("remote")
+
+    @cached_property
+    def _offline(self) -> np.ndarray:
+        return self._family("offline")
+
+    def _family(self, family: str) -> np.ndarray:
+        channels = [self.catalogue.channels[c] for c in self.catalogue.channel_of[1:]]
+        return self._flag([c.family == family and c.inbound is None for c in channels])
+
+    @cached_property
+    def _complex(self) -> np.ndarray:
+        products = [self.catalogue.products[p] for p in self.catalogue.product_of[1:]]
+        return np.array([0.0, *(p.features.get("complexity", 0.0) for p in products)])
+
+    @cached_property
+    def _bundle(self) -> np.ndarray:  # a benefit makes an offer a little more urgent
+        return np.asarray(self.catalogue.benefit_cost > 0, float)
+
+    @cached_property
+    def _care(self) -> np.ndarray:
+        return np.where(self.catalogue.selling, 0.0, 1.0) * self._flag([True] * len(self.catalogue.treatments))
+
+    @cached_property
+    def _cost(self) -> np.ndarray:
+        return np.asarray(self.catalogue.cost)
+
+
+def coordinated_rules(catalogue: Catalogue, encoder: Encoder) -> CoordinatedRules:
+    """The coordinated rules of a catalogue."""
+    return CoordinatedRules(catalogue, encoder)
+
+
+@dataclass(frozen=True)
+class SiloedCampaigns:
+    """Each channel plans for itself: its own rhythm, its own product of the week, blind to the other channels.
+
+    On a campaign day of its channel a desk draws a share of its customers and sends them the campaign's product, as far
+    as its mask allows. Answers (batch, desks, treatments). Rhythms and shares are assumed: a push campaign twice a
+    week, one SMS, WeChat and WeCom campaign a week, daily call lists, managers working through their books.
+    """
+
+    catalogue: Catalogue
+    encoder: Encoder
+    name: str = "siloed_campaigns"
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        names = self.encoder.names
+        sine, cosine = (observation[:, names.index(f"calendar:weekday_{k}")] for k in ("sin", "cos"))
+        weekday = np.round(np.arctan2(sine, cosine) * (7 / (2 * np.pi))).astype(int) % 7
+        sine, cosine = (observation[:, names.index(f"calendar:month_{k}")] for k in ("sin", "cos"))
+        week = (np.round(np.arctan2(sine, cosine) * (31 / (2 * np.pi))).astype(int) % 31) // 7
+        out = np.zeros((len(mask), len(self.catalogue.channels), mask.shape[1]))
+        for desk, channel in enumerate(self.catalogue.channels):
+            mine = np.flatnonzero(self.catalogue.channel_of == desk)
+            if not len(mine):
+                out[:, desk, 0] = 1.0
+                continue
+            days, share = _RHYTHM.get(channel.id, (range(7), 0.5 if channel.inbound else 0.05))
+            chosen = mine[(week + desk) % len(mine)]  # the campaign of the week
+            campaign = np.isin(weekday, list(days)) & mask[np.arange(len(mask)), chosen]
+            out[np.arange(len(mask)), desk, chosen] = np.where(campaign, share, 0.0)
+            out[:, desk, 0] = 1.0 - out[np.arange(len(mask)), desk, chosen]
+        return out
+
+
+# Channel -> weekdays of its campaigns (0 is Monday), share of customers who are drawn.
+_RHYTHM: dict[str, tuple[Sequence[int], float]] = {
+    "app_push": ((0, 3), 0.6),
+    "in_app": (range(7), 0.7),
+    "sms": ((1,), 0.4),
+    "wechat": ((4,), 0.6),
+    "partner": (range(7), 0.7),
+    "ai_call": (range(5), 0.02),
+    "human_call": (range(5), 0.01),
+    "wecom": ((2,), 0.2),
+    "hotline": (range(7), 0.5),
+    "relationship_manager": (range(5), 0.004),
+    "branch": (range(7), 0.6),
+}
+
+
+def fixed_treatment(catalogue: Catalogue, treatment: str, name: str = "best_fixed") -> Fixed:
+    """The policy that always uses one treatment, by id."""
+    if treatment not in catalogue.treatment_ids:
+        known = ", ".join(catalogue.treatment_ids)
+        raise InputError(f"must be one of: {known}", field="treatment", value=treatment)
+    return Fixed(catalogue.treatment_ids.index(treatment), name)
+
+
+def simple_baselines(catalogue: Catalogue) -> dict[str, Policy]:
+    """Silence, random, and every treatment alone."""
+    found: dict[str, Policy] = {SILENCE: Silence(), "random": Random()}
+    for position, treatment in enumerate(catalogue.treatment_ids[1:], start=1):
+        found[f"fixed:{treatment}"] = Fixed(position, f"fixed:{treatment}")
+    return found

@@ -1,0 +1,74 @@
+"""The batch simulator as stable-baselines3's vector environment: the simulator is the vector, no processes, no copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv
+
+from envs.vector import BankVectorEnv
+
+
+class SimulatorVecEnv(VecEnv):
+    """A BankVectorEnv with rewards divided by a constant, as an SB3 VecEnv with action masks."""
+
+    def __init__(self, batch: BankVectorEnv, reward_scale: float = 1.0) -> None:
+        self.batch, self.reward_scale = batch, reward_scale
+        self.render_mode = None
+        self.returns: list[float] = []  # undiscounted rewards of finished episodes, in currency
+        self._seed: int | None = 0
+        self._actions = np.zeros(batch.num_envs, np.int64)
+        self._so_far = np.zeros(batch.num_envs)
+        super().__init__(batch.num_envs, batch.single_observation_space, batch.single_action_space)
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        self._seed = seed
+        return [seed] * self.num_envs
+
+    def reset(self) -> np.ndarray:
+        observation, _ = self.batch.reset(seed=self._seed)
+        self._so_far[:] = 0
+        return observation
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        observation, reward, terminated, truncated, info = self.batch.step(self._actions)
+        ended = terminated | truncated
+        self._so_far += reward
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for row in np.flatnonzero(ended):
+            infos[row] = {"terminal_observation": info["final_obs"][row], "TimeLimit.truncated": bool(truncated[row])}
+        self.returns += self._so_far[ended].tolist()
+        self._so_far[ended] = 0
+        return observation, (reward / self.reward_scale).astype(np.float32), ended, infos
+
+    def action_masks(self) -> np.ndarray:
+        """(num_envs, treatments) bool."""
+        return self.batch.action_masks()
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        if method_name != "action_masks":
+            raise AttributeError(f"method {method_name!r}: only action_masks is there")
+        return list(self.action_masks()[self._get_indices(indices)])
+
+    def has_attr(self, attr_name: str) -> bool:
+        return hasattr(self, attr_name)
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise AttributeError(f"attribute {attr_name!r} cannot be set: the batch is one simulator")
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False] * len(list(self._get_indices(indices)))
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        return [None] * self.num_envs
+
+    def close(self) -> None:
+        """Nothing to close."""

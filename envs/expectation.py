@@ -1,0 +1,93 @@
+"""What a treatment is expected to bring until the next decision, by the heads of a world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance
+from envs.world import World
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Expected margin and cost (currency) and annoyance (opt-outs) of every treatment. Each (batch, treatments)."""
+
+    margin: np.ndarray
+    cost: np.ndarray
+    annoyance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One-step expectations from observations alone; the world's heads must not look at hidden states."""
+
+    world: World
+
+    def __call__(self, observation: np.ndarray) -> Expected:
+        """observation: (batch, fields) float32."""
+        chance = self._chances(observation)
+        reward, task = self.world.schema.task.reward, self.world.schema.task
+        shape = (observation.shape[0], len(self.world.catalogue.treatment_ids))
+        margin, cost, annoyance = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        for event, probability in chance.items():
+            margin += reward.margin_per_event.get(event, 0.0) * probability
+            annoyance += task.annoyance_events.get(event, 0.0) * probability
+            weight = reward.margin_per_value.get(event, 0.0)
+            if weight and f"{event}_value" in self.world.heads:
+                margin += weight * probability * self._amount(f"{event}_value", observation)
+        redeemed = reward.cost_per_value.get("redeemed", 0.0) * self.world.catalogue.benefit_cost
+        cost += self.world.catalogue.cost + chance.get("converted", np.zeros(shape)) * redeemed
+        pressure = observation[:, self._pressure, None] * PRESSURE_UNIT
+        annoyance += contact_annoyance(self.world.catalogue, np.arange(shape[1])[None], pressure)
+        return Expected(margin, cost, annoyance)
+
+    @cached_property
+    def _pressure(self) -> int:
+        return self.world.encoder.names.index(PRESSURE_FIELD)
+
+    @cached_property
+    def _contact(self) -> np.ndarray:  # (treatments,) float64, 0 for silence
+        return np.array([0.0] + [1.0] * len(self.world.catalogue.treatments))
+
+    def _chances(self, observation: np.ndarray) -> dict[str, np.ndarray]:
+        """Unconditional probability of each event of the decision's window. Each (batch, treatments)."""
+        days = self._days(observation)
+        given: dict[str, np.ndarray] = {"always": np.ones((1, 1)), "contacted": self._contact[None]}
+        given["delivered"] = given["contacted"]
+        for event in (
+            "delivered",
+            "engaged",
+            "converted",
+            "declined",
+            "opted_out",
+            "complained",
+            "purchased",
+            "churned",
+        ):
+            if event not in self.world.heads:
+                continue
+            head = self.world.heads[event]
+            before = head.head.given
+            if before == "unconverted":
+                condition = given["engaged"] - given.get("converted", np.zeros((1, 1)))
+            else:
+                condition = given[before]
+            given[event] = condition * head.mean(head.linear_all(observation), days)
+        return {event: p for event, p in given.items() if event not in ("always", "contacted")}
+
+    def _days(self, observation: np.ndarray) -> np.ndarray:  # (batch, 1) float64
+        task = self.world.schema.task
+        if task.kind == "continuing":
+            return np.full((len(observation), 1), float(task.cadence_days))
+        gap = observation[:, self.world.encoder.names.index("task:gap"), None]
+        return gap.astype(np.float64) * task.end_day
+
+    def _amount(self, name: str, observation: np.ndarray) -> np.ndarray:  # (batch, treatments)
+        head = self.world.heads[name]
+        amounts = head.mean(head.linear_all(observation))
+        if head.head.per == "product":
+            amounts = np.concatenate([amounts, np.zeros((len(amounts), 1))], axis=1)[:, self.world.catalogue.product_of]
+        return amounts

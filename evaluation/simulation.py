@@ -1,0 +1,166 @@
+"""Policies side by side in a simulated world: the same customers, the same luck, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import polars as pl
+
+from agents.policy import Policy, draw
+from envs.prices import Prices
+from envs.randomness import Luck
+from envs.simulator import Outcome, Simulator
+from envs.world import World
+
+CHOICE = 9000  # number of the draw that picks a treatment; plus the desk
+BATCH = 2048  # customers simulated at once
+
+Progress = Callable[[int], None]  # told the number of customers that are done
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a policy did to each customer over the horizon. Each (customers,) float64."""
+
+    margin: np.ndarray  # currency
+    cost: np.ndarray  # currency
+    annoyance: np.ndarray  # opt-outs
+    conversions: np.ndarray
+    contacts: np.ndarray
+    opt_outs: np.ndarray
+    complaints: np.ndarray
+    effort: np.ndarray  # (customers, pools)
+    value: np.ndarray  # discounted reward at the prices of the simulation
+
+    @property
+    def profit(self) -> np.ndarray:
+        """margin - cost, in currency."""
+        return np.asarray(self.margin - self.cost)
+
+
+def choose(policy: Policy, observation: np.ndarray, mask: np.ndarray, luck: Luck) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and drawn treatments, (batch, desks, treatments) and (batch, desks)."""
+    probabilities = policy.probabilities(observation, mask)
+    if probabilities.ndim == 2:
+        probabilities = probabilities[:, None]
+    uniform = np.stack([luck.uniform(CHOICE + k) for k in range(probabilities.shape[1])], axis=1)
+    return probabilities, draw(probabilities, uniform)
+
+
+def simulate(
+    world: World,
+    policy: Policy,
+    customers: np.ndarray,
+    days: int,
+    *,
+    seed: int,
+    prices: Prices | None = None,
+    cadence_days: int | None = None,
+    progress: Progress | None = None,
+) -> Totals:
+    """Run a policy on customers of a world. customers: (n,) int, their numbers; days: horizon of a continuing task."""
+    parts = []
+    for start in range(0, len(customers), BATCH):
+        some = customers[start : start + BATCH]
+        parts.append(_simulate_batch(world, policy, some, days, seed, prices, cadence_days))
+        if progress is not None:
+            progress(len(some))
+    joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Totals)}
+    return Totals(**joined)
+
+
+def _simulate_batch(
+    world: World,
+    policy: Policy,
+    customers: np.ndarray,
+    days: int,
+    seed: int,
+    prices: Prices | None,
+    cadence_days: int | None,
+) -> Totals:
+    simulator = Simulator(world, seed, cadence_days=cadence_days)
+    simulator.reset(customers, prices=prices)
+    sums = {f.name: np.zeros(len(customers)) for f in fields(Totals) if f.name != "effort"}
+    sums["effort"] = np.zeros((len(customers), len(world.catalogue.pools)))
+    passed, task = 0, world.schema.task
+    while simulator.state.alive.any() and (task.kind == "finite" or passed < days):
+        view = simulator.view()
+        luck = Luck(seed, simulator.state.customer, simulator.state.history.day)
+        _, treatment = choose(policy, view.observation, view.mask, luck)
+        outcome = simulator.step(treatment)
+        _add(sums, outcome, simulator.state.prices, task.gamma**passed)
+        passed += outcome.days
+    return Totals(**sums)
+
+
+def _add(sums: dict[str, np.ndarray], outcome: Outcome, prices: np.ndarray, discount: float) -> None:
+    tally = outcome.tally
+    sums["value"] += discount * outcome.reward(prices)
+    for name in ("margin", "cost", "annoyance", "conversions", "contacts", "opt_outs", "complaints", "effort"):
+        sums[name] += getattr(tally, name)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several policies on the same customers with the same luck."""
+
+    totals: Mapping[str, Totals]
+    days: int
+    currency: str
+    reference: str = "silence"
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per policy: means per customer with 95 % intervals, gain over silence paired."""
+        base = self.totals[self.reference].profit if self.reference in self.totals else None
+        return pl.DataFrame([_row(name, t, base) for name, t in self.totals.items()])
+
+
+def _row(name: str, totals: Totals, base: np.ndarray | None) -> dict[str, object]:
+    row: dict[str, object] = {"policy": name}
+    gain = None if base is None else totals.profit - base
+    columns = {
+        "conversions": totals.conversions,
+        "margin": totals.margin,
+        "cost": totals.cost,
+        "annoyance": totals.annoyance,
+        "contacts": totals.contacts,
+        "value": totals.value,
+        **({} if gain is None else {"gain": gain}),
+    }
+    for column, values in columns.items():
+        half = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
+        mean = float(values.mean())
+        row |= {column: mean, f"{column}_lo": mean - half, f"{column}_hi": mean + half}
+    return row
+
+
+def compare(
+    world: World,
+    policies: Mapping[str, Policy],
+    customers: np.ndarray,
+    days: int,
+    *,
+    seed: int,
+    prices: Prices | None = None,
+    cadence_days: Mapping[str, int] | None = None,
+    worlds: Mapping[str, World] | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Run every policy on the same customers. cadence_days, worlds: exceptions by policy name (silos: own rules, daily)."""
+    totals = {
+        name: simulate(
+            (worlds or {}).get(name, world),
+            policy,
+            customers,
+            days,
+            seed=seed,
+            prices=prices,
+            cadence_days=(cadence_days or {}).get(name),
+            progress=progress,
+        )
+        for name, policy in policies.items()
+    }
+    return Comparison(totals, days, world.catalogue.currency)
