@@ -169,6 +169,10 @@ def log_from_arrays(
     """
     n = len(treatment)
     labels = np.arange(n) if customer is None else np.asarray(customer)
+    rows = {"observation": observation, "customer": labels, "propensity": propensity, "margin": margin, **more}
+    for name, value in rows.items():
+        if _is_per_row(value) and len(value) != n:
+            raise InputError(f"must have {n} rows", field=name, value=len(value))
     order = np.argsort(labels, kind="stable")
     names, index = np.unique(labels[order], return_inverse=True)
     if treatments is None:

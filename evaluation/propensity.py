@@ -42,7 +42,8 @@ def estimate_propensity(
     """Choose between frequencies per step and a multinomial logistic model by held-out log-loss, refit on all.
 
     observation: (n, F); mask: (n, A) bool; treatment, step: (n,) int; customer: (n,) int from 0.
-    Frequencies win a tie: assignment that ignores the customer is the simpler reading.
+    The logistic model must win by more than one standard error (Breiman et al. 1984): that assignment ignores
+    the customer is the simpler reading.
     """
     held_out = (rng.random(int(customer.max()) + 1) < HELD_OUT)[customer]
     data = (observation, mask, treatment, step)
@@ -50,17 +51,20 @@ def estimate_propensity(
         return PropensityModel("frequencies per step", fit_frequencies(*data), ())
     fit, test = ([part[rows] for part in data] for rows in (~held_out, held_out))
     fitters = {"frequencies per step": fit_frequencies, "multinomial logistic": fit_logistic}
-    losses = {name: log_loss(fitter(*fit), *test) for name, fitter in fitters.items()}
-    name = min(losses, key=lambda key: losses[key])
-    return PropensityModel(name, fitters[name](*data), tuple(losses.items()))
+    losses = {name: log_losses(fitter(*fit), *test) for name, fitter in fitters.items()}
+    simple, other = losses.values()
+    better = simple - other
+    name = list(fitters)[int(better.mean() > better.std() / np.sqrt(len(better)))]
+    means = tuple((key, float(loss.mean())) for key, loss in losses.items())
+    return PropensityModel(name, fitters[name](*data), means)
 
 
-def log_loss(
+def log_losses(
     distribution: Distribution, observation: np.ndarray, mask: np.ndarray, treatment: np.ndarray, step: np.ndarray
-) -> float:
-    """Mean -log probability of the logged treatments, in nats."""
+) -> np.ndarray:  # (n,) float64
+    """-log probability of each logged treatment, in nats."""
     p = distribution(observation, mask, step)[np.arange(len(treatment)), treatment]
-    return float(-np.log(np.maximum(p, 1e-12)).mean())
+    return np.asarray(-np.log(np.maximum(p, 1e-12)))
 
 
 def fit_frequencies(observation: np.ndarray, mask: np.ndarray, treatment: np.ndarray, step: np.ndarray) -> Distribution:

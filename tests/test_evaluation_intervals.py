@@ -1,0 +1,77 @@
+"""Intervals: they cover a known truth, share their resamples, and say when they do not exist."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evaluation.intervals import estimate_interval, interval, paired_difference, resample
+from evaluation.onestep import ips, snips
+from evaluation.sequential import snpdis
+from evaluation.terms import mean_of
+
+
+def test_each_resample_draws_as_many_customers_as_there_are() -> None:
+    counts = resample(50, 200, np.random.default_rng(0)).counts
+    assert (counts.sum(axis=1) == 50).all()
+    assert counts.mean(axis=0) == pytest.approx(np.ones(50), abs=0.3)
+
+
+def test_the_standard_error_is_that_of_a_mean() -> None:
+    values = np.random.default_rng(1).normal(3.0, 2.0, 2_000)
+    found = estimate_interval(mean_of(values), resample(2_000, 1_000, np.random.default_rng(2)))
+    assert found.value == pytest.approx(values.mean())
+    assert found.se == pytest.approx(values.std() / np.sqrt(2_000), rel=0.1)
+    assert found.lo < found.lower < found.value < found.hi
+
+
+def test_a_paired_difference_cancels_what_is_shared() -> None:
+    rng = np.random.default_rng(3)
+    shared, resamples = rng.normal(0, 10, 500), resample(500, 500, rng)
+    a, b = mean_of(shared + 1), mean_of(shared)
+    difference = paired_difference(a, b, resamples)
+    assert (difference.value, difference.lo, difference.hi) == pytest.approx((1.0, 1.0, 1.0))
+    assert estimate_interval(a, resamples).se > 0.3
+
+
+def test_a_ratio_keeps_the_variance_of_its_normaliser() -> None:
+    """At a constant reward the self-normalised estimate is exact and its interval has no width; IPS has one."""
+    weight, resamples = np.random.default_rng(4).exponential(size=300), resample(300, 300, np.random.default_rng(5))
+    reward = np.full(300, 7.0)
+    exact = estimate_interval(snips(weight, reward), resamples)
+    assert (exact.lo, exact.hi) == pytest.approx((7.0, 7.0))
+    assert estimate_interval(ips(weight, reward), resamples).se > 0.2
+
+
+def test_without_support_there_is_no_interval() -> None:
+    weight = np.zeros(50)
+    weight[0] = 1.0  # one customer in fifty: a third of the resamples miss it
+    found = estimate_interval(snips(weight, np.ones(50)), resample(50, 300, np.random.default_rng(6)))
+    assert found.value == 1.0
+    assert found.undefined == pytest.approx(np.exp(-1), abs=0.1)
+    assert np.isnan([found.lo, found.hi, found.lower, found.se]).all()
+
+
+def test_the_lower_bound_is_one_sided() -> None:
+    draws = np.arange(1001) / 1000
+    found = interval(0.5, draws, 0.95)
+    assert (found.lo, found.hi, found.lower) == pytest.approx((0.025, 0.975, 0.05))
+
+
+def covered(seed: int) -> bool:
+    """One log of a two-step process with a known value: does the 95 % interval of its value cover it?
+
+    Treatments 0 and 1, logged with probability 0.7 and 0.3; the policy takes 1 with probability 0.6. A reward is
+    exponential with mean 1 + treatment, so the policy's value is 2 * 1.6.
+    """
+    rng = np.random.default_rng(seed)
+    action = rng.random((400, 2)) < 0.3
+    ratio = np.where(action, 0.6 / 0.3, 0.4 / 0.7)
+    reward = rng.exponential(1.0 + action)
+    found = estimate_interval(snpdis(ratio, reward, np.ones((400, 2))), resample(400, 200, rng))
+    return found.lo <= 3.2 <= found.hi
+
+
+def test_intervals_cover_the_truth() -> None:
+    share = np.mean([covered(seed) for seed in range(300)])
+    assert 0.915 <= share <= 0.985  # 0.95, three standard errors of 300 trials wide
