@@ -17,7 +17,17 @@ from envs.flags import config_from_flags
 from envs.lazy import lazy_verbs
 from training.configs import EvaluateConfig, TrainConfig
 
-HEAVY = {"torch", "stable_baselines3", "sb3_contrib", "mlflow", "numpy", "polars", "scipy", "sklearn", "matplotlib"}
+HEAVY = {
+    "torch",
+    "stable_baselines3",
+    "sb3_contrib",
+    "mlflow",
+    "polars",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "onnxruntime",
+}
 NAMES = [verb.name for verb in nextbest.VERBS]
 
 
