@@ -7,7 +7,7 @@ A decision sees everything strictly before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -58,13 +58,39 @@ def replay(
         out[rows] = encoder.encode(profile[:, of_decision[rows]], history, now)
 
     records = records_of(catalogue, ids, decisions, events)
-    return Replay(out, walk(catalogue, schema, records, len(ids), visit), ids)
+    holds = held_at_start(catalogue, customers)
+    return Replay(out, walk(catalogue, schema, records, len(ids), visit, holds), ids)
 
 
-def history_of(catalogue: Catalogue, schema: Schema, happenings: Iterable[Happening], at: datetime) -> History:
-    """The history of one customer (a batch of 1) as a decision at `at` sees it: all strictly before."""
+def history_of(
+    catalogue: Catalogue,
+    schema: Schema,
+    happenings: Iterable[Happening],
+    at: datetime,
+    holds: Collection[str] = (),
+) -> History:
+    """The history of one customer (a batch of 1) as a decision at `at` sees it: all strictly before.
+
+    holds: ids of the products held before anything happened
+    """
     records = records_from(catalogue, (h for h in happenings if h.at < at))
-    return at_day(walk(catalogue, schema, records, 1), np.array([day_of(at)]))
+    held = np.array([[product in holds] for product in catalogue.product_ids])
+    return at_day(walk(catalogue, schema, records, 1, holds=held), np.array([day_of(at)]))
+
+
+def held_at_start(catalogue: Catalogue, customers: pl.DataFrame) -> np.ndarray:
+    """What each customer held before the log begins: columns `holds_<product>` of the earliest profile, where given.
+
+    -> (products, distinct customers in order of appearance) bool
+    """
+    first = pl.col("valid_from") == pl.col("valid_from").min().over("customer_id")
+    ids = customers.select(pl.col("customer_id").unique(maintain_order=True))
+    earliest = customers.filter(first).unique("customer_id", keep="first")
+    rows = ids.join(earliest, on="customer_id", how="left", maintain_order="left")
+    names = [f"holds_{product}" for product in catalogue.product_ids]
+    nobody = np.zeros(rows.height, bool)
+    known = [rows[n].fill_null(False).cast(pl.Boolean).to_numpy() if n in rows.columns else nobody for n in names]
+    return np.stack(known)
 
 
 def at_day(history: History, day: np.ndarray) -> History:
@@ -73,10 +99,18 @@ def at_day(history: History, day: np.ndarray) -> History:
     return history
 
 
-def walk(catalogue: Catalogue, schema: Schema, records: Records, batch: int, visit: Visit | None = None) -> History:
-    """Walk all customers through their records, from nothing. -> their histories after the last record.
+def walk(
+    catalogue: Catalogue,
+    schema: Schema,
+    records: Records,
+    batch: int,
+    visit: Visit | None = None,
+    holds: np.ndarray | None = None,
+) -> History:
+    """Walk all customers through their records. -> their histories after the last record.
 
-    visit(history, rows) is called with copies of the histories at some decisions, and these decisions' rows.
+    visit: called with copies of the histories at some decisions, and these decisions' rows
+    holds: (products, batch) bool, what they held before; None: nothing
     A customer without records stands on day 0.
     """
     counts = np.bincount(records.customer, minlength=batch)
@@ -89,6 +123,8 @@ def walk(catalogue: Catalogue, schema: Schema, records: Records, batch: int, vis
     start = np.zeros(batch, np.int64)
     start[counts > 0] = records.day[first[counts > 0]]
     history = History.fresh(catalogue, schema, start[order])
+    if holds is not None:
+        history.holds |= holds[:, order]
     active = np.bincount(turn)
     for end, size in zip(np.cumsum(active), active, strict=True):
         _take_turn(_first(history, size), records, by_turn[end - size : end], visit)
