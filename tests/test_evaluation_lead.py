@@ -42,7 +42,7 @@ def test_effective_sizes_by_hand() -> None:
 
 def test_untried_treatments_are_counted_by_step_in_a_finite_task() -> None:
     rows = {"customer": np.array([0, 0, 1, 1]), "treatments": ("silence", "a", "b")}
-    log = log_from_arrays(np.zeros((4, 1)), np.array([0, 1, 1, 0]), np.full(4, 0.5), np.zeros(4), **rows)  # type: ignore[arg-type]  # fields by name
+    log = log_from_arrays(np.zeros((4, 1)), np.array([0, 1, 1, 0]), np.full(4, 0.5), np.zeros(4), **rows)
     assert untried_share(log, np.tile([0.2, 0.3, 0.5], (4, 1))) == pytest.approx(0.5)
 
 

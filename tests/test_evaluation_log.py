@@ -28,7 +28,7 @@ def small_log(**more: object) -> Log:
         np.array([0, 1, 1]),
         np.array([0.5, 0.5, 0.25]),
         np.array([10.0, 20.0, 30.0]),
-        **(given | more),  # type: ignore[arg-type]  # fields of Log by name
+        **(given | more),
     )
 
 

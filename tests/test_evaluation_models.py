@@ -139,7 +139,7 @@ def assignments(n: int, seed: int, follows_customer: bool) -> tuple[np.ndarray, 
 @pytest.mark.parametrize(("follows", "name"), [(False, "frequencies per step"), (True, "multinomial logistic")])
 def test_propensities_are_estimated_by_the_better_model(follows: bool, name: str) -> None:
     *data, chance = assignments(6_000, 0, follows)
-    model = estimate_propensity(*data, np.random.default_rng(0))  # type: ignore[arg-type]  # six arrays
+    model = estimate_propensity(*data, np.random.default_rng(0))
     assert model.name == name
     p = model.distribution(data[0], data[1], data[3])
     assert np.abs(p[:, 1] - chance).mean() < 0.02
@@ -150,7 +150,9 @@ def test_estimated_propensities_respect_the_mask() -> None:
     *data, _ = assignments(500, 1, True)
     mask = data[1].copy()
     mask[:50, 1] = False
-    model = estimate_propensity(data[0], mask, np.where(mask[:, 1], data[2], 0), data[3], data[4], np.random.default_rng(0))
+    model = estimate_propensity(
+        data[0], mask, np.where(mask[:, 1], data[2], 0), data[3], data[4], np.random.default_rng(0)
+    )
     p = model.distribution(data[0], mask, data[3])
     assert (p[:50, 1] == 0).all()
     assert p.sum(axis=1) == pytest.approx(np.ones(500))

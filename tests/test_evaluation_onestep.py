@@ -49,17 +49,13 @@ def test_a_constant_reward_gives_that_constant(weight: np.ndarray, constant: flo
 
 
 @given(positive, amounts, st.floats(-100, 100))
-def test_self_normalised_estimates_move_with_the_reward(
-    weight: np.ndarray, reward: np.ndarray, shift: float
-) -> None:
+def test_self_normalised_estimates_move_with_the_reward(weight: np.ndarray, reward: np.ndarray, shift: float) -> None:
     moved = snips(weight, reward + shift).estimate()
     assert moved == pytest.approx(snips(weight, reward).estimate() + shift, abs=1e-6)
 
 
 @given(positive, amounts, amounts)
-def test_with_a_perfect_model_the_weights_do_not_matter(
-    weight: np.ndarray, reward: np.ndarray, v: np.ndarray
-) -> None:
+def test_with_a_perfect_model_the_weights_do_not_matter(weight: np.ndarray, reward: np.ndarray, v: np.ndarray) -> None:
     assert dr(weight, reward, reward, v).estimate() == pytest.approx(v.mean(), abs=1e-9)
     assert sndr(weight, reward, reward, v).estimate() == pytest.approx(v.mean(), abs=1e-9)
 

@@ -23,7 +23,7 @@ WIDTH = 3
 
 
 def campaign(customers: int, seed: int, steps: int = 3) -> Log:
-    """Treatment 1 earns 2, treatment 2 annoys by 1; the first field is a trait that pays by itself, the second the price."""
+    """Treatment 1 earns 2, treatment 2 annoys by 1; fields: a trait that pays by itself, the price."""
     rng = np.random.default_rng(seed)
     n = customers * steps
     trait = np.repeat(rng.normal(size=customers), steps)
@@ -147,7 +147,7 @@ def test_json_holds_the_table_and_no_nan(report: Report, tmp_path: Path) -> None
     assert sorted(p.name for p in place.iterdir()) == ["report.html", "report.json"]
     assert content["format"] == "nextbest-evaluation/1"
     assert [row["policy"] for row in content["table"]] == ["logged", "offer", "uniform"]
-    assert content["table"][1]["difference_lower"] == report.estimate("offer").difference.lower  # type: ignore[union-attr]
+    assert content["table"][1]["difference_lower"] == report.estimate("offer").difference.lower
     assert content["lead"]["model_based"] is False
 
 
