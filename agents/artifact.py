@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -35,13 +35,21 @@ from envs.observation import Encoder
 from envs.rules import RuleBook, Rules, load_rules
 from envs.schema import Schema, load_schema
 
-__all__ = ["ArtifactPolicy", "Manifest", "check_compatible", "load_policy", "price_check", "write_artifact"]
+__all__ = [
+    "ArtifactPolicy",
+    "Manifest",
+    "check_compatible",
+    "load_policy",
+    "price_check",
+    "rules_policy",
+    "write_artifact",
+]
 
 NETWORK = "policy.onnx"
 BOOKS = ("catalogue.yaml", "schema.yaml", "rules.yaml")
 FILES = frozenset({FILE, NETWORK, *BOOKS})
 CHUNK = 8192  # rows per call of the network; bounds memory
-RULES = {"coordinated_rules": "agents.baselines"}  # policies of kind `rules`: name -> module of the function
+RULES = {"coordinated_rules": "agents.baselines:coordinated_rules"}  # policies of kind `rules`: name -> who makes it
 
 
 @dataclass(frozen=True)
@@ -116,19 +124,23 @@ def load_policy(path: Path | str) -> ArtifactPolicy:
     return ArtifactPolicy(manifest, catalogue, schema, rules, _decider(path, manifest, catalogue, schema))
 
 
-def _decider(path: Path, manifest: Manifest, catalogue: Catalogue, schema: Schema) -> Network | Any:
-    if manifest.kind == "onnx":
-        raw = (path / NETWORK).read_bytes()
-        found = hashlib.sha256(raw).hexdigest()
-        if found != manifest.onnx_sha256:
-            need = f"must be {found}, the SHA-256 of {NETWORK}"
-            raise InputError(need, file=path / FILE, field="onnx_sha256", value=manifest.onnx_sha256)
-        shape = (len(manifest.observation_schema), len(manifest.treatments))
-        return load_network(raw, *shape, file=path / NETWORK)
-    if manifest.name not in RULES:
-        need = f"must be one of: {', '.join(RULES)}, for kind rules"
-        raise InputError(need, file=path / FILE, field="name", value=manifest.name)
-    make = getattr(importlib.import_module(RULES[manifest.name]), manifest.name)
+def _decider(path: Path, manifest: Manifest, catalogue: Catalogue, schema: Schema) -> Network:
+    if manifest.kind == "rules":
+        return _named_rules(manifest.name, catalogue, schema, file=path / FILE)
+    raw = (path / NETWORK).read_bytes()
+    found = hashlib.sha256(raw).hexdigest()
+    if found != manifest.onnx_sha256:
+        need = f"must be {found}, the SHA-256 of {NETWORK}"
+        raise InputError(need, file=path / FILE, field="onnx_sha256", value=manifest.onnx_sha256)
+    return load_network(raw, len(manifest.observation_schema), len(manifest.treatments), file=path / NETWORK)
+
+
+def _named_rules(name: str, catalogue: Catalogue, schema: Schema, file: Path | None = None) -> Network:
+    """A policy of this package, by its name."""
+    if name not in RULES:
+        raise InputError(f"must be one of: {', '.join(RULES)}, for kind rules", file=file, field="name", value=name)
+    module, function = RULES[name].split(":")
+    make = getattr(importlib.import_module(module), function)
     policy: Policy = make(catalogue, Encoder(catalogue, schema))
     return policy.probabilities
 
@@ -144,21 +156,14 @@ def _check_files(path: Path, manifest: Manifest) -> None:
 
 
 def _check_books(path: Path, manifest: Manifest, catalogue: Catalogue, schema: Schema, rules: Rules) -> None:
-    encoder = Encoder(catalogue, schema)
-    found = {
-        "catalogue_digest": (catalogue.digest, "catalogue.yaml"),
-        "schema_digest": (digest_of(schema.model_dump(mode="json")), "schema.yaml"),
-        "rules_digest": (RuleBook(rules, catalogue, schema).digest, "rules.yaml"),
-        "observation_digest": (encoder.digest, "catalogue.yaml and schema.yaml"),
-    }
-    for field, (digest, source) in found.items():
-        value = getattr(manifest, field)
-        if value != digest:
-            raise InputError(f"must be {digest}, the digest of {source}", file=path / FILE, field=field, value=value)
-    if manifest.treatments != catalogue.treatment_ids:
-        raise InputError("must be those of catalogue.yaml, in order", file=path / FILE, field="treatments")
-    if tuple(f.name for f in manifest.observation_schema) != encoder.names:
-        raise InputError("must be that of schema.yaml", file=path / FILE, field="observation_schema")
+    """The manifest speaks of these three files."""
+    said = manifest.model_dump(mode="json")
+    for field, need in _described(catalogue, schema, rules).items():
+        if field.endswith("_digest") and said[field] != need:
+            source = {"observation_digest": "the encoder"}.get(field, field.removesuffix("_digest") + ".yaml")
+            raise InputError(f"must be {need}, that of {source}", file=path / FILE, field=field, value=said[field])
+        if said[field] != (list(need) if isinstance(need, tuple) else need):
+            raise InputError("must be that of catalogue.yaml and schema.yaml, in order", file=path / FILE, field=field)
 
 
 def write_artifact(
@@ -180,23 +185,14 @@ def write_artifact(
     onnx:        the network's file; None makes an artifact of kind `rules`, whose name must be known here
     price_range: price -> (low, high) of training; by default 0 to the top of the schema's range
     """
-    encoder = Encoder(catalogue, schema)
-    highs = dict(zip(encoder.price_names, encoder.price_highs.tolist(), strict=True))
     manifest = sealed(
+        **_described(catalogue, schema, rules),
         kind="rules" if onnx is None else "onnx",
         name=name,
         created=(created or datetime.now(UTC)).isoformat(timespec="seconds"),
         temperature=temperature,
         floor=floor,
-        treatments=catalogue.treatment_ids,
-        observation_schema=[
-            {"name": f.name, "meaning": f.meaning, "low": f.low, "high": f.high} for f in encoder.fields
-        ],
-        observation_digest=encoder.digest,
-        catalogue_digest=catalogue.digest,
-        schema_digest=digest_of(schema.model_dump(mode="json")),
-        rules_digest=RuleBook(rules, catalogue, schema).digest,
-        price_range=price_range or {price: (0.0, high) for price, high in highs.items()},
+        price_range=price_range or _whole_range(catalogue, schema),
         onnx_sha256=None if onnx is None else hashlib.sha256(onnx).hexdigest(),
         lineage=lineage or {},
     )
@@ -207,6 +203,36 @@ def write_artifact(
         files[NETWORK] = onnx
     _replace_directory(Path(directory), files)
     return manifest
+
+
+def rules_policy(name: str, catalogue: Catalogue, schema: Schema, rules: Rules) -> ArtifactPolicy:
+    """The policy of an artifact of kind `rules` that was never written."""
+    manifest = sealed(
+        **_described(catalogue, schema, rules),
+        kind="rules",
+        name=name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        price_range=_whole_range(catalogue, schema),
+    )
+    return ArtifactPolicy(manifest, catalogue, schema, rules, _named_rules(name, catalogue, schema))
+
+
+def _described(catalogue: Catalogue, schema: Schema, rules: Rules) -> dict[str, Any]:
+    """What a manifest says of the three books."""
+    encoder = Encoder(catalogue, schema)
+    return {
+        "treatments": catalogue.treatment_ids,
+        "observation_schema": [asdict(field) for field in encoder.fields],
+        "observation_digest": encoder.digest,
+        "catalogue_digest": catalogue.digest,
+        "schema_digest": digest_of(schema.model_dump(mode="json")),
+        "rules_digest": RuleBook(rules, catalogue, schema).digest,
+    }
+
+
+def _whole_range(catalogue: Catalogue, schema: Schema) -> dict[str, tuple[float, float]]:
+    encoder = Encoder(catalogue, schema)
+    return {name: (0.0, high) for name, high in zip(encoder.price_names, encoder.price_highs.tolist(), strict=True)}
 
 
 def _yaml(model: Config) -> bytes:

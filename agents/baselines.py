@@ -154,7 +154,8 @@ class CoordinatedRules(Scored):
 
     @cached_property
     def _care(self) -> np.ndarray:
-        return np.where(self.catalogue.selling, 0.0, 1.0) * self._flag([True] * len(self.catalogue.treatments))
+        contact = self._flag([True] * len(self.catalogue.treatments))
+        return np.asarray(np.where(self.catalogue.selling, 0.0, 1.0) * contact)
 
     @cached_property
     def _cost(self) -> np.ndarray:

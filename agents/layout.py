@@ -1,4 +1,4 @@
-"""Where the fields of the observation stand: which belong to a product, which to a channel, which to the whole customer."""
+"""Where the fields of the observation stand: to a product, to a channel, or to the whole customer."""
 
 from __future__ import annotations
 

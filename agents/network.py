@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,14 @@ class TreatmentScorer(nn.Module):
     """Scores of all treatments and the latent of the value, from the observation."""
 
     def __init__(self, layout: Layout, fields: int, width: int, layers: int, embedding: int) -> None:
-        """fields: of the observation; width, layers: of the trunk; embedding: units where customer and treatment meet."""
+        """fields: of the observation; width, layers: of the trunk; embedding: units of the shared scorer."""
         super().__init__()
         self.latent_dim_pi, self.latent_dim_vf = layout.attributes.shape[0], width
         for name in ("product", "channel", "product_of", "channel_of"):
             self.register_buffer(f"_{name}", torch.as_tensor(getattr(layout, name)))
         self.register_buffer("_attributes", torch.as_tensor(layout.attributes))
         sizes = [fields, *[width] * layers]
-        blocks = [[nn.Linear(a, b), nn.ReLU()] for a, b in zip(sizes, sizes[1:], strict=False)]
+        blocks = [[nn.Linear(a, b), nn.ReLU()] for a, b in pairwise(sizes)]
         self.trunk = nn.Sequential(*[layer for block in blocks for layer in block])
         self.from_trunk = nn.Linear(width, embedding)
         self.from_attributes = nn.Linear(layout.attributes.shape[1], embedding, bias=False)
@@ -73,21 +74,23 @@ class ScoringPolicy(MaskableActorCriticPolicy):
     """MaskablePPO's policy with the treatment-scoring network; masks stay exact."""
 
     def __init__(self, *args: Any, layout: Layout, width: int, layers: int, embedding: int, **kwargs: Any) -> None:
-        self._network = {"layout": layout, "width": width, "layers": layers, "embedding": embedding}
+        self._make = partial(TreatmentScorer, layout, width=width, layers=layers, embedding=embedding)
         super().__init__(*args, **kwargs)
 
     def _build_mlp_extractor(self) -> None:
-        self.mlp_extractor = TreatmentScorer(fields=self.features_dim, **self._network)  # type: ignore[assignment]
+        self.mlp_extractor = self._make(self.features_dim)  # type: ignore[assignment]  # any module with its two heads
 
     def _build(self, lr_schedule: Callable[[float], float]) -> None:
-        self._build_mlp_extractor()
+        scorer = self._make(self.features_dim)
+        self.mlp_extractor = scorer  # type: ignore[assignment]  # any module with its two heads
         self.action_net = nn.Identity()
-        self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
-        for module in (self.mlp_extractor, self.value_net):
+        self.value_net = nn.Linear(scorer.latent_dim_vf, 1)
+        for module in (scorer, self.value_net):
             module.apply(partial(self.init_weights, gain=float(np.sqrt(2))))
-        for last in (self.mlp_extractor.score, self.mlp_extractor.blend):
+        for last in (scorer.score, scorer.blend):
             self.init_weights(last, gain=0.1)
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        options = {"lr": lr_schedule(1), **self.optimizer_kwargs}
+        self.optimizer = self.optimizer_class(self.parameters(), **options)
 
 
 class Exported(nn.Module):

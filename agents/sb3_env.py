@@ -1,4 +1,4 @@
-"""The batch simulator as stable-baselines3's vector environment: the simulator is the vector, no processes, no copies."""
+"""The batch simulator as stable-baselines3's vector environment: the simulator is the vector."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ class SimulatorVecEnv(VecEnv):
         self._so_far = np.zeros(batch.num_envs)
         super().__init__(batch.num_envs, batch.single_observation_space, batch.single_action_space)
 
+    @property
+    def gamma(self) -> float:
+        """Discount per decision. A finite task, whose gaps differ, is discounted in its rewards instead: 1."""
+        task = self.batch.world.schema.task
+        return 1.0 if task.kind == "finite" else task.gamma**task.cadence_days
+
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._seed = seed
         return [seed] * self.num_envs
@@ -36,6 +42,7 @@ class SimulatorVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        discount = self._discount()
         observation, reward, terminated, truncated, info = self.batch.step(self._actions)
         ended = terminated | truncated
         self._so_far += reward
@@ -44,7 +51,14 @@ class SimulatorVecEnv(VecEnv):
             infos[row] = {"terminal_observation": info["final_obs"][row], "TimeLimit.truncated": bool(truncated[row])}
         self.returns += self._so_far[ended].tolist()
         self._so_far[ended] = 0
-        return observation, (reward / self.reward_scale).astype(np.float32), ended, infos
+        return observation, (discount * reward / self.reward_scale).astype(np.float32), ended, infos
+
+    def _discount(self) -> np.ndarray | float:
+        """Of a finite task: gamma to the power of the days since its start."""
+        task = self.batch.world.schema.task
+        if task.kind != "finite":
+            return 1.0
+        return np.asarray(task.gamma ** np.array(task.days, float)[self.batch.simulator.state.step])
 
     def action_masks(self) -> np.ndarray:
         """(num_envs, treatments) bool."""
@@ -53,7 +67,7 @@ class SimulatorVecEnv(VecEnv):
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         if method_name != "action_masks":
             raise AttributeError(f"method {method_name!r}: only action_masks is there")
-        return list(self.action_masks()[self._get_indices(indices)])
+        return list(self.action_masks()[list(self._get_indices(indices))])
 
     def has_attr(self, attr_name: str) -> bool:
         return hasattr(self, attr_name)

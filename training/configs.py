@@ -20,7 +20,7 @@ class SimulateConfig(Config):
     """The world to simulate: `bank` (built in) or the directory of a calibrated world."""
     customers: int = Field(5000, ge=1)
     """Number of customers."""
-    days: int = Field(180, ge=7)
+    days: int = Field(91, ge=7)
     """Days of history per customer."""
     randomised_share: float = Field(0.4, ge=0.0, le=1.0)
     """Share of whole customers decided once a week by a stochastic policy, propensities logged."""
@@ -67,51 +67,51 @@ class CalibrateConfig(Config):
 
 
 class TrainConfig(Config):
-    """Train a price-conditioned contact policy by MaskablePPO in a simulated world."""
+    """Train a price-conditioned contact policy by MaskablePPO in a calibrated world."""
 
     tables: Path | None = None
-    """Canonical tables whose task, schema and training customers are used; none trains on the world alone."""
-    world: str = "bank"
-    """The world to train in: `bank` (built in) or the directory of a calibrated world."""
-    steps: int = Field(1_000_000, ge=0)
-    """Customer-days of reinforcement learning; 0 keeps the imitated teacher."""
+    """Canonical tables that the world was calibrated on: checked against it and named in the lineage."""
+    world: str
+    """Directory of a calibrated world; the built-in bank is a truth that no policy may train on."""
+    steps: int = Field(300_000, ge=0)
+    """Decisions of reinforcement learning; 0 keeps the imitated teacher."""
     envs: int = Field(512, ge=1)
     """Customers simulated side by side."""
     seed: int = Field(0, ge=0)
     """Seed of the world's luck, the network's weights and the draws of actions."""
-    horizon: int = Field(90, ge=1)
+    horizon: int = Field(91, ge=1)
     """Days of an episode in a continuing world; the end truncates and is bootstrapped through."""
     width: int = Field(128, ge=8)
-    """Units per hidden layer."""
+    """Units per hidden layer of the trunk."""
     layers: int = Field(2, ge=1)
-    """Hidden layers of the shared trunk."""
-    embedding: int = Field(32, ge=4)
-    """Length of the vector in which customer and treatment meet to give a score."""
-    imitation_steps: int = Field(100_000, ge=0)
-    """Customer-days on which the softened myopic teacher is imitated before learning; 0 starts cold."""
-    teacher_temperature: float = Field(1.0, gt=0.0)
-    """Temperature of the teacher's softmax, in standard deviations of its scores: higher explores more."""
+    """Hidden layers of the trunk."""
+    embedding: int = Field(16, ge=4)
+    """Units in which customer and treatment meet to give a score."""
+    tuning_customers: int = Field(1000, ge=0)
+    """Simulated customers on which the myopic teacher's levers are tuned; 0 leaves the levers alone."""
+    imitation_steps: int = Field(20_000, ge=0)
+    """Decisions on which the softened myopic teacher is imitated before learning; 0 starts cold."""
+    teacher_temperature: float = Field(0.1, gt=0.0)
+    """Temperature of the teacher's softmax, in standard deviations of its best scores: higher explores more."""
     teacher_floor: float = Field(0.05, ge=0.0, lt=1.0)
     """Probability that the teacher spreads evenly over the allowed treatments."""
     temperature: float = Field(1.0, gt=0.0)
     """Temperature of the finished policy; part of the policy that is evaluated and served."""
     floor: float = Field(0.02, ge=0.0, lt=1.0)
     """Probability that the finished policy spreads evenly over the allowed treatments."""
-    annoyance_price: tuple[float, float] = (0.0, 40.0)
-    """Range of the annoyance price drawn per episode, in currency per unit (one opt-out is 1)."""
-    pool_price: tuple[float, float] = (0.0, 2.0)
-    """Range of every pool's price drawn per episode, in currency per unit of effort."""
-    learning_rate: float = Field(3e-4, gt=0.0)
+    random_prices: bool = True
+    """Draw the prices anew for each customer, so that one policy answers to all of them; else the defaults."""
+    learning_rate: float = Field(5e-4, gt=0.0)
     """Step size of Adam at the start; it falls linearly to zero."""
-    rollout: int = Field(32, ge=1)
-    """Days collected from each customer before an update."""
-    batch: int = Field(4096, ge=1)
-    """Customer-days per gradient step."""
+    rollout: int = Field(16, ge=1)
+    """Decisions collected from each customer before an update."""
+    batch: int = Field(2048, ge=1)
+    """Decisions per gradient step."""
     epochs: int = Field(4, ge=1)
     """Passes over each rollout."""
     clip: float = Field(0.2, gt=0.0)
     """PPO's clip of the probability ratio."""
-    entropy: float = Field(0.005, ge=0.0)
+    entropy: float = Field(0.003, ge=0.0)
     """Weight of the entropy bonus."""
     gae_lambda: float = Field(0.95, ge=0.0, le=1.0)
     """Mixing of generalised advantage estimation: 0 is one step, 1 is the whole rollout."""
@@ -122,7 +122,7 @@ class TrainConfig(Config):
     experiment: str = "nextbest"
     """Name of the MLflow experiment."""
     out: Path | None = None
-    """Directory for the run and its artifact; by default under runs/."""
+    """Directory for the run; the artifact stands in its folder policy/. By default under runs/."""
 
 
 class PromoteConfig(Config):
@@ -149,7 +149,7 @@ class DemoConfig(Config):
 
     customers: int = Field(6000, ge=100)
     """Customers in the simulated contact log."""
-    days: int = Field(180, ge=28)
+    days: int = Field(91, ge=28)
     """Days of history per customer."""
     steps: int = Field(1_000_000, ge=0)
     """Customer-days of reinforcement learning."""

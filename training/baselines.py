@@ -1,0 +1,96 @@
+"""Baselines that need choosing or tuning, on training customers only."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from agents.baselines import CoordinatedRules, Fixed, Random, Silence
+from agents.myopic import Levers, Myopic
+from agents.policy import Policy
+from envs.catalogue import SILENCE
+from envs.errors import InputError
+from envs.prices import Prices
+from envs.world import World
+from evaluation.log import Log
+from evaluation.simulation import simulate
+from training.runs import Advance
+
+TUNING = 5_000_000  # first number of the customers that levers are tuned on, apart from all others
+ANNOYANCE_LEVERS = (0.5, 1.0, 3.0, 10.0)
+COST_LEVERS = (1.0, 2.0)
+CONTACT_LEVERS = (0.0, 0.3, 1.0)  # times the mean cost of a contact
+NAMES = (SILENCE, "random", "coordinated_rules", "best_fixed", "myopic")
+
+
+def tune_levers(
+    world: World, customers: int, days: int, *, seed: int, prices: Prices | None = None, advance: Advance | None = None
+) -> Levers:
+    """The levers with the best simulated value at the given prices, by grid search in a calibrated world."""
+    chosen, best = Levers(), -np.inf
+    if not customers:
+        return chosen
+    for levers in lever_grid(world):
+        numbers = TUNING + np.arange(customers)
+        value = float(simulate(world, Myopic(world, levers), numbers, days, seed=seed, prices=prices).value.mean())
+        if value > best:
+            chosen, best = levers, value
+        if advance is not None:
+            advance(1)
+    return chosen
+
+
+def lever_grid(world: World) -> list[Levers]:
+    """The grid; a lever that cannot change anything in this world is left alone."""
+    annoyance = ANNOYANCE_LEVERS if world.schema.prices["annoyance"].default > 0 else (1.0,)
+    cost = COST_LEVERS if world.catalogue.cost.max() > 0 else (1.0,)
+    typical = float(world.catalogue.cost[1:].mean())
+    contact = tuple(sorted({lever * typical for lever in CONTACT_LEVERS}))
+    return [Levers(*combination) for combination in itertools.product(annoyance, cost, contact)]
+
+
+def best_fixed(log: Log, prices: Prices) -> Fixed:
+    """The treatment whose use in every decision has the best one-decision value on this (training) log.
+
+    Self-normalised inverse propensity weighting per decision number, summed over decisions; a decision that forbids the
+    treatment counts as silence, as the policy would act. A treatment with fewer than 30 matching decisions is passed over.
+    """
+    reward, steps = log.reward(prices), log.step
+    discount = log.gamma ** _days_before(log)
+    best, chosen = -np.inf, 0
+    for treatment in range(len(log.treatments)):
+        wanted = np.where(log.mask[:, treatment], treatment, 0)
+        match = log.treatment == wanted
+        if match.sum() < 30:
+            continue
+        weight = match / log.propensity
+        totals = np.bincount(steps, weight), np.bincount(steps, weight * reward * discount)
+        present = np.bincount(steps) / np.bincount(steps)[0]
+        value = float((totals[1] / np.maximum(totals[0], 1e-12) * present).sum())
+        if value > best:
+            best, chosen = value, treatment
+    return Fixed(chosen, "best_fixed")
+
+
+def _days_before(log: Log) -> np.ndarray:  # (n,) float64, days since the customer's first decision
+    cumulative = np.cumsum(log.gap_days) - log.gap_days
+    first = np.flatnonzero(log.step == 0)
+    return np.asarray(cumulative - cumulative[first][np.cumsum(log.step == 0) - 1])
+
+
+def baseline(name: str, world: World | None, train: Log, prices: Prices, levers: Levers) -> Policy:
+    """A baseline by name."""
+    if name == SILENCE:
+        return Silence()
+    if name == "random":
+        return Random()
+    if name == "best_fixed":
+        return best_fixed(train, prices)
+    if name not in NAMES:
+        raise InputError(f"must be one of: {', '.join(NAMES)}", field="baselines", value=name)
+    if world is None:
+        raise InputError("needs a world: give --world", field="baselines", value=name)
+    if name == "coordinated_rules":
+        return CoordinatedRules(world.catalogue, world.encoder)
+    return Myopic(world, levers)

@@ -1,0 +1,235 @@
+"""Train: tune the teacher's levers, imitate it, learn by MaskablePPO, export, track, register."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import polars as pl
+
+from agents.artifact import ArtifactPolicy, load_policy, write_artifact
+from agents.baselines import Softened
+from agents.manifest import Manifest
+from agents.myopic import Levers, Myopic
+from envs.errors import InputError
+from envs.tables import read_tables
+from envs.vector import BankVectorEnv
+from envs.world import World, load_world
+from training.baselines import lever_grid, tune_levers
+from training.configs import TrainConfig
+from training.runs import progress, run_directory
+from training.stores import ui_command
+from training.tracking import Registered, Tracker, connect, register, track
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from agents.sb3_env import SimulatorVecEnv
+
+FIRST_TRAINING = 10_000_000  # number of the first customer that learning sees, apart from tuning and comparison
+PARITY = 1e-5  # largest difference of probabilities between the network and its ONNX file
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A finished training run."""
+
+    directory: Path
+    artifact: Path
+    manifest: Manifest
+    curves: pl.DataFrame  # decisions, return (currency), approx_kl, entropy_loss, explained_variance ...
+    levers: Levers  # of the teacher
+    seconds: float
+    registered: Registered | None
+    ui: str  # the command that opens the MLflow UI
+
+    @cached_property
+    def policy(self) -> ArtifactPolicy:
+        """The trained policy, as it will be served."""
+        return load_policy(self.artifact)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        return self.curves
+
+    def figure(self) -> Figure:
+        """Return, entropy and explained variance over decisions."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 2.6), layout="constrained")
+        for axis, name in zip(figure.subplots(1, 3), ("return", "entropy_loss", "explained_variance"), strict=True):
+            if name in self.curves.columns:
+                axis.plot(self.curves["decisions"], self.curves[name])
+            axis.set_title(name.replace("_", " "))
+            axis.set_xlabel("decisions")
+        return figure
+
+    def __str__(self) -> str:
+        where = f"contact-policy version {self.registered.version}" if self.registered else "not registered"
+        return (
+            f"policy {self.manifest.policy_digest[:12]} in {self.artifact} ({self.seconds:.0f} s; {where})\n"
+            f"MLflow: {self.ui}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{self}</pre>{self.curves.tail(5)._repr_html_()}"
+
+
+def train(config: TrainConfig) -> TrainingRun:
+    """Train a policy; the artifact stands in `policy/` of the run's directory."""
+    world = load_world(config.world)
+    lineage = _lineage(config, world)
+    if config.track or config.register_policy:
+        connect()  # an unreachable registry is found now, not after the training
+    directory, started = run_directory("train", config.out), time.monotonic()
+    with track(config.experiment, f"train-{directory.name}", enabled=config.track) as tracker:
+        tracker.params(config.model_dump(mode="json") | lineage)
+        levers = _tuned(config, world)
+        with _one_thread():
+            onnx, curves = _learn(config, world, levers)
+        artifact = directory / "policy"
+        manifest = write_artifact(
+            artifact,
+            name="ppo",
+            catalogue=world.catalogue,
+            schema=world.schema,
+            rules=world.rules,
+            onnx=onnx,
+            temperature=config.temperature,
+            floor=config.floor,
+            price_range=_price_range(config, world),
+            lineage={**lineage, "levers": asdict(levers)},
+        )
+        curves.write_parquet(directory / "curves.parquet")
+        _track_results(tracker, curves, artifact, manifest)
+    registered = None
+    if config.register_policy:
+        registered = register(artifact, tags={"policy_digest": manifest.policy_digest, **_text(lineage)})
+    seconds = time.monotonic() - started
+    return TrainingRun(directory, artifact, manifest, curves, levers, seconds, registered, ui_command())
+
+
+def _lineage(config: TrainConfig, world: World) -> dict[str, object]:
+    lineage: dict[str, object] = {"world_digest": world.digest, "world": world.coefficients.name, "seed": config.seed}
+    if config.tables is not None:
+        tables = read_tables(config.tables)
+        if tables.catalogue.digest != world.catalogue.digest or tables.encoder.digest != world.encoder.digest:
+            need = "must be calibrated on tables with the same catalogue and observation"
+            raise InputError(need, field="world", value=str(config.world))
+        lineage["tables_digest"] = tables.digest
+    return lineage
+
+
+def _text(values: dict[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
+
+
+def _price_range(config: TrainConfig, world: World) -> dict[str, tuple[float, float]]:
+    encoder = world.encoder
+    highs = dict(zip(encoder.price_names, encoder.price_highs.tolist(), strict=True))
+    if config.random_prices:
+        return {name: (0.0, high) for name, high in highs.items()}
+    defaults = {name: world.schema.prices[name].default if name in world.schema.prices else 0.0 for name in highs}
+    return {name: (level, level) for name, level in defaults.items()}
+
+
+def _tuned(config: TrainConfig, world: World) -> Levers:
+    with progress("tuning the teacher's levers", total=len(lever_grid(world))) as advance:
+        return tune_levers(world, config.tuning_customers, config.horizon, seed=config.seed, advance=advance)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch on one thread: two threads on two busy cores can collapse."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _learn(config: TrainConfig, world: World, levers: Levers) -> tuple[bytes, pl.DataFrame]:
+    from agents.learning import Curves, Learning, Shape, demonstrate, imitate, new_learner
+    from agents.network import ScoringPolicy
+    from agents.onnx_export import export_onnx
+    from agents.sb3_env import SimulatorVecEnv
+
+    random = np.random.default_rng(config.seed)
+    batch = BankVectorEnv(
+        config.envs,
+        world,
+        horizon=config.horizon,
+        random_prices=config.random_prices,
+        stagger=True,
+        first_customer=FIRST_TRAINING,
+    )
+    environment = SimulatorVecEnv(batch)
+    environment.seed(config.seed)
+    teacher = softened_teacher(config, world, levers, environment)
+    gamma = environment.gamma
+    shape = Shape(config.width, config.layers, config.embedding)
+    learning = Learning(
+        config.learning_rate,
+        config.rollout,
+        config.batch,
+        config.epochs,
+        config.clip,
+        config.entropy,
+        config.gae_lambda,
+        gamma,
+    )
+    learner = new_learner(environment, shape, learning, config.seed)
+    policy = cast(ScoringPolicy, learner.policy)
+    if config.imitation_steps:
+        with progress("imitating the teacher"):
+            shown = demonstrate(environment, teacher, config.imitation_steps, gamma, random)
+            imitate(policy, shown, epochs=8, batch=512, learning_rate=1e-3, seed=config.seed)
+    if not config.steps:
+        return export_onnx(policy, config.temperature, config.floor), pl.DataFrame({"decisions": [0.0]})
+    with progress("learning (decisions)", total=config.steps) as advance:
+        curves = Curves(environment, advance)
+        learner.learn(config.steps, callback=curves)
+    onnx = export_onnx(policy, config.temperature, config.floor)
+    return onnx, pl.DataFrame(curves.rows)
+
+
+def softened_teacher(config: TrainConfig, world: World, levers: Levers, environment: SimulatorVecEnv) -> Softened:
+    """The myopic rule as a softmax; also sets the environment's reward scale from its scores' spread."""
+    rule = Myopic(world, levers)
+    observation = environment.reset()
+    mask = environment.action_masks()
+    scores = np.where(mask, rule.scores(observation), -np.inf)
+    spread = float(np.std(scores.max(axis=1) - rule.scores(observation)[:, 0])) or float(np.std(scores.max(axis=1)))
+    environment.reward_scale = _reward_scale(environment, Softened(rule, max(spread, 1e-6), 0.05))
+    return Softened(rule, config.teacher_temperature * max(spread, 1e-6), config.teacher_floor, name="teacher")
+
+
+def _reward_scale(environment: SimulatorVecEnv, teacher: Softened) -> float:
+    """Standard deviation of the rewards of a few decisions under the teacher, in currency."""
+    from agents.policy import draw
+
+    random, rewards = np.random.default_rng(0), []
+    observation = environment.reset()
+    for _ in range(6):
+        probabilities = teacher.probabilities(observation, environment.action_masks())
+        environment.step_async(draw(probabilities, random.random(environment.num_envs)))
+        observation, reward, _, _ = environment.step_wait()
+        rewards.append(reward)
+    return max(float(np.std(np.concatenate(rewards))), 1e-6)
+
+
+def _track_results(tracker: Tracker, curves: pl.DataFrame, artifact: Path, manifest: Manifest) -> None:
+    for row in curves.iter_rows(named=True):
+        values = {name: value for name, value in row.items() if name != "decisions" and value is not None}
+        tracker.metrics({k: v for k, v in values.items() if np.isfinite(v)}, step=int(row["decisions"]))
+    tracker.tags({"policy_digest": manifest.policy_digest})
+    tracker.artifact(artifact)
