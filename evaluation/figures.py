@@ -48,22 +48,22 @@ def forest(report: Report) -> Figure:
 
 def support(report: Report) -> Figure:
     """Effective sample size by decision: cumulative (solid) and of each decision alone (dotted)."""
-    figure, axes = _figure(3.2)
+    figure, axes = _figure(3.2 + 0.15 * (len(report.supports) // 4))
     steps = np.arange(1, report.data.horizon + 1)
     for index, found in enumerate(report.supports[1:]):
         colour = PALETTE[index % len(PALETTE)]
         axes.plot(steps, np.maximum(found.ess_cumulative, 0.5), marker="o", markersize=4, color=colour)
         axes.plot(steps, np.maximum(found.ess, 0.5), marker="s", markersize=3, linestyle=":", color=colour)
-        axes.annotate(f" {found.policy}", (steps[-1], max(found.ess_cumulative[-1], 0.5)), color=INK, fontsize=8)
     axes.axhline(report.lead.threshold, color=PALETTE[7], linestyle="--", linewidth=1)
-    axes.annotate("needed", (steps[0], report.lead.threshold), color=INK, fontsize=8, va="bottom")
     axes.set_yscale("log")
     axes.set_xlabel("decision")
     axes.set_ylabel("effective sample size (customers)")
     axes.set_xticks(steps if len(steps) <= 15 else steps[:: max(1, len(steps) // 10)])
-    axes.set_xlim(0.7, steps[-1] + max(1.0, 0.25 * len(steps)))
     lines = [axes.plot([], [], color=INK, linestyle=style)[0] for style in ("-", ":")]
-    _legend(axes, lines, ["cumulative", "of each decision alone"])
+    lines.append(axes.plot([], [], color=PALETTE[7], linestyle="--")[0])
+    names = [s.policy for s in report.supports[1:]]
+    lines += [axes.plot([], [], color=PALETTE[i % len(PALETTE)], linewidth=3)[0] for i in range(len(names))]
+    _legend(axes, lines, ["cumulative", "each decision alone", "needed", *map(_short, names)], columns=4)
     return figure
 
 
@@ -74,7 +74,7 @@ def mix(report: Report) -> Figure:
     bands = [(report.treatments[a], report.mix[:, a]) for a in shown]
     if len(rest):
         bands.append((f"{len(rest)} others", report.mix[:, rest].sum(axis=1)))
-    figure, axes = _figure(1.6 + 0.4 * len(report.policies))
+    figure, axes = _figure(1.7 + 0.4 * len(report.policies))
     left, rows = np.zeros(len(report.policies)), np.arange(len(report.policies))[::-1]
     handles: list[Any] = []
     for index, (_, share) in enumerate(bands):
@@ -130,7 +130,7 @@ def _legend(axes: Any, handles: list[Any], labels: list[str], columns: int = 2) 
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:23]}…"
+    return name if len(name) <= 18 else f"{name[:17]}…"
 
 
 def _unit(report: Report) -> str:
