@@ -116,6 +116,8 @@ def load_policy(path: Path | str) -> ArtifactPolicy:
     path = Path(path)
     if not path.is_dir():
         raise InputError("must be an artifact: a directory with manifest.json", file=path)
+    if not (path / FILE).exists() and (path / "policy" / FILE).is_file():
+        path = path / "policy"  # the directory of a training run
     manifest = read_manifest(path / FILE)
     _check_files(path, manifest)
     catalogue = load_catalogue(path / "catalogue.yaml")

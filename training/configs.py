@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from envs.config import Config
+from evaluation.settings import EvaluationSettings
 
 
 class SimulateConfig(Config):
@@ -167,23 +168,25 @@ class EvaluateConfig(Config):
     tables: Path
     """Directory of canonical tables."""
     policy: list[Path] = []
-    """Artifact directory of a policy; may be repeated."""
+    """Artifact directory of a policy, or the directory of its training run; may be repeated."""
     baselines: list[str] = ["silence", "best_fixed", "myopic"]
-    """Baselines evaluated beside the policies, by name."""
-    lead: str | None = None
-    """Name of the policy that the report is about; by default the first artifact."""
+    """Baselines evaluated beside the policies: silence, random, best_fixed, coordinated_rules, myopic."""
     world: str | None = None
-    """World for paired simulation and model-based estimates: `bank` or a directory; none skips simulation."""
-    annoyance_price: float = Field(0.0, ge=0.0)
-    """Annoyance price at which everything is evaluated; logged rewards are recomputed at it."""
+    """Calibrated world for the myopic baseline and the paired simulation, or `bank`; none skips both."""
+    assignment: str | None = None
+    """Evaluate on customers of this assignment only; by default the randomised ones if there are any."""
+    reference: str = "auto"
+    """Policy that differences are taken to: logged, champion (the registered one) or auto: champion if there is one."""
+    annoyance_price: float | None = Field(None, ge=0.0)
+    """Annoyance price at which everything is evaluated; by default the schema's."""
     pool_prices: dict[str, float] = {}
-    """Price per pool, by the pool's id; pools not named cost nothing."""
-    bootstraps: int = Field(400, ge=50)
-    """Bootstrap replicates over customers behind every interval."""
-    ess: float = Field(200.0, gt=0.0)
-    """Smallest Kish effective sample size at which an importance-sampling estimate may lead."""
+    """Price per pool, by the pool's id; pools not named have the schema's default."""
+    settings: EvaluationSettings = EvaluationSettings()
+    """How estimates are chosen, modelled and bounded; fixed before rewards are read."""
     simulate_customers: int = Field(2000, ge=0)
     """Customers simulated, the same luck for every policy; 0 skips simulation."""
+    simulate_days: int = Field(91, ge=1)
+    """Horizon of the simulation of a continuing task."""
     seed: int = Field(0, ge=0)
     """Seed of the bootstrap and of the simulation."""
     track: bool = True

@@ -1,0 +1,171 @@
+"""Evaluate: read the test customers' log, decide with every policy, estimate, simulate, write the report, track it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from agents.artifact import ArtifactPolicy, check_compatible, load_policy
+from agents.myopic import Levers
+from agents.policy import Policy
+from envs.attributes import descriptive, identifying
+from envs.errors import InputError
+from envs.prices import Prices, prices_from
+from envs.tables import Tables, read_tables
+from envs.world import World, load_world
+from evaluation.adapt import LOGGED
+from evaluation.evaluate import evaluate as estimate
+from evaluation.reading import read_log
+from evaluation.report import Report
+from evaluation.simulation import compare
+from training import tracking
+from training.baselines import baseline
+from training.configs import EvaluateConfig
+from training.runs import progress, run_directory
+
+FIRST_COMPARED = 20_000_000  # number of the first simulated customer, apart from those that anything learned from
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A report and where it stands."""
+
+    directory: Path
+    report: Report
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        return self.report.frame
+
+    def __str__(self) -> str:
+        verdicts = "\n".join(verdict.text for verdict in self.report.verdicts)
+        return f"{verdicts}\nreport: {self.directory / 'report.html'}"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
+
+def evaluate(config: EvaluateConfig) -> Evaluated:
+    """Evaluate policies on customers that nothing in training or calibration has seen."""
+    tables = read_tables(config.tables)
+    world = None if config.world is None else _world(config.world, tables)
+    prices = prices_from(_named(config), tables.catalogue, tables.schema)
+    artifacts = [load_policy(path) for path in config.policy]
+    for artifact in artifacts:
+        check_compatible(artifact.manifest, tables.catalogue, tables.encoder.digest)
+    assignment = config.assignment or _learnable(tables)
+    with progress("reading the log"):
+        log = read_log(tables, "test", assignment)
+        training_log = read_log(tables, "train", assignment)
+    policies: dict[str, Policy] = {_unique(a.name, i, artifacts): a for i, a in enumerate(artifacts)}
+    champion = _champion(config, tables, artifacts) if config.reference in ("auto", CHAMPION) else None
+    if champion is not None:
+        policies[CHAMPION] = champion
+    levers = _levers(artifacts)
+    for name in config.baselines:
+        policies[name] = baseline(name, world, training_log, prices, levers)
+    simulation = None
+    if world is not None and config.simulate_customers:
+        simulation = _simulated(config, world, policies, prices)
+    with progress("estimating"):
+        report = estimate(
+            log,
+            policies,
+            training_log=training_log,
+            prices=prices,
+            attributes=_attributes(tables),
+            reference=CHAMPION if champion is not None else LOGGED,
+            settings=config.settings,
+            seed=config.seed,
+            simulation=simulation,
+        )
+    directory = run_directory("evaluate", config.out)
+    report = replace(report, tables=str(config.tables.absolute()))
+    report.write(directory)
+    with tracking.track("nextbest", f"evaluate-{directory.name}", enabled=config.track) as tracker:
+        tracker.metrics(_metrics(report))
+        for name in ("report.html", "report.json"):
+            tracker.artifact(directory / name)
+    return Evaluated(directory, report)
+
+
+def _named(config: EvaluateConfig) -> dict[str, float]:
+    annoyance = {} if config.annoyance_price is None else {"annoyance": config.annoyance_price}
+    return {**config.pool_prices, **annoyance}
+
+
+def _world(name: str, tables: Tables) -> World:
+    world = load_world(name)
+    if world.catalogue.digest != tables.catalogue.digest or world.encoder.digest != tables.encoder.digest:
+        need = "must have the catalogue and the observation of the tables"
+        raise InputError(need, field="world", value=name)
+    task = world.schema.task.model_copy(update={"cadence_days": tables.schema.task.cadence_days})
+    return replace(world, schema=world.schema.model_copy(update={"task": task}))
+
+
+def _learnable(tables: Tables) -> str | None:
+    """The randomised customers, where the log tells them apart."""
+    found = tables.decisions["assignment"].unique()
+    return "randomised" if "randomised" in found and len(found) > 1 else None
+
+
+def _attributes(tables: Tables) -> np.ndarray:  # (treatments, attributes)
+    return np.concatenate([identifying(tables.catalogue).values, descriptive(tables.catalogue).values], axis=1)
+
+
+def _unique(name: str, index: int, artifacts: list[ArtifactPolicy]) -> str:
+    names = [artifact.name for artifact in artifacts]
+    return name if names.count(name) == 1 and name != CHAMPION else f"{name}-{index + 1}"
+
+
+def _levers(artifacts: list[ArtifactPolicy]) -> Levers:
+    """The levers that training tuned for the myopic rule, from the first policy's lineage; else all at 1."""
+    for artifact in artifacts:
+        found = artifact.manifest.lineage.get("levers")
+        if isinstance(found, dict):
+            return Levers(**{name: float(str(value)) for name, value in found.items()})
+    return Levers()
+
+
+def _champion(config: EvaluateConfig, tables: Tables, artifacts: list[ArtifactPolicy]) -> ArtifactPolicy | None:
+    """The registered champion, if it decides over this catalogue and is not itself under evaluation."""
+    if config.reference == "auto" and not config.track:
+        return None
+    found = tracking.find_alias(CHAMPION)
+    if found is None:
+        if config.reference == CHAMPION:
+            raise InputError("must be registered: there is no champion yet", field="reference", value=CHAMPION)
+        return None
+    with TemporaryDirectory() as folder:
+        champion = load_policy(tracking.fetch(found, Path(folder)))
+    if champion.digest in [artifact.digest for artifact in artifacts]:
+        return None
+    if config.reference == "auto" and champion.manifest.catalogue_digest != tables.catalogue.digest:
+        return None
+    check_compatible(champion.manifest, tables.catalogue, tables.encoder.digest)
+    return champion
+
+
+def _simulated(config: EvaluateConfig, world: World, policies: dict[str, Policy], prices: Prices) -> pl.DataFrame:
+    customers = FIRST_COMPARED + np.arange(config.simulate_customers)
+    with progress("simulating (customers)", total=len(customers) * len(policies)) as advance:
+        compared = compare(
+            world, policies, customers, config.simulate_days, seed=config.seed, prices=prices, progress=advance
+        )
+    return compared.frame
+
+
+def _metrics(report: Report) -> dict[str, float]:
+    """The lead estimate and its paired difference, per policy."""
+    out: dict[str, float] = {}
+    for policy in report.policies:
+        found = report.estimate(policy)
+        out |= {f"{policy}/value": found.interval.value, f"{policy}/value_lower": found.interval.lower}
+        if found.difference is not None:
+            out |= {f"{policy}/difference_lower": found.difference.lower}
+    return {name: value for name, value in out.items() if np.isfinite(value)}
