@@ -80,14 +80,22 @@ VERBS = (
         "SOURCE, a directory with portfolio.json, profile.json and transcript.json",
         "canonical tables, quarantine.parquet and import.json with the counts",
         "nextbest import starbucks data/starbucks --out runs/starbucks",
-    ), positional=("source",), fixed={"kind": "starbucks"}, hidden=("outcome",)),
+    ), positional=("source",), fixed={"kind": "starbucks"}, hidden=("outcome", "mapping")),
     Verb("import hillstrom", "training.configs:ImportConfig", "training:import_log", page(
         "Import the Hillstrom e-mail test: one randomised step with three arms.",
         "The outcome to optimise is an option: a visit, a conversion or the amount spent within two weeks.",
         "SOURCE, the CSV file or the directory it stands in",
         "canonical tables, quarantine.parquet and import.json with the counts",
         "nextbest import hillstrom data/hillstrom --outcome visit --out runs/hillstrom",
-    ), positional=("source",), fixed={"kind": "hillstrom"}),
+    ), positional=("source",), fixed={"kind": "hillstrom"}, hidden=("mapping",)),
+    Verb("import mapped", "training.configs:ImportConfig", "training:import_log", page(
+        "Import a bank's own CSV files by a mapping of their columns.",
+        "Start from `nextbest init`: it writes mapping.yaml with catalogue.yaml and schema.yaml beside it. "
+        "Rows that do not fit are quarantined with a reason, none is lost.",
+        "SOURCE, the directory of the CSV files that the mapping names",
+        "canonical tables, quarantine.parquet and import.json with the counts",
+        "nextbest import mapped exports --mapping my-bank/mapping.yaml --out runs/my-bank",
+    ), positional=("source",), fixed={"kind": "mapped"}, hidden=("outcome", "salt", "test_share")),
     Verb("calibrate", "training.configs:CalibrateConfig", "training:calibrate", page(
         "Fit a world to a contact log: how customers respond, with standard errors.",
         "Reads the training customers only. The fidelity report compares the fitted world with one that "

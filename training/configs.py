@@ -36,10 +36,12 @@ class SimulateConfig(Config):
 class ImportConfig(Config):
     """Turn a foreign contact log into the canonical tables."""
 
-    kind: Literal["starbucks", "hillstrom"]
-    """Which log it is."""
+    kind: Literal["starbucks", "hillstrom", "mapped"]
+    """Which log it is; mapped: a bank's own files."""
     source: Path
     """The file or directory to read."""
+    mapping: Path = Path("mapping.yaml")
+    """Mapped only: how own columns map to the tables; catalogue.yaml and schema.yaml stand beside it."""
     outcome: Literal["visit", "conversion", "spend"] = "visit"
     """Hillstrom only: the outcome that counts as margin."""
     test_share: float = Field(0.3, gt=0.0, lt=1.0)

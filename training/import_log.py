@@ -20,6 +20,7 @@ from envs.split import is_test
 from envs.tables import Tables, checked, read_tables, write_tables
 from training.configs import ImportConfig
 from training.importers.hillstrom import import_hillstrom
+from training.importers.mapped import import_mapped
 from training.importers.rows import Imported
 from training.importers.starbucks import import_starbucks
 from training.runs import atomic_write, progress, run_directory
@@ -103,6 +104,8 @@ def import_log(config: ImportConfig) -> ImportedLog:
 
 
 def _read(config: ImportConfig) -> Imported:
+    if config.kind == "mapped":
+        return import_mapped(config.source, config.mapping)
     split = Split(salt=config.salt, test_share=config.test_share)
     if config.kind == "starbucks":
         return import_starbucks(config.source, split)

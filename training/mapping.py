@@ -24,7 +24,7 @@ class Source(Config):
     """One of the bank's files."""
 
     file: str
-    """File in the source directory, .csv or .parquet."""
+    """CSV file with a header, in the source directory."""
     columns: dict[str, str] = Field(min_length=1)
     """Canonical column -> the column's name in this file."""
 
