@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from evaluation.terms import Terms
 
@@ -78,3 +79,10 @@ def estimate_interval(terms: Terms, resamples: Resamples, confidence: float = 0.
 def paired_difference(a: Terms, b: Terms, resamples: Resamples, confidence: float = 0.95) -> Interval:
     """a - b with its interval, both on the same resamples: what their customers share cancels."""
     return interval(a.estimate() - b.estimate(), resamples.of(a) - resamples.of(b), confidence)
+
+
+def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
+    """The mean of independent values (n,) with its normal-theory interval: for simulations, where n is large."""
+    mean, se = float(values.mean()), float(values.std(ddof=1)) / float(np.sqrt(len(values)))
+    two_sided, one_sided = float(ndtri((1 + confidence) / 2)), float(ndtri(confidence))
+    return Interval(mean, se, mean - two_sided * se, mean + two_sided * se, mean - one_sided * se)

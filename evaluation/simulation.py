@@ -13,6 +13,7 @@ from envs.prices import Prices
 from envs.randomness import Luck
 from envs.simulator import Outcome, Simulator
 from envs.world import World
+from evaluation.intervals import mean_interval
 
 CHOICE = 9000  # number of the draw that picks a treatment; plus the desk
 BATCH = 2048  # customers simulated at once
@@ -131,9 +132,8 @@ def _row(name: str, totals: Totals, base: np.ndarray | None) -> dict[str, object
         **({} if gain is None else {"gain": gain}),
     }
     for column, values in columns.items():
-        half = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-        mean = float(values.mean())
-        row |= {column: mean, f"{column}_lo": mean - half, f"{column}_hi": mean + half}
+        found = mean_interval(values)
+        row |= {column: found.value, f"{column}_lo": found.lo, f"{column}_hi": found.hi}
     return row
 
 
