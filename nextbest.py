@@ -108,9 +108,9 @@ VERBS = (
         "Train a contact policy that sees its prices.",
         "Imitates a softened one-step rule, then learns by MaskablePPO in the simulated world. The policy "
         "leaves as ONNX with a JSON manifest and is registered as the challenger.",
-        "TABLES (optional) and a world",
-        "an artifact (policy.onnx, manifest.json), learning curves; an MLflow run and a registered version",
-        "nextbest train runs/starbucks --world runs/world --steps 1000000 --out runs/policy",
+        "a calibrated world, and the TABLES it was calibrated on (optional)",
+        "an artifact in policy/ (policy.onnx, manifest.json), curves; an MLflow run, a registered version",
+        "nextbest train runs/starbucks --world runs/world --steps 300000 --out runs/train",
     ), positional=("tables",)),
     Verb("evaluate", "training.configs:EvaluateConfig", "training:evaluate", page(
         "Say what a policy is worth on customers that nothing has learned from, with intervals.",
@@ -118,7 +118,7 @@ VERBS = (
         "Differences are paired, and effective sample sizes stand beside every estimate.",
         "TABLES, artifacts, and a world for the simulation",
         "report.html (one self-contained page), report.json (the same numbers)",
-        "nextbest evaluate runs/starbucks --policy runs/policy --world runs/world --out runs/report",
+        "nextbest evaluate runs/starbucks --policy runs/train/policy --world runs/world --out runs/report",
     ), positional=("tables",)),
     Verb("apply", "evaluation.configs:ApplyConfig", "evaluation:apply_policy", page(
         "Write a policy's probabilities for every logged decision, for your own check.",
@@ -126,7 +126,7 @@ VERBS = (
         "and the prices.",
         "TABLES and one artifact; the customers may be new to the policy",
         "one Parquet file",
-        "nextbest apply runs/starbucks --policy runs/policy --out runs/decisions.parquet",
+        "nextbest apply runs/starbucks --policy runs/train/policy --out runs/decisions.parquet",
     ), positional=("tables",), file="decisions.parquet"),
     Verb("promote", "training.configs:PromoteConfig", "training:promote", page(
         "Ask the gate whether the challenger becomes champion.",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import nextbest
-from envs.config import describe
+from envs.config import Config, describe
 from envs.flags import config_from_flags
 from envs.lazy import lazy_verbs
 from training.configs import EvaluateConfig, TrainConfig
@@ -29,6 +29,13 @@ HEAVY = {
     "onnxruntime",
 }
 NAMES = [verb.name for verb in nextbest.VERBS]
+
+
+class Ranged(Config):
+    """A pair of numbers."""
+
+    span: tuple[float, float] = (0.0, 1.0)
+    """From, to."""
 
 
 def _python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -77,7 +84,7 @@ def test_every_verb_is_an_importable_call(name: str) -> None:
 
 def test_flags_win_over_the_file_and_set_wins_over_flags(tmp_path: Path) -> None:
     file = tmp_path / "training.yaml"
-    file.write_text("steps: 1\nenvs: 2\nclip: 0.1\n", encoding="utf-8")
+    file.write_text("world: w\nsteps: 1\nenvs: 2\nclip: 0.1\n", encoding="utf-8")
     flags = {"config_file": file, "envs": "3", "clip": "0.3", "overrides": ["clip=0.4"]}
     config = config_from_flags(TrainConfig, flags, {})
     assert (config.steps, config.envs, config.clip) == (1, 3, 0.4)
@@ -87,7 +94,8 @@ def test_flags_read_pairs_mappings_lists_and_none() -> None:
     flags: dict[str, Any] = {"tables": "t", "policy": ["a", "b"], "pool_prices": "{branch: 2}", "world": "none"}
     config = config_from_flags(EvaluateConfig, flags, {})
     assert (config.policy, config.pool_prices, config.world) == ([Path("a"), Path("b")], {"branch": 2.0}, None)
-    assert config_from_flags(TrainConfig, {"annoyance_price": "0, 5"}, {}).annoyance_price == (0.0, 5.0)
+    assert config_from_flags(Ranged, {"span": "0, 5"}, {}).span == (0.0, 5.0)
+    assert config_from_flags(Ranged, {"span": "[1, 2]"}, {}).span == (1.0, 2.0)
 
 
 @pytest.mark.parametrize(

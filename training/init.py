@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from training.runs import atomic_write
 BANK = Path(envs.__file__).parent / "worlds" / "bank"
 STARTERS = Path(__file__).parent / "starters"
 COPIED = ("catalogue.yaml", "schema.yaml", "rules.yaml")
+USE = "nextbest train --config training.yaml"
+START = {"tables": "runs/tables", "world": "runs/world"}  # what a first training run reads
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def init(config: InitConfig) -> Starters:
     """Write the starter files; files that are already there are kept unless `overwrite` says otherwise."""
     texts = {name: (BANK / name).read_text(encoding="utf-8") for name in COPIED}
     texts["mapping.yaml"] = (STARTERS / "mapping.yaml").read_text(encoding="utf-8")
-    texts["training.yaml"] = commented_yaml(TrainConfig, "nextbest train --config training.yaml")
+    texts["training.yaml"] = commented_yaml(TrainConfig, USE, START)
     if config.directory.exists() and not config.directory.is_dir():
         raise InputError("must be a directory", file=config.directory)
     present = [name for name in texts if (config.directory / name).exists()]
@@ -46,15 +49,18 @@ def init(config: InitConfig) -> Starters:
     return Starters(tuple(atomic_write(config.directory / name, text) for name, text in texts.items()))
 
 
-def commented_yaml(model: type[BaseModel], command: str) -> str:
-    """A YAML file of a model's defaults, each field under its sentence; fields without a value are commented."""
+def commented_yaml(model: type[BaseModel], command: str, values: Mapping[str, object]) -> str:
+    """A YAML file of a model's fields, each under its sentence; fields without a value are commented.
+
+    values: instead of the model's defaults
+    """
     summary = " ".join((model.__doc__ or "").split())
     parts = [f"# {summary}\n# Use: {command}\n"]
     sentences = {row.field: row for row in describe(model)}
     for name, info in model.model_fields.items():
         row = sentences.get(name)
         comment = textwrap.fill(f"{row.sentence} ({row.type})" if row else name, 100)
-        default = info.get_default(call_default_factory=True, validated_data={})
+        default = values.get(name, info.get_default(call_default_factory=True, validated_data={}))
         missing = default is None or default is PydanticUndefined
         body = f"# {name}:" if missing else f"{name}: {json.dumps(plain(default))}"  # JSON is YAML
         parts.append(f"{textwrap.indent(comment, '# ')}\n{body}\n")
