@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from gate_kit import altered, write_log, write_report
-from serving_kit import kit_network, write_kit
+from serving_kit import CATALOGUE, RULES, SCHEMA, kit_network, write_kit
 
 import nextbest
+from agents.artifact import write_artifact
 from envs.errors import InputError
 from training import tracking
 from training.configs import PromoteConfig
@@ -189,6 +190,27 @@ def test_a_second_challenger_is_measured_against_the_champion(store: Path, house
     assert admitted.failed == ()
     assert champion is not None
     assert champion.version == second.version
+
+
+def test_the_champion_registered_again_is_not_its_own_rival(store: Path, house: Path, tmp_path: Path) -> None:
+    tracking.register(house / "artifact")
+    assert promote(_config(house, tmp_path / "first")).alias == "champion"
+    again = tracking.register(house / "artifact")
+    promotion = promote(_config(house, tmp_path / "again"))
+    assert (promotion.alias, promotion.version) == ("champion", again.version)
+
+
+def test_a_champion_of_another_catalogue_is_no_rival(store: Path, house: Path, tmp_path: Path) -> None:
+    other = CATALOGUE.model_copy(update={"name": "another"})
+    write_artifact(
+        tmp_path / "other", name="other", catalogue=other, schema=SCHEMA, rules=RULES, onnx=kit_network(seed=3)
+    )
+    tracking.set_alias(tracking.register(tmp_path / "other"), "champion")
+    registered = tracking.register(house / "artifact")
+    assert promote(_config(house, tmp_path / "out")).failed == ()
+    champion = tracking.find_alias("champion")
+    assert champion is not None
+    assert champion.version == registered.version
 
 
 def test_tampered_files_are_refused(store: Path, house: Path, tmp_path: Path) -> None:

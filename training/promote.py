@@ -87,7 +87,6 @@ def promote(config: PromoteConfig) -> Promotion:
     file, report = read_report(config.report)
     gate = read_gate(config.gate)
     policy = tracking.find(config.policy)
-    champion = tracking.find_alias("champion")
     evidence = evidence_of(file, report, policy.policy_digest)
     observation, mask = _smoke_decisions(config.tables or tables_of(file, report), gate.smoke_decisions)
     with TemporaryDirectory() as folder:
@@ -96,7 +95,7 @@ def promote(config: PromoteConfig) -> Promotion:
         gate,
         evidence,
         registered_digest=policy.policy_digest,
-        champion_digest=champion.policy_digest if champion and champion.version != policy.version else "",
+        champion_digest=_rival(policy, tracking.find_alias("champion")),
         declared_prices=declared,
     )
     lines.append(smoked)
@@ -114,6 +113,14 @@ def promote(config: PromoteConfig) -> Promotion:
     )
     _record(promotion, policy, run_directory("promote", config.out))
     return promotion
+
+
+def _rival(policy: tracking.Registered, champion: tracking.Registered | None) -> str:
+    """The digest of the champion to beat; empty if there is none, or it is the policy, or has another catalogue."""
+    if champion is None or champion.policy_digest == policy.policy_digest:
+        return ""
+    same = champion.tags.get("catalogue_digest") == policy.tags.get("catalogue_digest")
+    return champion.policy_digest if same else ""
 
 
 def _try(
