@@ -97,7 +97,8 @@ def _stationary(
         rows = np.arange(len(log))
     discount = np.where(follows, log.gamma**log.gap_days, 0.0)[rows]
     later = np.minimum(rows + 1, len(log) - 1)
-    fitter = recipe.fitter(log.state[rows], log.treatment[rows], features, seed)
+    pilot = np.stack([reward, returns_to_go(log, reward)], axis=1)[rows]
+    fitter = recipe.fitter(log.state[rows], log.treatment[rows], features, pilot, seed)
     left, ahead = decisions_left(target.log), np.zeros(len(rows))
     for remaining in range(1, target.log.horizon + 1):
         model = fitter.fit(reward[rows] + discount * ahead)
@@ -128,7 +129,7 @@ def decisions_left(log: Log) -> np.ndarray:  # (n,) int64
 def _fit(log: Log, rows: np.ndarray, goal: np.ndarray, features: TreatmentFeatures, recipe: Recipe, seed: int) -> Model:
     if len(rows) < FEWEST:
         return Constant(float(goal.mean()) if len(rows) else 0.0)
-    return recipe.fitter(log.state[rows], log.treatment[rows], features, seed).fit(goal)
+    return recipe.fitter(log.state[rows], log.treatment[rows], features, goal[:, None], seed).fit(goal)
 
 
 def _nothing(log: Log) -> PathValues:

@@ -11,6 +11,7 @@ import numpy as np
 
 CELLS = 4_000_000  # of the linear design matrix built at a time: 32 MB
 PAIRS = 400_000  # (row, treatment) pairs predicted at a time: bounds memory
+GENERAL = 2  # of those directions, how many come from the attributes; assumed: kind and cost of a contact
 INTERACTIONS = 600  # most state x treatment products of the linear model: keeps its normal equations small
 PENALTIES = (10.0, 1000.0)  # of the linear model on standardised columns, in rows; the held-out loss chooses
 
@@ -25,15 +26,42 @@ class TreatmentFeatures:
     def treatments(self) -> int:
         return len(self.attributes)
 
+    def scores(self, z: np.ndarray, treatment: np.ndarray, pilot: np.ndarray, rank: int) -> np.ndarray:  # (A, R)
+        """The few directions in which treatments' effects vary most with the state.
+
+        With room for all (rank >= A) every treatment has its own. Otherwise the leading right singular vectors
+        of slopes of the pilot amounts, per field and treatment, after the slopes common to all: reduced-rank
+        regression (Izenman 1975) in one step; then principal components of the attributes.
+
+        z: (m, F) standardised state; pilot: (m, P) amounts whose variation is sought
+        """
+        width = self.treatments
+        if rank >= width:
+            return np.asarray(np.eye(width) * np.sqrt(width))
+        count = np.bincount(treatment, minlength=width)
+        chosen = np.eye(width)[treatment]
+        slopes = []
+        for amount in pilot.T:
+            level = np.bincount(treatment, weights=amount, minlength=width) / np.maximum(count, 1)
+            rest = amount - level[treatment]
+            common = z.T @ rest / len(z)
+            slopes.append((z.T @ (rest[:, None] * chosen) - np.outer(common, count)) / np.sqrt(np.maximum(count, 1)))
+        _, _, right = np.linalg.svd(np.concatenate(slopes), full_matrices=False)
+        guided = (right / np.sqrt(np.maximum(count, 1))).T[:, : max(1, rank - GENERAL)]
+        return _unit(np.concatenate([guided, self._components], axis=1)[:, :rank], count)
+
     @cached_property
-    def scores(self) -> np.ndarray:  # (A, A) float64
-        """Principal scores of identity and attributes together: treatments alike in attributes lie close."""
+    def _components(self) -> np.ndarray:  # (A, <= T)
+        """Principal components of the attributes."""
         values = self.attributes - self.attributes.mean(axis=0)
-        values = values / np.maximum(values.std(axis=0), 1e-9)
-        table = np.concatenate([np.eye(self.treatments), values], axis=1)
-        left, size, _ = np.linalg.svd(table - table.mean(axis=0), full_matrices=False)
-        scores = left * np.where(size > 1e-9, 1.0, 0.0)
-        return np.asarray(scores * np.sqrt(self.treatments))
+        left, size, _ = np.linalg.svd(values, full_matrices=False)
+        return np.asarray(left[:, size > 1e-9])
+
+
+def _unit(scores: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Columns scaled to mean square 1 over the rows of a log."""
+    size = np.sqrt((scores**2 * count[:, None]).sum(axis=0) / count.sum())
+    return np.asarray(scores / np.where(size > 1e-12, size, 1.0))
 
 
 class Model(Protocol):
@@ -67,12 +95,14 @@ class Recipe:
     def name(self) -> str:
         return f"{self.kind} {self.penalty:g}" if self.kind == "ridge" else self.kind
 
-    def fitter(self, state: np.ndarray, treatment: np.ndarray, features: TreatmentFeatures, seed: int) -> Fitter:
-        """state: (m, F); treatment: (m,) int."""
+    def fitter(
+        self, state: np.ndarray, treatment: np.ndarray, features: TreatmentFeatures, pilot: np.ndarray, seed: int
+    ) -> Fitter:
+        """state: (m, F); treatment: (m,) int; pilot: (m, P), amounts like those that will be fitted."""
         if self.kind == "trees":
             return TreeFitter(state, treatment, features, seed)
         if self.kind == "ridge":
-            return RidgeFitter(state, treatment, features, self.penalty)
+            return RidgeFitter(state, treatment, features, pilot, self.penalty)
         return ConstantFitter()
 
 
@@ -135,14 +165,21 @@ class RidgeFitter:
     Hoerl & Kennard (1970). The intercept is not penalised.
     """
 
-    def __init__(self, state: np.ndarray, treatment: np.ndarray, features: TreatmentFeatures, penalty: float) -> None:
-        rank = max(1, min(features.treatments, INTERACTIONS // max(1, state.shape[1])))
-        self.scores = features.scores[:, :rank]
+    def __init__(
+        self,
+        state: np.ndarray,
+        treatment: np.ndarray,
+        features: TreatmentFeatures,
+        pilot: np.ndarray,
+        penalty: float,
+    ) -> None:
         self.center = state.mean(axis=0, dtype=np.float64)
         spread = state.std(axis=0, dtype=np.float64)
         self.scale = np.where(spread > 1e-6, spread, 1.0)
         self.z, self.treatment = (state - self.center) / self.scale, treatment
-        width = 1 + state.shape[1] * (1 + rank) + features.treatments
+        rank = max(1, min(features.treatments, INTERACTIONS // max(1, state.shape[1])))
+        self.scores = features.scores(self.z, treatment, pilot, rank)
+        width = 1 + state.shape[1] * (1 + self.scores.shape[1]) + features.treatments
         gram = np.zeros((width, width))
         for block in self._design(width):
             gram += block.T @ block

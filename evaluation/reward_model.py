@@ -86,9 +86,7 @@ def fit_reward_model(
         choose_recipe(name, log.state, log.treatment, amount, held_out, features, candidates(settings, name), seed)
         for name, amount in amounts.items()
     ]
-    models = {
-        c.amount: c.recipe.fitter(log.state, log.treatment, features, seed).fit(amounts[c.amount]) for c in choices
-    }
+    models = {c.amount: fitted(c.recipe, log.state, log.treatment, features, amounts[c.amount], seed) for c in choices}
     return RewardModel(models, tuple(choices))
 
 
@@ -117,11 +115,18 @@ def choose_recipe(
     fit, test = ~held_out, held_out
     losses = []
     for recipe in recipes:
-        model = recipe.fitter(state[fit], treatment[fit], features, seed).fit(target[fit])
+        model = fitted(recipe, state[fit], treatment[fit], features, target[fit], seed)
         error = target[test] - model.values(state[test], treatment[test])
         losses.append((recipe.name, float((error**2).mean()) / variance))
     best = int(np.argmin([loss for _, loss in losses]))
     return Choice(amount, recipes[best], tuple(losses))
+
+
+def fitted(
+    recipe: Recipe, state: np.ndarray, treatment: np.ndarray, features: TreatmentFeatures, target: np.ndarray, seed: int
+) -> Model:
+    """One regression of one target, (m,)."""
+    return recipe.fitter(state, treatment, features, target[:, None], seed).fit(target)
 
 
 def at_most(log: Log, rows: int, rng: np.random.Generator) -> np.ndarray:  # (n,) bool

@@ -25,7 +25,7 @@ def world(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.kind)
 def test_a_regression_tells_treatments_apart_by_number_alone(recipe: Recipe) -> None:
     state, treatment, amount = world(4_000, 0)
-    model = recipe.fitter(state, treatment, ALIKE, 0).fit(amount)
+    model = recipe.fitter(state, treatment, ALIKE, amount[:, None], 0).fit(amount)
     fresh, chosen, truth = world(1_000, 1)
     error = ((model.values(fresh, chosen) - truth) ** 2).mean() / truth.var()
     assert error < 0.12
@@ -34,12 +34,23 @@ def test_a_regression_tells_treatments_apart_by_number_alone(recipe: Recipe) -> 
 @pytest.mark.parametrize("recipe", [*RECIPES, Recipe("constant")], ids=lambda r: r.kind)
 def test_the_expectation_is_the_weighted_sum_over_treatments(recipe: Recipe) -> None:
     state, treatment, amount = world(500, 0)
-    model = recipe.fitter(state, treatment, ALIKE, 0).fit(amount)
+    model = recipe.fitter(state, treatment, ALIKE, amount[:, None], 0).fit(amount)
     p = np.random.default_rng(2).dirichlet(np.ones(3), 500)
     p[:100, 1] = 0.0
     p /= p.sum(axis=1, keepdims=True)
     q = np.stack([model.values(state, np.full(500, a)) for a in range(3)], axis=1)
     assert model.expected(state, p) == pytest.approx((p * q).sum(axis=1))
+
+
+def test_a_linear_model_of_many_treatments_finds_the_direction_in_which_they_differ() -> None:
+    """Forty treatments and sixty fields have no room for a slope each; the effects vary along one direction."""
+    rng = np.random.default_rng(6)
+    state, treatment = rng.normal(size=(8_000, 60)).astype(np.float32), rng.integers(0, 40, 8_000)
+    truth = (treatment % 5) * state[:, 0]
+    amount = truth + rng.normal(size=8_000)
+    features = TreatmentFeatures(rng.normal(size=(40, 4)))
+    model = Recipe("ridge", 10.0).fitter(state, treatment, features, amount[:, None], 0).fit(amount)
+    assert ((model.values(state, treatment) - truth) ** 2).mean() / truth.var() < 0.2
 
 
 def test_the_better_regression_is_chosen_on_held_out_rows() -> None:
