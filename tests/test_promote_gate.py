@@ -14,6 +14,7 @@ from serving_kit import CATALOGUE, RULES, SCHEMA, kit_network, write_kit
 
 import nextbest
 from agents.artifact import write_artifact
+from envs.catalogue import Catalogue
 from envs.errors import InputError
 from training import tracking
 from training.configs import PromoteConfig
@@ -201,7 +202,7 @@ def test_the_champion_registered_again_is_not_its_own_rival(store: Path, house: 
 
 
 def test_a_champion_of_another_catalogue_is_no_rival(store: Path, house: Path, tmp_path: Path) -> None:
-    other = CATALOGUE.model_copy(update={"name": "another"})
+    other = Catalogue.model_validate(CATALOGUE.model_dump() | {"name": "another"})
     write_artifact(
         tmp_path / "other", name="other", catalogue=other, schema=SCHEMA, rules=RULES, onnx=kit_network(seed=3)
     )
