@@ -21,7 +21,7 @@ from envs.world import World
 
 # Numbers of draws within a customer's day. Contacts of desk k add 100 k.
 DELIVERED, ENGAGED, CONVERTED, CONVERTED_VALUE, DECLINED, OPTED_OUT, COMPLAINED = range(7)
-PURCHASED, PURCHASED_VALUE, CHURNED, CHURNED_VALUE = range(5000, 5004)
+PURCHASED, PURCHASED_VALUE, CHURNED, CHURNED_VALUE, VISITED = range(5000, 5005)
 ORGANIC, ORGANIC_VALUE, BROWSED, ABANDONED = 5100, 5300, 5500, 5700  # plus the product's position
 TRIGGERED = 5900  # plus the trigger's position
 
@@ -178,9 +178,16 @@ def contact(scene: Scene, treatment: np.ndarray, desk: int) -> None:
 
 
 def _given(world: World, head: str, contacted: np.ndarray, delivered: np.ndarray, engaged: np.ndarray) -> np.ndarray:
-    if head not in world.heads:
+    """Whom a head can happen to at a contact; nobody if it is unknown here or does not wait for contacts."""
+    known = {"contacted": contacted, "delivered": delivered, "engaged": engaged}
+    if head not in world.heads or unasked(world, "engaged"):
         return np.zeros_like(contacted)
-    return {"contacted": contacted, "delivered": delivered, "engaged": engaged}[world.heads[head].head.given]
+    return known.get(world.heads[head].head.given, np.zeros_like(contacted))
+
+
+def unasked(world: World, head: str) -> bool:
+    """True if an answer needs no contact: visits of a shop that nobody was invited to."""
+    return head in world.heads and world.heads[head].head.given == "always"
 
 
 def _charge(scene: Scene, rows: np.ndarray, option: np.ndarray) -> None:
@@ -235,6 +242,7 @@ def background(scene: Scene, days: int, treatment: np.ndarray) -> None:
     if len(bought):
         value = chance.amount("purchased_value", bought, treatment[bought], PURCHASED_VALUE)
         scene.happened("purchased", bought, value=value, after=EVENING)
+    _answer_unasked(scene, everyone, option, days)
     for event, draw in (("browsed", BROWSED), ("abandoned", ABANDONED)):
         for rows, product in _per_product(scene, event, everyone, draw, days):
             scene.happened(event, rows, product=product, after=EVENING)
@@ -247,6 +255,23 @@ def background(scene: Scene, days: int, treatment: np.ndarray) -> None:
         value = chance.amount("churned_value", churned, np.zeros(len(churned), np.int64), CHURNED_VALUE)
         scene.happened("churned", churned, value=value, after=EVENING)
         state.alive[churned] = False
+
+
+def _answer_unasked(scene: Scene, everyone: np.ndarray, option: np.ndarray, days: int) -> None:
+    """Engagements and conversions that need no contact, but may be more likely after one."""
+    chance, catalogue = scene.chance, scene.world.catalogue
+    came = np.zeros(len(everyone), bool)
+    if unasked(scene.world, "engaged"):
+        came = chance.happens("engaged", everyone, option, VISITED, days)
+        channel, product = catalogue.channel_of[option[came]], catalogue.product_of[option[came]]
+        scene.happened("engaged", everyone[came], channel=channel, product=product)
+    if unasked(scene.world, "converted"):
+        came = np.ones(len(everyone), bool)
+    elif not (unasked(scene.world, "engaged") and "converted" in scene.world.heads):
+        return
+    rows, option = everyone[came], option[came]
+    bought = chance.happens("converted", rows, option, VISITED + 1, days)
+    _convert(scene, rows[bought], option[bought], VISITED + 2, desk=0)
 
 
 def _per_product(

@@ -19,6 +19,7 @@ from envs.tables import Tables, read_tables
 from envs.world import World, load_world
 from evaluation.adapt import LOGGED
 from evaluation.evaluate import evaluate as estimate
+from evaluation.log import Log
 from evaluation.reading import read_log
 from evaluation.report import Report
 from evaluation.simulation import compare
@@ -55,20 +56,11 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
     tables = read_tables(config.tables)
     world = None if config.world is None else _world(config.world, tables)
     prices = prices_from(_named(config), tables.catalogue, tables.schema)
-    artifacts = [load_policy(path) for path in config.policy]
-    for artifact in artifacts:
-        check_compatible(artifact.manifest, tables.catalogue, tables.encoder.digest)
     assignment = config.assignment or _learnable(tables)
     with progress("reading the log"):
         log = read_log(tables, "test", assignment)
         training_log = read_log(tables, "train", assignment)
-    policies: dict[str, Policy] = {_unique(a.name, i, artifacts): a for i, a in enumerate(artifacts)}
-    champion = _champion(config, tables, artifacts) if config.reference in ("auto", CHAMPION) else None
-    if champion is not None:
-        policies[CHAMPION] = champion
-    levers = _levers(artifacts)
-    for name in config.baselines:
-        policies[name] = baseline(name, world, training_log, prices, levers)
+    policies = _policies(config, tables, world, training_log, prices)
     simulation = None
     if world is not None and config.simulate_customers:
         simulation = _simulated(config, world, policies, prices)
@@ -79,7 +71,7 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             training_log=training_log,
             prices=prices,
             attributes=_attributes(tables),
-            reference=CHAMPION if champion is not None else LOGGED,
+            reference=CHAMPION if CHAMPION in policies else LOGGED,
             settings=config.settings,
             seed=config.seed,
             simulation=simulation,
@@ -92,6 +84,29 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
         for name in ("report.html", "report.json"):
             tracker.artifact(directory / name)
     return Evaluated(directory, report)
+
+
+def policies_of(config: EvaluateConfig) -> dict[str, Policy]:
+    """The policies that an evaluation compares, by name: artifacts, the champion, baselines."""
+    tables = read_tables(config.tables)
+    world = None if config.world is None else _world(config.world, tables)
+    prices = prices_from(_named(config), tables.catalogue, tables.schema)
+    training_log = read_log(tables, "train", config.assignment or _learnable(tables))
+    return _policies(config, tables, world, training_log, prices)
+
+
+def _policies(
+    config: EvaluateConfig, tables: Tables, world: World | None, training_log: Log, prices: Prices
+) -> dict[str, Policy]:
+    artifacts = [load_policy(path) for path in config.policy]
+    for artifact in artifacts:
+        check_compatible(artifact.manifest, tables.catalogue, tables.encoder.digest)
+    policies: dict[str, Policy] = {_unique(a.name, i, artifacts): a for i, a in enumerate(artifacts)}
+    champion = _champion(config, tables, artifacts) if config.reference in ("auto", CHAMPION) else None
+    if champion is not None:
+        policies[CHAMPION] = champion
+    levers = _levers(artifacts)
+    return policies | {name: baseline(name, world, training_log, prices, levers) for name in config.baselines}
 
 
 def _named(config: EvaluateConfig) -> dict[str, float]:
