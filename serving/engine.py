@@ -85,7 +85,7 @@ class Engine:
         asking = Asking(customer_id, micros(at), request.trigger)
         state = state_of(turn, model.encoder, asking, profile, prices, taken)
         observation = state.observation(model.encoder)
-        mask = model.rule_book.mask(state.situation)
+        mask, reasons = state.mask(model.rule_book)
         probabilities = model.policy.probabilities(observation, mask)
         chosen = int(draw(probabilities, np.array([self._uniform(request, state)]))[0])
         decision = Decision(
@@ -103,7 +103,7 @@ class Engine:
             prices=prices,
             assignment=model.assignment,
         )
-        return decision, model.rule_book.reasons(state.situation)[0]
+        return decision, reasons
 
     def _moment(self, request: DecisionRequest, now: datetime, last: int | None) -> datetime:
         """When the decision is taken: after every decision that this customer already has (the last at `last`)."""

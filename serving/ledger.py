@@ -48,6 +48,7 @@ class Ledger:
     def open(cls, file: Path, catalogue: Catalogue, schema: Schema) -> Ledger:
         """Open a ledger, or begin one. InputError if the file is something else or belongs to another catalogue."""
         with _told(file):
+            _check_journal(file)
             file.parent.mkdir(parents=True, exist_ok=True)
             engine = _engine(file)
             with engine.begin() as connection:
@@ -169,6 +170,15 @@ def _engine(file: Path) -> sa.Engine:
     sa.event.listen(engine, "connect", connected)
     sa.event.listen(engine, "begin", begun)
     return engine
+
+
+def _check_journal(file: Path) -> None:
+    """Refuse a database with a write-ahead log (byte 18 of its header, https://www.sqlite.org/fileformat.html)."""
+    if file.is_file():
+        with file.open("rb") as content:
+            header = content.read(20)
+        if header.startswith(b"SQLite format 3") and header[18] == 2:
+            raise InputError("must have a rollback journal, it has a write-ahead log", file=file, field="ledger")
 
 
 @contextmanager

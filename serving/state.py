@@ -20,8 +20,9 @@ from envs.prices import Prices
 from envs.profile import encode_profile
 from envs.records import CONTACTED, DAY, DECISION, NAMES, Records
 from envs.replay import at_day, clock, walk
-from envs.rules import Situation
+from envs.rules import RuleBook, Situation
 from envs.schema import Column, Schema
+from serving.caps import reached
 from serving.ledger import Turn
 from serving.records import Taken
 
@@ -43,11 +44,23 @@ class State:
 
     situation: Situation  # what the rules look at
     moment: Moment
+    records: Records  # everything that happened before
     decisions: int  # already taken for this customer
 
     def observation(self, encoder: Encoder) -> np.ndarray:
         """(1, fields) float32."""
         return encoder.encode(self.situation.profile, self.situation.history, self.moment)
+
+    def mask(self, book: RuleBook) -> tuple[np.ndarray, dict[str, list[str]]]:
+        """(1, treatments) bool, and for each treatment that is closed the names of the rules that close it."""
+        mask, reasons = book.mask(self.situation), book.reasons(self.situation)[0]
+        day = int(self.situation.history.day[0])
+        for name, closed in reached(book, self.records, day):
+            mask[0, closed] = False
+            for position in np.flatnonzero(closed):
+                rules = reasons.setdefault(book.catalogue.treatment_ids[position], [])
+                rules += [name] if name not in rules else []
+        return mask, reasons
 
 
 def state_of(
@@ -68,7 +81,7 @@ def state_of(
     position = np.array([trigger_position(schema, asking.trigger)])
     moment = Moment(position, prices.vector()[None], left, gap)
     encoded = encode_profile(frame_of(profile, schema), schema)
-    return State(Situation(encoded, history, position), moment, len(taken))
+    return State(Situation(encoded, history, position), moment, records, len(taken))
 
 
 def records_before(turn: Turn, catalogue: Catalogue, asking: Asking, taken: Sequence[Taken]) -> Records:

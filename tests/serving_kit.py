@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,12 +9,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from agents.artifact import write_artifact
+from agents.artifact import load_policy, write_artifact
 from agents.manifest import Manifest
 from envs.catalogue import Catalogue
 from envs.observation import Encoder
 from envs.rules import Cap, Rules
 from envs.schema import Schema
+from serving import pages
+from serving.model import Model
+from serving.schemas import DecisionRequest, EventsRequest
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
 CATALOGUE = Catalogue(
@@ -93,7 +95,24 @@ def write_kit(directory: Path, raw: bytes | None = None, **fields: object) -> Ma
     )
 
 
-def clock_at(*instants: datetime) -> Callable[[], datetime]:
-    """A clock that shows these instants one after the other, then the last one for ever."""
-    left = list(instants)
-    return lambda: left.pop(0) if len(left) > 1 else left[0]
+def kit_model(directory: Path) -> Model:
+    """The small bank's policy, as the service holds it."""
+    write_kit(directory)
+    return Model(load_policy(directory), "kit", "champion")
+
+
+def ask(engine, customer_id="c1", now=NOON, **fields):
+    """One decision at `now`."""
+    body = {"customer_id": customer_id, "customer": PROFILE, "at": now} | fields
+    return engine.decide(DecisionRequest(**body), now)
+
+
+def tell(engine, *events, now=NOON):
+    """Some events, said at `now`."""
+    return engine.record(EventsRequest(events=list(events)), now)
+
+
+def rows(engine, table=pages.decisions):
+    """A table of the ledger, column by column."""
+    with engine.ledger.turn() as turn:
+        return turn.columns(table)
