@@ -180,7 +180,7 @@ def contact(scene: Scene, treatment: np.ndarray, desk: int) -> None:
 def _given(world: World, head: str, contacted: np.ndarray, delivered: np.ndarray, engaged: np.ndarray) -> np.ndarray:
     """Whom a head can happen to at a contact; nobody if it is unknown here or does not wait for contacts."""
     known = {"contacted": contacted, "delivered": delivered, "engaged": engaged}
-    if head not in world.heads or unasked(world, "engaged"):
+    if head not in world.heads:
         return np.zeros_like(contacted)
     return known.get(world.heads[head].head.given, np.zeros_like(contacted))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +33,7 @@ def evaluate(
     prices: Prices | None = None,
     attributes: np.ndarray | None = None,
     reference: str | None = None,
+    candidates: Sequence[str] | None = None,
     settings: EvaluationSettings | None = None,
     seed: int = 0,
     simulation: pl.DataFrame | None = None,
@@ -46,17 +47,21 @@ def evaluate(
     prices:       shown to the policies and used to recompute logged rewards; None: as logged
     attributes:   (treatments, attributes), how models tell treatments apart; None: by name alone
     reference:    the policy that differences are taken to; None: the logging policy
+    candidates:   names of the policies that the evaluation is about: their support picks the lead estimate, and the
+                  reference's; None: all. A baseline that the log supports less is shown and marked, not believed
     simulation:   a frame with a `policy` column, shown beside the estimates
     """
     settings = settings or EvaluationSettings()
     chosen = adapted(policies)
     reference = _known(reference or LOGGED, chosen)
+    deciding = {_known(name, chosen) for name in candidates or [p.name for p in chosen]} | {reference}
     features = _features(attributes, log)
     _check_training(log, training_log)
     probabilities = tuple(on_log(policy, log, prices) for policy in chosen)
     supports = tuple(support(p.name, log, x) for p, x in zip(chosen, probabilities, strict=True))
     model_rows = len(training_log) if training_log is not None else len(log) // 2
-    lead = choose_lead(supports, log.customers, model_rows, settings)  # before any reward is read
+    asked = [s for s in supports if s.policy in deciding]
+    lead = choose_lead(asked, log.customers, model_rows, settings)  # before any reward is read
     on_training = _on_training(chosen, training_log, prices, settings, lead, log)
     study = Study(log, training_log, probabilities, on_training, prices, features, settings, seed)
     resamples = resample(log.customers, settings.resamples, np.random.default_rng([seed, 0]))

@@ -149,7 +149,7 @@ def compare(
     worlds: Mapping[str, World] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Run every policy on the same customers. cadence_days, worlds: exceptions by policy name (silos: own rules, daily)."""
+    """Run every policy on the same customers. cadence_days, worlds: exceptions by policy name (silos act daily)."""
     totals = {
         name: simulate(
             (worlds or {}).get(name, world),

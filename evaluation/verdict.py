@@ -42,6 +42,11 @@ def _verdict(report: Report, policy: str) -> Verdict:
     bounds = f"({level} interval {difference.lo:+.4g} to {difference.hi:+.4g}{unit})"
     if math.isnan(difference.lo):
         return Verdict(policy, "undecided", f"{policy}: no interval; the log hardly ever did what it does.")
+    ess = report.support(policy)[0]
+    if not report.lead.model_based and ess < report.lead.threshold:
+        need = f"{report.lead.threshold:,.0f}"
+        text = f"{policy}: the log cannot say; it supports this policy by {ess:,.0f} customers, fewer than {need}."
+        return Verdict(policy, "undecided", text)
     if report.lead.model_based:
         text = f"{policy}: a model expects {amount} {bounds}. The log cannot confirm it."
         return Verdict(policy, "model only", text)

@@ -178,7 +178,7 @@ class EvaluateConfig(Config):
     assignment: str | None = None
     """Evaluate on customers of this assignment only; by default the randomised ones if there are any."""
     reference: str = "auto"
-    """Policy that differences are taken to: logged, champion (the registered one) or auto: champion if there is one."""
+    """Policy that differences are taken to: logged, champion, a baseline; auto is the champion if there is one."""
     annoyance_price: float | None = Field(None, ge=0.0)
     """Annoyance price at which everything is evaluated; by default the schema's."""
     pool_prices: dict[str, float] = {}

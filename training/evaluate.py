@@ -71,7 +71,8 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             training_log=training_log,
             prices=prices,
             attributes=_attributes(tables),
-            reference=CHAMPION if CHAMPION in policies else LOGGED,
+            reference=_reference(config, policies),
+            candidates=_candidates(config, policies),
             settings=config.settings,
             seed=config.seed,
             simulation=simulation,
@@ -107,6 +108,17 @@ def _policies(
         policies[CHAMPION] = champion
     levers = _levers(artifacts)
     return policies | {name: baseline(name, world, training_log, prices, levers) for name in config.baselines}
+
+
+def _reference(config: EvaluateConfig, policies: dict[str, Policy]) -> str:
+    if config.reference == "auto":
+        return CHAMPION if CHAMPION in policies else LOGGED
+    return config.reference
+
+
+def _candidates(config: EvaluateConfig, policies: dict[str, Policy]) -> list[str] | None:
+    """The artifacts, and whatever they are compared to; the baselines where there is no artifact."""
+    return [name for name in policies if name not in config.baselines] or None
 
 
 def _named(config: EvaluateConfig) -> dict[str, float]:
