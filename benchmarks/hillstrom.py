@@ -34,8 +34,8 @@ def hillstrom(options: Options, result: Result) -> None:
     replications = 10 if options.quick else REPLICATIONS
     random = np.random.default_rng(options.seed)
     truth = {arm: _mean(everyone, position) for arm, position in _positions(everyone).items()}
-    covered = {arm: 0 for arm in truth}
-    widths = {arm: 0.0 for arm in truth}
+    covered = dict.fromkeys(truth, 0)
+    widths = dict.fromkeys(truth, 0.0)
     kept = 0.0
     for _ in range(replications):
         log = thinned(everyone, random)

@@ -1,0 +1,30 @@
+"""The whole loop on the built-in bank, as `make demo` runs it: how long does it take, does each estimate hold?"""
+
+from __future__ import annotations
+
+from benchmarks.kit import Options, Result, main
+from training.configs import DemoConfig
+from training.demo import demo as run
+
+MINUTES = 8.0
+
+
+def demo(options: Options, result: Result) -> None:
+    """Run the demo; time its parts."""
+    done = run(DemoConfig(quick=options.quick, seed=options.seed, out=options.work / "demo"))
+    print(done)
+    seconds = sum(done.seconds.values())
+    result.figures |= {
+        "seconds": done.seconds,
+        "total": seconds,
+        "policies": done.frame.to_dicts(),
+        "truth": done.truth.to_dicts(),
+        "gate": done.promotion.verdict,
+    }
+    result.target("time", f"under {MINUTES:.0f} minutes after installation", seconds < 60 * MINUTES)
+    share = float(done.truth["overlap"].mean())  # type: ignore[arg-type]  # a mean of booleans is a number
+    result.target("truth", "estimates from the log and true values agree within their intervals", share == 1.0)
+
+
+if __name__ == "__main__":
+    main("demo", demo)
