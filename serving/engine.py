@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,9 @@ from serving.ledger import Ledger, Turn
 from serving.model import Model
 from serving.records import TICK, Decision, Event, instant, micros
 from serving.schemas import Contact, DecisionRequest, DecisionResponse, EventIn, EventsRequest, EventsResponse
-from serving.state import Asking, State, profile_from, state_of
+from serving.state import Asking, State, encoded, profile_from, state_of
+
+PROFILES = 4096  # encoded profiles kept at hand; assumed
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Engine:
     def __init__(self, model: Model, ledger: Ledger, rng: np.random.Generator, manners: Manners | None = None) -> None:
         self.model, self.ledger, self.manners = model, ledger, manners or Manners()
         self._rng, self._luck = rng, threading.Lock()
+        self._encoded = lru_cache(maxsize=PROFILES)(lambda text: encoded(json.loads(text), model.schema))
 
     def decide(self, request: DecisionRequest, now: datetime) -> DecisionResponse:
         """One decision, in the ledger before it is returned. A repeated request_id returns the first answer."""
@@ -83,7 +87,7 @@ class Engine:
         asked = prices_from(request.prices, model.catalogue, model.schema)
         prices = price_check(model.manifest, asked, self.manners.prices_outside)
         asking = Asking(customer_id, micros(at), request.trigger)
-        state = state_of(turn, model.encoder, asking, profile, prices, taken)
+        state = state_of(turn, model.encoder, asking, self._encoded(profile), prices, taken)
         observation = state.observation(model.encoder)
         mask, reasons = state.mask(model.rule_book)
         probabilities = model.policy.probabilities(observation, mask)
@@ -115,8 +119,8 @@ class Engine:
             raise Conflict(need, field="at", value=at.isoformat())
         return at
 
-    def _profile(self, turn: Turn, request: DecisionRequest, at: datetime) -> Mapping[str, Any]:
-        """The customer's profile at the decision; what the request says of it is kept from then on."""
+    def _profile(self, turn: Turn, request: DecisionRequest, at: datetime) -> str:
+        """The customer's profile at the decision, as JSON; what the request says of it is kept from then on."""
         schema, known = self.model.schema, turn.profile(request.customer_id, micros(at))
         if known is None and request.customer is None and schema.columns:
             need = "must be a customer known by then, or come with its profile in `customer`"
@@ -124,7 +128,7 @@ class Engine:
         full = profile_from(request.customer or {}, known or {}, schema)
         if full != known:
             turn.put_profile(request.customer_id, micros(at), full)
-        return full
+        return json.dumps(full)
 
     def _event(self, turn: Turn, given: EventIn, now: datetime) -> Event:
         """The event as a record: names checked, channel and product taken from the decision where not said."""

@@ -64,11 +64,11 @@ class State:
 
 
 def state_of(
-    turn: Turn, encoder: Encoder, asking: Asking, profile: Mapping[str, Any], prices: Prices, taken: Sequence[Taken]
+    turn: Turn, encoder: Encoder, asking: Asking, profile: np.ndarray, prices: Prices, taken: Sequence[Taken]
 ) -> State:
     """The state of a customer as a decision sees it: all strictly before it.
 
-    profile: column -> value, valid at the decision; taken: the customer's decisions
+    profile: (profile fields, 1) float32, valid at the decision; taken: the customer's decisions
     """
     schema = encoder.schema
     records = records_before(turn, encoder.catalogue, asking, taken)
@@ -80,8 +80,7 @@ def state_of(
         left, gap = clock(schema.task, day - first)
     position = np.array([trigger_position(schema, asking.trigger)])
     moment = Moment(position, prices.vector()[None], left, gap)
-    encoded = encode_profile(frame_of(profile, schema), schema)
-    return State(Situation(encoded, history, position), moment, records, len(taken))
+    return State(Situation(profile, history, position), moment, records, len(taken))
 
 
 def records_before(turn: Turn, catalogue: Catalogue, asking: Asking, taken: Sequence[Taken]) -> Records:
@@ -135,15 +134,15 @@ def profile_from(given: Mapping[str, Any], known: Mapping[str, Any], schema: Sch
     full = {**dict.fromkeys(names), **known, **given}
     for column in schema.columns:
         _check_cell(column, full[column.name])
-    encode_profile(frame_of(full, schema), schema)
     return full
 
 
-def frame_of(profile: Mapping[str, Any], schema: Schema) -> pl.DataFrame:
-    """One row of customers."""
-    return pl.DataFrame(
-        {c.name: pl.Series([profile.get(c.name)], dtype=TYPES[c.type], strict=False) for c in schema.columns}
-    )
+def encoded(profile: Mapping[str, Any], schema: Schema) -> np.ndarray:
+    """A full profile as (profile fields, 1) float32, read-only."""
+    row = {c.name: pl.Series([profile.get(c.name)], dtype=TYPES[c.type], strict=False) for c in schema.columns}
+    fields = encode_profile(pl.DataFrame(row or {"customer_id": [""]}), schema)
+    fields.setflags(write=False)
+    return fields
 
 
 def _check_cell(column: Column, value: Any) -> None:

@@ -13,7 +13,7 @@ from onnx import helper
 from serving_kit import CATALOGUE, ENCODER, RULES, SCHEMA, graph_bytes, kit_network, network_bytes, write_kit
 
 from agents import onnx_file
-from agents.artifact import check_compatible, load_policy, price_check, write_artifact
+from agents.artifact import check_compatible, load_policy, price_check, rules_policy, write_artifact
 from agents.manifest import policy_digest
 from envs.catalogue import Catalogue
 from envs.errors import InputError
@@ -284,3 +284,15 @@ def test_a_copy_decides_alike(artifact, tmp_path):
     one, two = load_policy(artifact), load_policy(tmp_path / "copy")
     assert one.digest == two.digest
     np.testing.assert_array_equal(one.probabilities(observation, mask), two.probabilities(observation, mask))
+
+
+def test_rules_need_no_network(tmp_path):
+    books = {"catalogue": CATALOGUE, "schema": SCHEMA, "rules": RULES}
+    manifest = write_artifact(tmp_path / "rules", name="coordinated_rules", **books)
+    policy = load_policy(tmp_path / "rules")
+    assert (manifest.kind, manifest.onnx_sha256) == ("rules", None)
+    assert policy.digest == rules_policy("coordinated_rules", *books.values()).digest
+    observation, mask = inputs(50)
+    found = policy.probabilities(np.abs(observation), mask)
+    assert (found[~mask] == 0).all()
+    np.testing.assert_array_equal(found.sum(1), 1)

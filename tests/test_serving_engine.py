@@ -1,19 +1,22 @@
 """A decision is drawn from what the mask allows, is in the ledger before it is answered, and stays what it was."""
 
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from serving_kit import CATALOGUE, NOON, PROFILE, ask, kit_model, rows, tell
+from serving_kit import CATALOGUE, NOON, PROFILE, RULES, SCHEMA, ask, kit_model, rows, tell
 
+from agents.artifact import rules_policy
 from envs.errors import InputError
+from envs.schema import Schema
 from envs.tables import DECISIONS
 from serving import pages
 from serving.engine import Engine, Manners
 from serving.errors import Conflict, Unknown
 from serving.ledger import Ledger
-from serving.model import fallback_model
+from serving.model import Model, fallback_model
 from serving.records import Decision, Event
 
 DAY = timedelta(days=1)
@@ -253,3 +256,17 @@ def test_a_contact_made_elsewhere_counts_towards_the_cap(engine):
     assert answer.treatment == "silence"
     assert answer.mask_reasons["sms-deposit"] == ["two a week"]
     assert ask(engine, now=NOON + 6 * DAY, explain=True).mask_reasons.get("sms-deposit") is None
+
+
+def test_a_finite_task_is_decided_until_its_end(tmp_path):
+    task = {"kind": "finite", "days": [0, 7, 14], "end_day": 20}
+    schema = Schema(**SCHEMA.model_dump() | {"task": task})
+    model = Model(rules_policy("coordinated_rules", CATALOGUE, schema, RULES), "kit", "champion")
+    with closing(Ledger.open(tmp_path / "finite.sqlite", CATALOGUE, schema)) as ledger:
+        engine = Engine(model, ledger, np.random.default_rng(0))
+        for day, left, gap in ((0, 20, 7), (7, 13, 7), (15, 5, 5)):
+            seen = ask(engine, now=NOON + day * DAY, explain=True).observation
+            assert seen["task:time_left"] == pytest.approx(left / 20)
+            assert seen["task:gap"] == pytest.approx(gap / 20)
+        with pytest.raises(InputError, match="must be before the task's end, 20 days after the first decision"):
+            ask(engine, now=NOON + 20 * DAY)

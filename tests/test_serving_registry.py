@@ -100,12 +100,13 @@ def test_the_champion_is_fetched_from_a_tracking_server(registered, store, tmp_p
     server = subprocess.Popen(command, env=os.environ | tracking.SETTINGS, start_new_session=True)
     try:
         wait_for(f"{uri}/health")
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # mlflow itself sets them in this process
+            monkeypatch.setenv(variable, uri)
         assert load_model(ServeConfig(registered_model="unheard-of")).fallback
         assert load_model(ServeConfig(alias="unheard-of")).fallback
         assert load_model(ServeConfig()).policy.digest == load_policy(registered / "one").digest
-        with tracking.track("proxied", "run"):
-            tracking.register(registered / "two", alias="champion")
+        with tracking.track("proxied", "run") as run:
+            tracking.register(registered / "two", run_id=run.run_id, alias="champion")
         assert tracking.find("champion").source.startswith("mlflow-artifacts:/")
         assert load_model(ServeConfig()).policy.digest == load_policy(registered / "two").digest
     finally:
