@@ -85,8 +85,12 @@ def serve(config: ServeConfig) -> None:
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens; InputError if the port is in use or the address is not ours."""
     try:
-        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(kind, socket.SOCK_STREAM)
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(
+            family, kind, protocol
+        )  # named TCP, or asyncio leaves Nagle's delay on: 40 ms an answer
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)

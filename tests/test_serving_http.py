@@ -223,3 +223,4 @@ def test_what_is_said_beats_the_environment_and_the_environment_beats_the_defaul
 def test_a_free_port_is_found_and_listened_on():
     with listening("127.0.0.1", 0) as first, socket.create_connection(first.getsockname(), 5):
         assert first.getsockname()[1] > 0
+        assert first.proto == socket.IPPROTO_TCP  # what asyncio looks at before it turns off the delay of small packets
