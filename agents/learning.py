@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,7 +48,11 @@ class Demonstrations:
     observation: np.ndarray  # (n, fields) float32
     mask: np.ndarray  # (n, treatments) bool
     probabilities: np.ndarray  # (n, treatments) float32
-    to_go: np.ndarray  # (n,) float32, scaled rewards
+    to_go: np.ndarray  # (n,) float32, rewards
+
+    def scaled(self, by: float) -> Demonstrations:
+        """The same with rewards divided by a number."""
+        return replace(self, to_go=(self.to_go / by).astype(np.float32))
 
 
 def new_learner(environment: SimulatorVecEnv, shape: Shape, learning: Learning, seed: int) -> MaskablePPO:

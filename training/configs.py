@@ -94,6 +94,8 @@ class TrainConfig(Config):
     """Simulated customers on which the myopic teacher's levers are tuned; 0 leaves the levers alone."""
     imitation_steps: int = Field(20_000, ge=0)
     """Decisions on which the softened myopic teacher is imitated before learning; 0 starts cold."""
+    imitation_epochs: int = Field(8, ge=1)
+    """Passes over the teacher's decisions."""
     teacher_temperature: float = Field(0.1, gt=0.0)
     """Temperature of the teacher's softmax, in standard deviations of its best scores: higher explores more."""
     teacher_floor: float = Field(0.05, ge=0.0, lt=1.0)

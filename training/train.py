@@ -187,12 +187,20 @@ def _learn(config: TrainConfig, world: World, levers: Levers) -> tuple[bytes, pl
         config.gae_lambda,
         gamma,
     )
-    learner = new_learner(environment, shape, learning, config.seed)
-    policy = cast(ScoringPolicy, learner.policy)
-    if config.imitation_steps:
-        with progress("imitating the teacher"):
-            shown = demonstrate(environment, teacher, config.imitation_steps, gamma, random)
-            imitate(policy, shown, epochs=8, batch=512, learning_rate=1e-3, seed=config.seed)
+    with progress("imitating the teacher"):
+        shown = demonstrate(environment, teacher, max(config.imitation_steps, config.envs), gamma, random)
+        environment.reward_scale = max(float(shown.to_go.std()), 1e-6)
+        learner = new_learner(environment, shape, learning, config.seed)
+        policy = cast(ScoringPolicy, learner.policy)
+        if config.imitation_steps:
+            imitate(
+                policy,
+                shown.scaled(environment.reward_scale),
+                epochs=config.imitation_epochs,
+                batch=512,
+                learning_rate=1e-3,
+                seed=config.seed,
+            )
     if not config.steps:
         return export_onnx(policy, config.temperature, config.floor), pl.DataFrame({"decisions": [0.0]})
     with progress("learning (decisions)", total=config.steps) as advance:
@@ -203,28 +211,12 @@ def _learn(config: TrainConfig, world: World, levers: Levers) -> tuple[bytes, pl
 
 
 def softened_teacher(config: TrainConfig, world: World, levers: Levers, environment: SimulatorVecEnv) -> Softened:
-    """The myopic rule as a softmax; also sets the environment's reward scale from its scores' spread."""
+    """The myopic rule as a softmax whose temperature is stated in standard deviations of its best advantage."""
     rule = Myopic(world, levers)
-    observation = environment.reset()
-    mask = environment.action_masks()
-    scores = np.where(mask, rule.scores(observation), -np.inf)
-    spread = float(np.std(scores.max(axis=1) - rule.scores(observation)[:, 0])) or float(np.std(scores.max(axis=1)))
-    environment.reward_scale = _reward_scale(environment, Softened(rule, max(spread, 1e-6), 0.05))
-    return Softened(rule, config.teacher_temperature * max(spread, 1e-6), config.teacher_floor, name="teacher")
-
-
-def _reward_scale(environment: SimulatorVecEnv, teacher: Softened) -> float:
-    """Standard deviation of the rewards of a few decisions under the teacher, in currency."""
-    from agents.policy import draw
-
-    random, rewards = np.random.default_rng(0), []
-    observation = environment.reset()
-    for _ in range(6):
-        probabilities = teacher.probabilities(observation, environment.action_masks())
-        environment.step_async(draw(probabilities, random.random(environment.num_envs)))
-        observation, reward, _, _ = environment.step_wait()
-        rewards.append(reward)
-    return max(float(np.std(np.concatenate(rewards))), 1e-6)
+    scores, mask = rule.scores(environment.reset()), environment.action_masks()
+    advantage = np.where(mask, scores, -np.inf).max(axis=1) - scores[:, 0]
+    spread = max(float(np.std(advantage)), 1e-6 * float(np.abs(scores).max()), 1e-12)
+    return Softened(rule, config.teacher_temperature * spread, config.teacher_floor, name="teacher")
 
 
 def _track_results(tracker: Tracker, curves: pl.DataFrame, artifact: Path, manifest: Manifest) -> None:
