@@ -25,11 +25,13 @@ EVENTS = frozenset(
 
 @lru_cache(maxsize=64)
 def _factors(half_life: float) -> np.ndarray:  # (days,) float32
-    return np.exp2(-np.arange(4096) / half_life).astype(np.float32)
+    factors = np.exp2(-np.arange(4096) / half_life).astype(np.float32)
+    factors[-1] = 0.0  # after eleven years nothing is left, nor of what never happened
+    return factors
 
 
 def fade(days: np.ndarray | int, half_life: float) -> np.ndarray:
-    """2^(-days / half-life), float32, from a table so that every path of the code gets the same bits."""
+    """2^(-days / half-life), float32, 0 after 4,095 days; from a table, so that every path gets the same bits."""
     table = _factors(half_life)
     return np.asarray(table[np.minimum(days, table.size - 1)])
 
@@ -149,7 +151,7 @@ class History:
             _BY_PRODUCT[event](self, product[known], rows[known])
 
     def contacts_within(self, days: int) -> np.ndarray:
-        """Contacts per channel in the last `days` days, today included. -> (channels, batch) uint8."""
+        """Days with a contact on each channel in the last `days` days, today included. -> (channels, batch) uint8."""
         return np.asarray(np.bitwise_count(self.contact_days & _last(days)))
 
     def offers_within(self, days: int) -> np.ndarray:

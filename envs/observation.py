@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class Encoder:
         products = self._products(h)
         rows: list[np.ndarray] = [
             profile,
-            h.pressure.sum(axis=0)[None] / np.float32(10),
+            reduce(np.add, h.pressure)[None] / np.float32(10),  # in a fixed order, whatever the batch
             h.contacts_within(7).sum(axis=0, dtype=np.float32)[None] / np.float32(7),
             h.complaints[None] / np.float32(5),
             np.log1p(np.maximum(h.spend, 0))[None] / np.float32(5),
@@ -156,7 +156,8 @@ class Encoder:
     def with_prices(self, observation: np.ndarray, prices: np.ndarray) -> np.ndarray:
         """The same observations at other prices. prices: (1 + pools,) -> (batch, fields) float32, a copy."""
         out = observation.copy()
-        out[:, list(self.price_columns.values())] = (prices / self.price_highs).astype(np.float32)
+        columns = list(self.price_columns.values())
+        out[:, columns] = np.clip((prices / self.price_highs).astype(np.float32), self._low[columns], self._high[columns])
         return out
 
 

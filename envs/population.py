@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Protocol
 
@@ -23,7 +24,10 @@ class Marginal(Config):
     """How a column is distributed: a standard normal, correlated with earlier columns, turned into its values."""
 
     column: str = Field(description="Name of the column in the schema.")
-    depends: dict[str, float] = Field(default_factory=dict, description="Earlier column -> correlation of the normals.")
+    depends: dict[str, float] = Field(
+        default_factory=dict,
+        description="Earlier column -> weight of its normal: their correlation, if there is only one.",
+    )
     mean: float | None = Field(None, description="Of a number (of its logarithm if `log`).")
     sd: float | None = Field(None, ge=0, description="Of a number (of its logarithm if `log`).")
     log: bool = Field(False, description="True for a log-normal number.")
@@ -33,15 +37,15 @@ class Marginal(Config):
     shares: dict[str, float] = Field(
         default_factory=dict, description="Category -> share, in rising order of the normal."
     )
-    share: float | None = Field(None, ge=0, le=1, description="Share of ones of a flag.")
+    share: float | None = Field(
+        None, ge=0, le=1, description="Share of ones of a flag; the highest values of the normal have it."
+    )
     source: str = Field("", description="Where these numbers come from.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Marginal:
         if sum([self.mean is not None and self.sd is not None, bool(self.shares), self.share is not None]) != 1:
             raise ValueError(f"column {self.column!r}: must give mean and sd, or shares, or share")
-        if sum(w * w for w in self.depends.values()) >= 1:
-            raise ValueError(f"column {self.column!r}: squares of `depends` must sum to less than 1")
         return self
 
 
@@ -52,9 +56,35 @@ class PopulationSpec(Config):
     holds: dict[str, float] = Field(
         default_factory=dict, description="Product -> share of customers who hold it at the start."
     )
-    opted_out: float = Field(0.0, ge=0, lt=1, description="Share of customer-channels without consent at the start.")
-    first_day: str = Field("2026-01-05", description="First calendar day of a simulation.")
+    first_day: date = Field(date(2026, 1, 5), description="First calendar day of a simulation.")
     source: str = Field("", description="Where these numbers come from.")
+
+    @model_validator(mode="after")
+    def _own_parts_exist(self) -> PopulationSpec:
+        self.own  # noqa: B018  raises if the weights are too large or name a later column
+        return self
+
+    @cached_property
+    def own(self) -> dict[str, float]:
+        """Column -> weight of its own normal, so that the sum with the earlier columns' normals has variance 1."""
+        correlation: dict[str, dict[str, float]] = {}
+        weights: dict[str, float] = {}
+        for marginal in self.columns:
+            name, depends = marginal.column, marginal.depends
+            unknown = [other for other in depends if other not in correlation]
+            if unknown:
+                raise ValueError(f"column {name!r}: depends on {unknown[0]!r}, must be a column listed before it")
+            if name in correlation:
+                raise ValueError(f"column {name!r}: must be listed once")
+            given = {c: sum(w * correlation[c][other] for other, w in depends.items()) for c in correlation}
+            explained = sum(w * given[other] for other, w in depends.items())
+            if explained >= 1:
+                raise ValueError(f"column {name!r}: `depends` explain a variance of {explained:.2f}, must be below 1")
+            weights[name] = (1 - explained) ** 0.5
+            for other, value in given.items():
+                correlation[other][name] = value
+            correlation[name] = {**given, name: 1.0}
+        return weights
 
 
 class Population(Protocol):
@@ -85,8 +115,7 @@ class DescribedPopulation:
         normals: dict[str, np.ndarray] = {}
         values: dict[str, np.ndarray] = {}
         for draw, marginal in enumerate(self.spec.columns):
-            own = np.sqrt(1 - sum(w * w for w in marginal.depends.values()))
-            z = own * luck.normal(draw)
+            z = self.spec.own[marginal.column] * luck.normal(draw)
             for other, weight in marginal.depends.items():
                 z = z + weight * normals[other]
             normals[marginal.column] = z
@@ -136,7 +165,7 @@ class TablePopulation:
 
 def _values(marginal: Marginal, z: np.ndarray) -> np.ndarray:
     if marginal.share is not None:
-        return np.asarray(ndtr(z) < marginal.share, dtype=np.float64)
+        return np.asarray(ndtr(z) > 1 - marginal.share, dtype=np.float64)
     if marginal.shares:
         edges = np.cumsum(list(marginal.shares.values()))
         position = np.searchsorted(edges / edges[-1], ndtr(z), side="right")

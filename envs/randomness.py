@@ -19,20 +19,24 @@ def _mix(x: np.ndarray) -> np.ndarray:
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
+def open_unit(bits: np.ndarray) -> np.ndarray:
+    """64 random bits -> float64 in (0, 1), never 0 or 1: the middles of 2^52 cells, each an exact float."""
+    return np.asarray(((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
+
+
 class Luck:
     """The draws of a batch of customers on their days."""
 
     def __init__(self, seed: int, customer: np.ndarray, day: np.ndarray) -> None:
         """seed: any int; customer, day: (batch,) int."""
-        start = _mix(np.atleast_1d(np.uint64(seed % 2**64) + _WORDS[0]))
+        start = _mix(np.array([seed % 2**64], np.uint64) + _WORDS[:1])
         key = _mix((customer.astype(np.int64).view(np.uint64) + _WORDS[1]) ^ start)
         self._key = _mix((day.astype(np.int64).view(np.uint64) * _WORDS[2]) ^ key)
 
     def uniform(self, draw: int) -> np.ndarray:
-        """(batch,) float64 in (0, 1): 53 bits, never 0 or 1."""
+        """(batch,) float64 in (0, 1)."""
         step = np.uint64((int(_WORDS[3]) * (draw + 1)) % 2**64)
-        bits = _mix(self._key + step) >> np.uint64(11)
-        return np.asarray((bits.astype(np.float64) + 0.5) * 2.0**-53)
+        return open_unit(_mix(self._key + step))
 
     def normal(self, draw: int) -> np.ndarray:
         """(batch,) float64, standard normal, by inversion."""

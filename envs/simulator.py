@@ -78,8 +78,8 @@ class Simulator:
     def first_day(self) -> int:
         """First calendar day, in days since 1970-01-01."""
         population = self.world.population
-        text = population.spec.first_day if isinstance(population, DescribedPopulation) else "2026-01-05"
-        return int(np.datetime64(text, "D").astype(np.int64))
+        spec = population.spec if isinstance(population, DescribedPopulation) else None
+        return int(np.datetime64(spec.first_day if spec else "2026-01-05", "D").astype(np.int64))
 
     def view(self) -> View:
         """Observation and mask of the present decisions."""
