@@ -7,7 +7,7 @@ A feature is a product of factors, written `a * b`. A factor is one of
     NAME                    a field of the observation (`age`, `contact:pressure`, `calendar:weekend` ...)
     own_channel.NAME        that field of the treatment's own channel (`own_channel.pressure`); 0 for silence
     own_product.NAME        that field of the treatment's own product (`own_product.intent`); 0 for silence
-    conflict                the strongest trace of an offer of another product (field `offered`); 0 for silence
+    conflict                the strongest trace of an offer (field `offered`) of another product that sells; silence: 0
     latent.NAME             a hidden state: irritation, frailty, taste (own product), reach (own channel)
 """
 
@@ -100,13 +100,14 @@ class OwnField:
 
 @dataclass(frozen=True)
 class Conflict:
-    """The strongest trace of an offer of another product than the option's."""
+    """The strongest trace of an offer of another product than the option's; care offers nothing."""
 
     columns: np.ndarray  # (products,) int, the fields `offered`
+    selling: np.ndarray  # (products,) bool
     product_of: np.ndarray  # (options,) int
 
     def _by_product(self, observation: np.ndarray) -> np.ndarray:  # (batch, 1 + products), first column 0
-        offered = observation[:, self.columns].astype(np.float64)
+        offered = np.where(self.selling, observation[:, self.columns], 0.0).astype(np.float64)
         out = np.zeros((offered.shape[0], offered.shape[1] + 1))
         if offered.shape[1] > 1:
             order = np.sort(offered, axis=1)
@@ -181,7 +182,7 @@ def _factor(word: str, options: Options, encoder: Encoder) -> Factor:
         return OwnField(np.array([*columns, -1])[options.product_of])
     if word == "conflict":
         columns = [names.index(f"product:{p}:offered") for p in catalogue.product_ids]
-        return Conflict(np.array(columns), options.product_of)
+        return Conflict(np.array(columns), np.array([p.selling for p in catalogue.products]), options.product_of)
     owners = {"irritation": None, "frailty": None, "taste": options.product_of, "reach": options.channel_of}
     if kind == "latent" and rest in owners:
         return LatentState(rest, owners[rest])

@@ -156,8 +156,8 @@ class Encoder:
     def with_prices(self, observation: np.ndarray, prices: np.ndarray) -> np.ndarray:
         """The same observations at other prices. prices: (1 + pools,) -> (batch, fields) float32, a copy."""
         out = observation.copy()
-        columns = list(self.price_columns.values())
-        out[:, columns] = np.clip((prices / self.price_highs).astype(np.float32), self._low[columns], self._high[columns])
+        at = list(self.price_columns.values())
+        out[:, at] = np.clip((prices / self.price_highs).astype(np.float32), self._low[at], self._high[at])
         return out
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from envs.catalogue import Catalogue, Product
 from envs.config import Config, load_config
@@ -42,9 +42,17 @@ class Limit(Config):
     name: str = Field(description="Name of the rule, shown as the reason.")
     products: tuple[str, ...] = Field((), description="Products that need it.")
     channels: tuple[str, ...] = Field((), description="Channels that need it.")
-    column: str = Field(description="A number or flag column of the customers.")
+    column: str = Field(description="A number or flag column of the customers; where it is missing, the limit closes.")
     at_least: float | None = Field(None, description="Smallest allowed value, in the column's unit.")
     at_most: float | None = Field(None, description="Largest allowed value, in the column's unit.")
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Limit:
+        if not (self.products or self.channels):
+            raise ValueError(f"limit {self.name!r}: must name products or channels")
+        if self.at_least is None and self.at_most is None:
+            raise ValueError(f"limit {self.name!r}: must give at_least or at_most")
+        return self
 
 
 class Rules(Config):
@@ -57,7 +65,8 @@ class Rules(Config):
         default_factory=dict, description="Channel -> dayparts in which it is quiet."
     )
     suitability: str | None = Field(
-        None, description="Column with the customer's risk rating; products above it are closed."
+        None,
+        description="Column with the customer's risk rating; products above it are closed. Missing: the lowest, 1.",
     )
     limits: tuple[Limit, ...] = ()
     caps: tuple[Cap, ...] = ()
@@ -67,7 +76,7 @@ class Rules(Config):
         0,
         ge=0,
         le=WINDOW,
-        description="Days for which an offered product keeps other products away (one voice).",
+        description="Days for which an offered product keeps other products away (one voice); care offers nothing.",
     )
 
 
@@ -143,7 +152,7 @@ class RuleBook:
         if rules.focus_days:
             yield (
                 "one_voice",
-                self._by_product(_others(h.offers_within(rules.focus_days) > 0)) & self._selling[:, None],
+                self._by_product(_others(self._offered(h, rules.focus_days))) & self._selling[:, None],
             )
 
     def _by_channel(self, blocked: np.ndarray) -> np.ndarray:
@@ -159,6 +168,10 @@ class RuleBook:
     @cached_property
     def _once(self) -> np.ndarray:  # (products,) bool
         return np.array([p.once for p in self.catalogue.products])
+
+    def _offered(self, h: History, days: int) -> np.ndarray:  # (products, batch) bool
+        selling = np.array([p.selling for p in self.catalogue.products])
+        return np.asarray((h.offers_within(days) > 0) & selling[:, None])
 
     @cached_property
     def _quiet(self) -> np.ndarray:  # (treatments,) bool
@@ -176,22 +189,27 @@ class RuleBook:
         return np.asarray((needed >= 0) & (needed != trigger[None]))
 
     def _unsuitable(self, profile: np.ndarray) -> np.ndarray:
-        column = _column(self.schema, self.rules.suitability or "")
-        rating = profile[_position(self.schema, column.name)] * column.scale + column.center
+        rating, missing = self._known(self.rules.suitability or "", profile)
         level = np.array([0, *(p.risk_level for p in self._products_of_treatments)])
-        return np.asarray(level[:, None] > np.round(rating)[None])
+        return np.asarray(level[:, None] > np.where(missing, 1, np.round(rating))[None])
 
     @cached_property
     def _products_of_treatments(self) -> list[Product]:
         return [self.catalogue.products[p] for p in self.catalogue.product_of[1:]]
 
     def _outside(self, limit: Limit, profile: np.ndarray) -> np.ndarray:  # (batch,) bool
-        column = _column(self.schema, limit.column)
-        value = profile[_position(self.schema, column.name)] * column.scale + column.center
+        value, missing = self._known(limit.column, profile)
         low = -np.inf if limit.at_least is None else limit.at_least
         high = np.inf if limit.at_most is None else limit.at_most
-        slack = 1e-4 * column.scale  # the profile is float32
-        return np.asarray((value < low - slack) | (value > high + slack))
+        slack = 1e-4 * _column(self.schema, limit.column).scale  # the profile is float32
+        return np.asarray(missing | (value < low - slack) | (value > high + slack))
+
+    def _known(self, name: str, profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A column in its own unit, and where it is missing. Each (batch,)."""
+        column = _column(self.schema, name)
+        row = _position(self.schema, name)
+        missing = profile[row + 1] > 0 if column.nullable else np.zeros(profile.shape[1], bool)
+        return profile[row] * column.scale + column.center, missing
 
     def _treatments_of(self, products: tuple[str, ...], channels: tuple[str, ...]) -> np.ndarray:
         chosen = [t.product in products or t.channel in channels for t in self.catalogue.treatments]
@@ -241,6 +259,12 @@ def _check_names(book: RuleBook) -> None:
     for field, value, known in used:
         if value not in known:
             raise InputError(f"must be one of: {', '.join(known)}", file="rules.yaml", field=field, value=value)
+    for limit in rules.limits:
+        column = _column(schema, limit.column)
+        for field, bound in (("at_least", limit.at_least), ("at_most", limit.at_most)):
+            if bound is not None and column.type == "number" and abs(bound - column.center) >= 5 * column.scale:
+                need = f"must lie less than 5 scales from the center of {column.name}, where the profile is clipped"
+                raise InputError(need, file="rules.yaml", field=f"{limit.name}.{field}", value=bound)
 
 
 def load_rules(path: Path) -> Rules:

@@ -18,7 +18,7 @@ class Column(Config):
     meaning: str = Field("", description="One phrase for people.")
     unit: str = Field("", description="Unit of a number.")
     role: Literal["feature", "reference"] = Field(
-        "feature", description="feature: observed by policies; reference: kept for rules and reports."
+        "feature", description="feature: observed by policies and rules; reference: kept for reports."
     )
     sensitivity: Literal["public", "internal", "personal", "special"] = Field(
         "personal", description="How closely it must be guarded."

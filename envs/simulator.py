@@ -8,7 +8,8 @@ outcome = simulator.step(treatment)           # margin, cost, annoyance ... unti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +39,24 @@ class Outcome:
     executed: np.ndarray  # (batch, desks) int, the treatments carried out: a masked one became silence
     blocked: np.ndarray  # (batch, desks) bool, True where a masked treatment was asked for
     terminated: np.ndarray  # (batch,) bool, churned or at the end of a finite task
-    days: int  # days that passed
+    days: int  # days that passed (of a finite task: for those who are furthest)
 
     def reward(self, prices: np.ndarray) -> np.ndarray:
         """(batch,) float64 at each customer's prices. prices: (batch, 1 + pools)."""
         t = self.tally
         efforts = (t.effort * prices[:, 1:]).sum(axis=1)
         return np.asarray(t.margin - t.cost - efforts - prices[:, 0] * t.annoyance)
+
+
+@dataclass(frozen=True)
+class _RowsOf:
+    """Passes notes of a part of a batch on, with the rows of the batch."""
+
+    note: Note
+    batch_rows: np.ndarray  # (part,) int
+
+    def __call__(self, event: str, customer: np.ndarray, day: np.ndarray, *, rows: Any = None, **more: Any) -> None:
+        self.note(event, customer, day, rows=None if rows is None else self.batch_rows[rows], **more)
 
 
 class Simulator:
@@ -107,6 +119,36 @@ class Simulator:
         treatment: (batch,) or (batch, desks) int.
         """
         asked = treatment.reshape(len(self.state), -1)
+        apart = self._same_clock()
+        return self._step(asked) if len(apart) == 1 else self._step_apart(asked, apart)
+
+    def _same_clock(self) -> list[np.ndarray]:
+        """Customers by the decision that they stand at: those of a finite task who were replaced are behind."""
+        if self.task.kind == "continuing":
+            return [np.arange(len(self.state))]
+        return [np.flatnonzero(self.state.step == number) for number in np.unique(self.state.step)]
+
+    def _step_apart(self, asked: np.ndarray, apart: list[np.ndarray]) -> Outcome:
+        """Group by group, which changes nothing: a customer's fate does not depend on the batch."""
+        outcomes = []
+        for rows in apart:
+            note = None if self.note is None else _RowsOf(self.note, rows)
+            part = Simulator(self.world, self.seed, note=note)
+            part.state = self.state.take(rows)
+            outcomes.append(part._step(asked[rows]))
+            self.state.put(rows, part.state)
+        self._view = None
+        order = np.argsort(np.concatenate(apart))
+
+        def joined(parts: list[np.ndarray]) -> np.ndarray:
+            return np.asarray(np.concatenate(parts)[order])
+
+        tally = Tally(**{f.name: joined([getattr(o.tally, f.name) for o in outcomes]) for f in fields(Tally)})
+        executed, blocked = joined([o.executed for o in outcomes]), joined([o.blocked for o in outcomes])
+        return Outcome(tally, executed, blocked, joined([o.terminated for o in outcomes]), outcomes[-1].days)
+
+    def _step(self, asked: np.ndarray) -> Outcome:
+        """One step of customers who stand at the same decision. asked: (batch, desks) int."""
         view, state = self.view(), self.state
         allowed = np.take_along_axis(view.mask, asked, axis=1) & state.alive[:, None]
         executed = np.where(allowed, asked, 0)
@@ -115,16 +157,15 @@ class Simulator:
         was_alive = state.alive.copy()
         self._live(view.observation, executed, tally, days)
         state.step += was_alive
-        finished = self.task.kind == "finite" and int(state.step.max(initial=0)) >= len(self.task.days)
-        if finished:
-            state.alive[:] = False
-        self._morning()
+        if self.task.kind == "finite":
+            state.alive[state.step >= len(self.task.days)] = False
+        self._morning(tally)
         return Outcome(tally, executed, (asked != executed) & was_alive[:, None], was_alive & ~state.alive, days)
 
     def _days(self) -> int:
         if self.task.kind == "continuing":
             return self.cadence_days
-        return self.task.gaps[min(int(self.state.step.max(initial=0)), len(self.task.days) - 1)]
+        return self.task.gaps[min(int(self.state.step[0]), len(self.task.days) - 1)]
 
     def _live(self, observation: np.ndarray, executed: np.ndarray, tally: Tally, days: int) -> None:
         """Contacts today, then the days until the next decision."""
@@ -142,15 +183,15 @@ class Simulator:
             background(self._scene(observation, tally), length, lead)
             pass_time(self.world, self.state, length - before)
             if number < len(lengths) - 1:
-                self._morning()
+                self._morning(tally)
 
-    def _morning(self) -> None:
-        """A new day: who comes in?"""
+    def _morning(self, tally: Tally | None = None) -> None:
+        """A new day: who comes in? Before the next decision, and so part of the last one's outcome."""
         self._view = None
+        self.state.trigger[:] = -1
         if self.world.schema.triggers and self.state.alive.any():
-            self.state.trigger[:] = -1
-            tally = Tally.empty(len(self.state), len(self.world.catalogue.pools))
-            come_in(self._scene(self._observe(), tally))
+            before = tally or Tally.empty(len(self.state), len(self.world.catalogue.pools))
+            come_in(self._scene(self._observe(), before))
 
     def _observe(self) -> np.ndarray:
         state, task = self.state, self.task
