@@ -27,7 +27,7 @@ class SimulatorVecEnv(VecEnv):
     def gamma(self) -> float:
         """Discount per decision. A finite task, whose gaps differ, is discounted in its rewards instead: 1."""
         task = self.batch.world.schema.task
-        return 1.0 if task.kind == "finite" else task.gamma**task.cadence_days
+        return 1.0 if task.kind == "finite" else task.gamma**self.batch.cadence_days
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._seed = seed

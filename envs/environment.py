@@ -39,6 +39,7 @@ class BankEnv(gymnasium.Env[np.ndarray, np.int64]):
             random_prices=random_prices,
             first_customer=first_customer,
         )
+        self._mask: np.ndarray
         self.world = self._batch.world
         self.observation_space = self._batch.single_observation_space
         self.action_space = self._batch.single_action_space
@@ -50,19 +51,22 @@ class BankEnv(gymnasium.Env[np.ndarray, np.int64]):
         """Start with a new customer; the seed fixes their luck."""
         super().reset(seed=seed)
         observation, info = self._batch.reset(seed=int(self.np_random.integers(2**31)))
-        return observation[0], {"action_mask": info["action_mask"][0].copy()}
+        self._mask = info["action_mask"][0]
+        return observation[0], {"action_mask": self._mask.copy()}
 
     def action_masks(self) -> np.ndarray:
         """(treatments,) bool: what is allowed now."""
-        return np.asarray(self._batch.action_masks()[0])
+        return self._mask.copy()
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Carry out one treatment."""
         observation, reward, terminated, truncated, info = self._batch.step(np.array([action]))
         ended = bool(terminated[0] or truncated[0])
         last = info["final_obs"][0] if ended else observation[0]
+        allowed = info["final_info"]["action_mask"] if ended else info["action_mask"]
+        self._mask = allowed[0]
         told = {
-            "action_mask": info["action_mask"][0].copy(),
+            "action_mask": self._mask.copy(),
             "reward_vector": info["reward_vector"][0],
             "blocked_by": info["blocked_by"][0],
         }

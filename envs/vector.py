@@ -1,8 +1,8 @@
 """The vector environment: a batch of customers behind Gymnasium's VectorEnv, stepped by the simulator at once.
 
-An episode is one customer. Churn terminates it; the horizon truncates it in a continuing task and is the end of a finite
-one. Autoreset is of the same-step kind: the observation returned after an end is the next customer's, the last
-one stands in `info["final_obs"]`.
+An episode is one customer. Churn terminates it; the horizon truncates a continuing task; a finite task ends by itself.
+Autoreset is of the same-step kind: the observation returned after an end is the next customer's, the last one stands
+in `info["final_obs"]`, and what it allowed in `info["final_info"]["action_mask"]`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         self.prices = prices_from(prices, self.world.catalogue, self.world.schema)
         self.random_prices, self.stagger, self.first_customer = random_prices, stagger, first_customer
         self.render_mode = render_mode
-        self._cadence_days = cadence_days
+        self.cadence_days = cadence_days or self.world.schema.task.cadence_days
         fields = self.world.encoder.fields
         low, high = (np.array([getattr(f, end) for f in fields], np.float32) for end in ("low", "high"))
         self.single_observation_space = gymnasium.spaces.Box(low, high)
@@ -74,7 +74,7 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
             seed = seed[0]
         super().reset(seed=seed)
         luck = seed if seed is not None else int(self.np_random.integers(2**31))
-        self.simulator = Simulator(self.world, luck, cadence_days=self._cadence_days)
+        self.simulator = Simulator(self.world, luck, cadence_days=self.cadence_days)
         self._next = self.first_customer + self.num_envs
         customers = self.first_customer + np.arange(self.num_envs)
         self.simulator.reset(customers, prices=self.prices)
@@ -84,15 +84,15 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
             self._days = np.floor(Luck(luck, customers, np.full(self.num_envs, -4)).uniform(0) * self.horizon).astype(
                 int
             )
-        return self._observation(), {"action_mask": self.simulator.view().mask}
+        return self._observation(), {"action_mask": self.action_masks()}
 
     def action_masks(self) -> np.ndarray:
-        """(num_envs, treatments) bool: what is allowed now."""
-        return self.simulator.view().mask
+        """(num_envs, treatments) bool: what is allowed now, a copy."""
+        return self.simulator.view().mask.copy()
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Carry out one treatment per customer."""
-        asked = np.asarray(actions, dtype=np.int64).reshape(self.num_envs)
+        asked = self._checked(actions)
         blocked_by = self._blocked_by(asked)
         prices = self.simulator.state.prices.copy()
         outcome = self.simulator.step(asked)
@@ -103,8 +103,17 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         ended = outcome.terminated | truncated
         if ended.any():
             self._start_anew(ended, info)
-        info["action_mask"] = self.simulator.view().mask
+        info["action_mask"] = self.action_masks()
         return self._observation(), outcome.reward(prices), outcome.terminated, truncated, info
+
+    def _checked(self, actions: np.ndarray) -> np.ndarray:  # (num_envs,) int64
+        asked = np.asarray(actions, dtype=np.int64).reshape(self.num_envs)
+        count = len(self.world.catalogue.treatment_ids)
+        strange = np.flatnonzero((asked < 0) | (asked >= count))
+        if len(strange):
+            row = int(strange[0])
+            raise InputError(f"must be a position from 0 to {count - 1}", field="action", value=asked[row], row=row)
+        return asked
 
     def _observation(self) -> np.ndarray:
         return self.simulator.view().observation.copy()
@@ -116,6 +125,7 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         for row in rows:
             info["final_obs"][row] = last[row]
         info["_final_obs"] = ended.copy()
+        info["final_info"] = {"action_mask": self.action_masks(), "_action_mask": ended.copy()}
         customers = self._next + np.arange(len(rows))
         self._next += len(rows)
         state = self.simulator.fresh(customers, prices=self.prices)
