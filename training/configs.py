@@ -92,15 +92,15 @@ class TrainConfig(Config):
     """Units in which customer and treatment meet to give a score."""
     tuning_customers: int = Field(1000, ge=0)
     """Simulated customers on which the myopic teacher's levers are tuned; 0 leaves the levers alone."""
-    imitation_steps: int = Field(20_000, ge=0)
+    imitation_steps: int = Field(100_000, ge=0)
     """Decisions on which the softened myopic teacher is imitated before learning; 0 starts cold."""
     imitation_epochs: int = Field(8, ge=1)
     """Passes over the teacher's decisions."""
-    teacher_temperature: float = Field(0.1, gt=0.0)
+    teacher_temperature: float = Field(0.03, gt=0.0)
     """Temperature of the teacher's softmax, in standard deviations of its best scores: higher explores more."""
-    teacher_floor: float = Field(0.05, ge=0.0, lt=1.0)
+    teacher_floor: float = Field(0.02, ge=0.0, lt=1.0)
     """Probability that the teacher spreads evenly over the allowed treatments."""
-    temperature: float = Field(1.0, gt=0.0)
+    temperature: float = Field(0.5, gt=0.0)
     """Temperature of the finished policy; part of the policy that is evaluated and served."""
     floor: float = Field(0.02, ge=0.0, lt=1.0)
     """Probability that the finished policy spreads evenly over the allowed treatments."""
