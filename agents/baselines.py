@@ -78,12 +78,12 @@ class Scored:
 class CoordinatedRules(Scored):
     """One priority list over all channels, as the pilots of designed coordination describe it (KPMG 2023, Yin'ao 2026).
 
-    1. Whoever comes in hears of the product they showed interest in, on the channel they came by.
-    2. A hot lead (engaged lately, no answer yet) goes up one step: online -> remote person -> relationship manager, the
-       last only for large balances or complex products.
-    3. Everybody else gets, on the cheapest channel that they answer, the product they showed most interest in; where
-       they showed none, the product of the month for which they qualify.
-    4. With contact pressure already there, silence.
+    1. Whoever comes in hears of the product they showed most interest in, on the channel they came by.
+    2. A hot lead (engaged within a week, no answer yet) goes to a remote person; to the relationship manager where no
+       remote person offers the product.
+    3. Interest that is no longer hot is met online, on a channel that the customer answers; complex products and
+       expensive contacts stand back.
+    4. Without interest, or with contact pressure already there, silence.
 
     Priorities are points: assumed, as a campaign manager would set them; they are not tuned.
     """
@@ -182,6 +182,8 @@ class SiloedCampaigns:
 
     def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
         names = self.encoder.names
+        if not self.encoder.schema.task.calendar:
+            raise InputError("must name a country: campaigns follow the weekday", field="task.calendar", value="null")
         sine, cosine = (observation[:, names.index(f"calendar:weekday_{k}")] for k in ("sin", "cos"))
         weekday = np.round(np.arctan2(sine, cosine) * (7 / (2 * np.pi))).astype(int) % 7
         sine, cosine = (observation[:, names.index(f"calendar:month_{k}")] for k in ("sin", "cos"))

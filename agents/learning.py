@@ -79,21 +79,28 @@ def new_learner(environment: SimulatorVecEnv, shape: Shape, learning: Learning, 
 def demonstrate(
     environment: SimulatorVecEnv, teacher: Policy, decisions: int, gamma: float, random: np.random.Generator
 ) -> Demonstrations:
-    """Let the teacher decide; rewards to go are summed until the end of each episode or of the demonstration."""
-    length = max(1, -(-decisions // environment.num_envs))
+    """Let the teacher decide; rewards to go are summed until each episode ends, finite tasks are played to their end.
+
+    Behind the horizon and the end of the demonstration, which end nothing for the customer, the mean reward goes on.
+    """
+    task = environment.batch.world.schema.task
+    whole = len(task.days) if task.kind == "finite" else 1
+    length = whole * max(1, -(-decisions // (environment.num_envs * whole)))
     observation, steps = environment.reset(), []
     for _ in range(length):
         mask = environment.action_masks()
         probabilities = teacher.probabilities(observation, mask)
         environment.step_async(draw(probabilities, random.random(environment.num_envs)))
-        following, reward, ended, _ = environment.step_wait()
-        steps.append((observation, mask, probabilities.astype(np.float32), reward, ended))
+        following, reward, ended, infos = environment.step_wait()
+        cut = np.array([bool(info.get("TimeLimit.truncated")) for info in infos])
+        steps.append((observation, mask, probabilities.astype(np.float32), reward, ended, cut))
         observation = following
     to_go = np.zeros((length, environment.num_envs), np.float32)
-    after: np.ndarray = np.zeros(environment.num_envs, np.float32)
+    beyond = float(np.mean([step[3] for step in steps])) / (1 - gamma) if gamma < 1 else 0.0
+    after: np.ndarray = np.full(environment.num_envs, beyond)
     for t in reversed(range(length)):
-        _, _, _, reward, ended = steps[t]
-        after = reward + gamma * np.where(ended, 0, after)
+        _, _, _, reward, ended, cut = steps[t]
+        after = reward + gamma * np.where(ended, np.where(cut, beyond, 0.0), after)
         to_go[t] = after
     parts = [np.concatenate([step[k] for step in steps]) for k in range(3)]
     return Demonstrations(parts[0], parts[1], parts[2], to_go.reshape(-1))

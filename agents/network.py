@@ -81,14 +81,14 @@ class ScoringPolicy(MaskableActorCriticPolicy):
         self.mlp_extractor = self._make(self.features_dim)  # type: ignore[assignment]  # any module with its two heads
 
     def _build(self, lr_schedule: Callable[[float], float]) -> None:
-        scorer = self._make(self.features_dim)
-        self.mlp_extractor = scorer  # type: ignore[assignment]  # any module with its two heads
+        self._build_mlp_extractor()
+        scorer = self.mlp_extractor
         self.action_net = nn.Identity()
         self.value_net = nn.Linear(scorer.latent_dim_vf, 1)
         for module in (scorer, self.value_net):
             module.apply(partial(self.init_weights, gain=float(np.sqrt(2))))
-        for last in (scorer.score, scorer.blend):
-            self.init_weights(last, gain=0.1)
+        for last in ("score", "blend"):
+            self.init_weights(scorer.get_submodule(last), gain=0.1)
         options = {"lr": lr_schedule(1), **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), **options)
 

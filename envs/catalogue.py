@@ -77,7 +77,9 @@ class Treatment(Config):
     daypart: Identifier = Field("day", description="morning, afternoon, evening ... of the contact.")
     message: str | None = Field(None, description="Id of the copy or script.")
     cost: float = Field(0.0, ge=0, description="Cost of one contact, in the catalogue's currency.")
-    effort: dict[str, float] = Field(default_factory=dict, description="Units drawn from each pool by one contact.")
+    effort: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict, description="Units drawn from each pool by one contact."
+    )
     external_id: str | None = Field(None, description="The id of this treatment in the campaign tool it came from.")
 
 
@@ -182,5 +184,5 @@ class Catalogue(Config):
 def load_catalogue(path: Path) -> Catalogue:
     """Read `catalogue.yaml`; raise InputError that names file, field and need."""
     if not path.is_file():
-        raise InputError("a catalogue file", file=str(path), field="catalogue", value="(no such file)")
+        raise InputError("must be there: the catalogue of treatments", file=str(path))
     return load_config(Catalogue, path)

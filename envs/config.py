@@ -22,6 +22,7 @@ class Config(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
         arbitrary_types_allowed=False,
+        allow_inf_nan=False,
     )
 
 

@@ -85,13 +85,13 @@ class Chance:
         return model.mean(model.linear(self.observation[rows], option, latent), days)
 
     def amount(self, head: str, rows: np.ndarray, option: np.ndarray, draw: int) -> np.ndarray | None:
-        """(rows,) float64: the amount of an event, None if the world has no model of it."""
+        """(rows,) float64: the amount of an event, 0 where option is -1; None if the world has no model of it."""
         if head not in self.world.heads:
             return None
         model = self.world.heads[head]
         latent = None if self.latent is None else latent_of(self.latent, rows)
         eta = model.linear(self.observation[rows], option, latent)
-        return model.amount(eta, self.luck.normal(draw)[rows])
+        return np.where(option < 0, 0.0, model.amount(eta, self.luck.normal(draw)[rows]))
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,7 @@ def _convert(scene: Scene, rows: np.ndarray, option: np.ndarray, draw: int, desk
 
 
 def _value_option(world: World, option: np.ndarray, product: np.ndarray) -> np.ndarray:
+    """What the amount of a conversion is looked up by; -1: a product that nobody named."""
     per_product = "converted_value" in world.heads and world.heads["converted_value"].head.per == "product"
     return product if per_product else option
 
@@ -252,7 +253,7 @@ def background(scene: Scene, days: int, treatment: np.ndarray) -> None:
         scene.tally.conversions[rows] += 1
     churned = everyone[chance.happens("churned", everyone, option, CHURNED, days)]
     if len(churned):
-        value = chance.amount("churned_value", churned, np.zeros(len(churned), np.int64), CHURNED_VALUE)
+        value = chance.amount("churned_value", churned, treatment[churned], CHURNED_VALUE)
         scene.happened("churned", churned, value=value, after=EVENING)
         state.alive[churned] = False
 
@@ -265,9 +266,11 @@ def _answer_unasked(scene: Scene, everyone: np.ndarray, option: np.ndarray, days
         came = chance.happens("engaged", everyone, option, VISITED, days)
         channel, product = catalogue.channel_of[option[came]], catalogue.product_of[option[came]]
         scene.happened("engaged", everyone[came], channel=channel, product=product)
+    if "converted" not in scene.world.heads:
+        return
     if unasked(scene.world, "converted"):
         came = np.ones(len(everyone), bool)
-    elif not (unasked(scene.world, "engaged") and "converted" in scene.world.heads):
+    elif not (unasked(scene.world, "engaged") and scene.world.heads["converted"].head.given == "engaged"):
         return
     rows, option = everyone[came], option[came]
     bought = chance.happens("converted", rows, option, VISITED + 1, days)

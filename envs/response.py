@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy.special import expit
 
 from envs.config import Config, load_config
@@ -48,6 +48,28 @@ class Head(Config):
     terms: tuple[Term, ...] = Field(min_length=1)
 
 
+# What a head can wait for, by its name; the simulator knows no others. `trigger:NAME` waits for nothing.
+WAITS_FOR: dict[str, tuple[Given, ...]] = {
+    "delivered": ("contacted",),
+    "engaged": ("contacted", "delivered", "always"),
+    "converted": ("contacted", "delivered", "engaged", "always"),
+    "declined": ("unconverted",),
+    "opted_out": ("delivered",),
+    "complained": ("delivered",),
+    "irritation": ("delivered",),
+    "purchased": ("always",),
+    "churned": ("always",),
+    "organic": ("always",),
+    "browsed": ("always",),
+    "abandoned": ("always",),
+    "converted_value": ("converted",),
+    "purchased_value": ("purchased",),
+    "churned_value": ("churned",),
+}
+PER_PRODUCT = ("organic", "browsed", "abandoned")
+TRIGGER = "trigger:"
+
+
 class Hidden(Config):
     """Hidden states of the built-in bank's customers; calibrated worlds have none."""
 
@@ -65,6 +87,14 @@ class Hidden(Config):
     own_reach: float = Field(0.5, ge=0, description="Spread of a customer's own deviation in reach, per channel.")
     source: str = Field("", description="Where these numbers come from.")
 
+    @model_validator(mode="after")
+    def _one_loading_per_factor(self) -> Hidden:
+        for kind in ("factor_profile", "taste", "reach"):
+            for name, loadings in getattr(self, kind).items():
+                if len(loadings) != self.factors:
+                    raise ValueError(f"{kind}.{name}: {len(loadings)} loadings, must be {self.factors}, one per factor")
+        return self
+
 
 class Coefficients(Config):
     """The response model as it is written."""
@@ -75,6 +105,23 @@ class Coefficients(Config):
     resolution: Literal["day", "window"] = Field(
         "window", description="day: what nobody asked for is drawn day by day; window: once between two decisions."
     )
+
+    @model_validator(mode="after")
+    def _heads_are_simulated(self) -> Coefficients:
+        for name, head in self.heads.items():
+            trigger = name.startswith(TRIGGER)
+            if name not in WAITS_FOR and not trigger:
+                raise ValueError(f"head {name!r}: unknown, must be one of: {', '.join(WAITS_FOR)}, {TRIGGER}NAME")
+            known = ("always",) if trigger else WAITS_FOR[name]
+            if head.given not in known:
+                raise ValueError(f"head {name!r}: given == {head.given!r}, must be one of: {', '.join(known)}")
+            if (head.per == "product") != (name in PER_PRODUCT) and name != "converted_value":
+                must = "product" if name in PER_PRODUCT else "decision"
+                raise ValueError(f"head {name!r}: per == {head.per!r}, must be {must}")
+            before = "engaged" if head.given == "unconverted" else head.given
+            if before in ("engaged", "purchased", "churned") and before not in self.heads:
+                raise ValueError(f"head {name!r}: given == {head.given!r}, must have a head {before!r} before it")
+        return self
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ catalogue.yaml  schema.yaml  rules.yaml  coefficients.yaml  and population.yaml 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,8 @@ from envs.errors import InputError
 from envs.features import product_options, treatment_options
 from envs.observation import Encoder
 from envs.population import DescribedPopulation, Population, PopulationSpec, TablePopulation
-from envs.response import Coefficients, CompiledHead, coefficients_digest, compile_head, load_coefficients
+from envs.profile import profile_fields
+from envs.response import TRIGGER, Coefficients, CompiledHead, coefficients_digest, compile_head, load_coefficients
 from envs.rules import RuleBook, Rules, load_rules
 from envs.schema import Schema, load_schema
 
@@ -75,7 +77,27 @@ def load_world(name: str | Path) -> World:
         _population(path, schema),
     )
     world.heads  # noqa: B018  resolves every feature now, so that a typo is found at the door
+    _check_names(world)
     return world
+
+
+def _check_names(world: World) -> None:
+    """What population and coefficients name must exist; an InputError names the first stranger."""
+    catalogue, hidden, population = world.catalogue, world.coefficients.hidden, world.population
+    used: list[tuple[str, str, Iterable[str], tuple[str, ...]]] = []
+    if isinstance(population, DescribedPopulation):
+        used.append(("population", "holds", population.spec.holds, catalogue.product_ids))
+    triggers = [name.removeprefix(TRIGGER) for name in world.heads if name.startswith(TRIGGER)]
+    used.append(("coefficients", "heads.trigger", triggers, world.schema.triggers))
+    if hidden is not None:
+        profile = tuple(profile_fields(world.schema, lambda name, *_: name))
+        used.append(("coefficients", "hidden.factor_profile", hidden.factor_profile, profile))
+        used.append(("coefficients", "hidden.taste", hidden.taste, catalogue.product_ids))
+        used.append(("coefficients", "hidden.reach", hidden.reach, catalogue.channel_ids))
+    for file, field, names, known in used:
+        for name in names:
+            if name not in known:
+                raise InputError(f"must be one of: {', '.join(known)}", file=f"{file}.yaml", field=field, value=name)
 
 
 def _population(path: Path, schema: Schema) -> Population:
