@@ -54,7 +54,7 @@ def best_fixed(log: Log, prices: Prices) -> Fixed:
     """The treatment whose use in every decision has the best one-decision value on this (training) log.
 
     Self-normalised inverse propensity weighting per decision number, summed over decisions; a decision that forbids the
-    treatment counts as silence, as the policy would act. A treatment with fewer than 30 matching decisions is passed over.
+    treatment counts as silence, as the policy would act. Treatments with fewer than 30 matches are passed over.
     """
     reward, steps = log.reward(prices), log.step
     discount = log.gamma ** _days_before(log)

@@ -105,7 +105,8 @@ class Calibration:
 def calibrate(config: CalibrateConfig) -> Calibration:
     """Fit every head that the log can tell something about, and write the world."""
     started = time.monotonic()
-    tables, rng = read_tables(config.tables), np.random.default_rng(config.seed)
+    tables = read_tables(config.tables)
+    rng, dice = np.random.default_rng(config.seed).spawn(2)
     ids = tables.customers["customer_id"].unique().sort()
     mine = tables.of_customers(ids.filter(pl.Series(~is_test(ids, tables.schema.split))))
     source = Source(mine)
@@ -113,7 +114,7 @@ def calibrate(config: CalibrateConfig) -> Calibration:
     if count < ENOUGH:
         raise InputError(f"must have at least {ENOUGH} training customers with decisions", file=config.tables)
     heldout = rng.permutation(count) < round(config.heldout_share * count)
-    luck = rng.exponential(size=(config.replicates, count))
+    luck = dice.exponential(size=(config.replicates, count))
     note = f"calibrated on {tables.catalogue.name}, tables {tables.digest[:12]}"
     fitter = HeadFitter(Words(tables.encoder), source.observation, config.ridge, luck, rng, note)
     heads = []

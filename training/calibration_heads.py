@@ -3,7 +3,7 @@
 As many coefficients as there are tenths of events (Peduzzi et al. 1996, Journal of Clinical Epidemiology 49), the ones
 with the largest score statistics first, in three groups: the offer and its past, the customer's state, and their
 interactions. How many multiples of the configuration's ridge each group carries, or whether it is left out, is chosen
-on customers set aside from the fit.
+on customers set aside from the fit, by the one-standard-error rule (Breiman et al. 1984): the simplest that is as good.
 """
 
 from __future__ import annotations
@@ -145,15 +145,22 @@ class HeadFitter:
         return replace(thin, rows=replace(thin.rows, weight=thin.rows.weight * np.concatenate(weight)))
 
     def _shape(self, head: HeadRows) -> Shape:
-        """The shape with the best likelihood on customers set aside."""
+        """The first shape whose likelihood on customers set aside is within a standard error of the best."""
         customers = np.unique(head.rows.customer)
         aside = self.rng.choice(customers, int(INNER * len(customers)), replace=False)
         test = np.isin(head.rows.customer, aside)
         inner, outer = head.take(np.flatnonzero(~test)), head.take(np.flatnonzero(test))
         if not (inner.events and outer.events):
             return SHAPES[0]
-        worth = [float(outer.rows.weight @ self._likelihood(model, outer)) for model in self._models(inner, SHAPES)]
-        return SHAPES[int(np.argmax(worth))]
+        worth = np.stack(
+            [
+                by_customer(outer.rows.weight * self._likelihood(model, outer), outer.rows.customer)
+                for model in self._models(inner, SHAPES)
+            ]
+        )  # (shapes, customers)
+        behind = worth[worth.sum(axis=1).argmax()] - worth
+        error = behind.std(axis=1) * np.sqrt(worth.shape[1])
+        return SHAPES[int(np.flatnonzero(behind.sum(axis=1) <= error)[0])]
 
     def _model(self, head: HeadRows, shape: Shape) -> _Model:
         return next(self._models(head, (shape,)))

@@ -102,8 +102,8 @@ class TrainConfig(Config):
     """Probability that the teacher spreads evenly over the allowed treatments."""
     temperature: float = Field(0.5, gt=0.0)
     """Temperature of the finished policy; part of the policy that is evaluated and served."""
-    floor: float = Field(0.02, ge=0.0, lt=1.0)
-    """Probability that the finished policy spreads evenly over the allowed treatments."""
+    floor: float = Field(0.0, ge=0.0, lt=1.0)
+    """Probability that the finished policy spreads evenly over the allowed treatments: what its log teaches, and costs."""
     random_prices: bool = True
     """Draw the prices anew for each customer, so that one policy answers to all of them; else the defaults."""
     learning_rate: float = Field(5e-4, gt=0.0)
@@ -152,12 +152,12 @@ class PromoteConfig(Config):
 class DemoConfig(Config):
     """The whole loop on the built-in bank, from a simulated log to served decisions."""
 
-    customers: int = Field(6000, ge=100)
+    customers: int = Field(12_000, ge=100)
     """Customers in the simulated contact log."""
     days: int = Field(91, ge=28)
     """Days of history per customer."""
-    steps: int = Field(1_000_000, ge=0)
-    """Customer-days of reinforcement learning."""
+    steps: int = Field(300_000, ge=0)
+    """Decisions of reinforcement learning."""
     seed: int = Field(0, ge=0)
     """Seed of everything."""
     quick: bool = False

@@ -33,6 +33,7 @@ from training.train import TrainingRun, train
 T = TypeVar("T")
 BASELINES = ["silence", "best_fixed", "coordinated_rules", "myopic"]
 DECISIONS = 10  # asked of the service
+FLOOR = 0.02  # exploration of the served policy; assumed: a bank that has agreed to learn
 TRUTH = 40_000_000  # number of the first customer on whom true values are computed
 
 
@@ -80,7 +81,7 @@ def size_of(config: DemoConfig) -> Size:
     """The full demo, or a tenth of it."""
     if config.quick:
         return Size(max(config.customers // 10, 1000), config.days, config.steps // 10, 500, 500, 200, 5_000)
-    return Size(config.customers, config.days, config.steps, 4000, 6000, 1000, 20_000)
+    return Size(config.customers, config.days, config.steps, 4000, 5000, 1000, 100_000)
 
 
 def demo(config: DemoConfig) -> Demo:
@@ -95,7 +96,7 @@ def demo(config: DemoConfig) -> Demo:
     clock.time("calibrate", lambda: calibrate(CalibrateConfig(tables=tables, seed=seed, out=world)))
     training = clock.time("train", lambda: train(TrainConfig(
         tables=tables, world=str(world), steps=size.steps, seed=seed, horizon=size.days,
-        tuning_customers=size.tuning, imitation_steps=size.imitation, out=directory / "training",
+        tuning_customers=size.tuning, imitation_steps=size.imitation, floor=FLOOR, out=directory / "training",
     )))  # fmt: skip
     question = EvaluateConfig(
         tables=tables, policy=[training.artifact], baselines=BASELINES, world=str(world),

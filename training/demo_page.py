@@ -70,9 +70,11 @@ def truth_table(frame: pl.DataFrame) -> Table:
 
 def gate_table(promotion: Promotion) -> Table:
     """The gate's lines."""
-    table = _table(f"The gate: {promotion.verdict}", "rule", "found", "needed", "")
+    table = _table(f"The gate: {promotion.verdict}", "rule", "", "found", "needed")
+    for column in table.columns:
+        column.no_wrap, column.justify = False, "left"
     for line in promotion.lines:
-        table.add_row(line.name, line.value, line.need, "pass" if line.passed else "FAIL")
+        table.add_row(line.name, "pass" if line.passed else "FAIL", line.value, line.need)
     return table
 
 
