@@ -20,6 +20,7 @@ import numpy as np
 from evaluation.log import Log
 from evaluation.regression import Constant, Model, Recipe, TreatmentFeatures
 
+POINTS = 6  # treatments per row of the regression's targets; assumed: a policy has few favourites
 FEWEST = 50  # rows below which a step's Q is a constant; assumed
 
 
@@ -36,6 +37,23 @@ class Side:
         if self.probabilities is None:
             return model.values(state, self.log.treatment[rows])
         return model.expected(state, self.probabilities[rows])
+
+
+def thinned(probabilities: np.ndarray) -> np.ndarray:
+    """A distribution over treatments with at most POINTS of them: evenly spaced quantiles of a wider one.
+
+    Systematic sampling (Madow 1949) without its random start; rows with few treatments stay as they are. Good enough
+    for what Q is regressed on, never for what is reported. (n, A) -> (n, A).
+    """
+    wide = np.flatnonzero((probabilities > 0).sum(axis=1) > POINTS)
+    out = probabilities.copy()
+    out[wide] = 0.0
+    cumulative = probabilities[wide].cumsum(axis=1)
+    total = cumulative[:, -1]
+    for point in (np.arange(POINTS) + 0.5) / POINTS:
+        chosen = (cumulative <= (point * total)[:, None]).sum(axis=1)
+        np.add.at(out, (wide, chosen), total / POINTS)
+    return out
 
 
 @dataclass(frozen=True)

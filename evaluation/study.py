@@ -10,7 +10,7 @@ import numpy as np
 from envs.prices import Prices
 from evaluation.diagnostics import weights
 from evaluation.estimators import Inputs
-from evaluation.fqe import PathValues, Side, fitted_q
+from evaluation.fqe import POINTS, PathValues, Side, fitted_q, thinned
 from evaluation.log import Log
 from evaluation.regression import Recipe, TreatmentFeatures
 from evaluation.reward_model import (
@@ -100,8 +100,10 @@ class Study:
     @property
     def _tree_work(self) -> int:
         """(decision, treatment) pairs that fitted Q predicts for the widest policy."""
-        pairs = max((int((p > 0).sum()) for p in (*self.on_training, *self.probabilities)), default=0)
-        return pairs * (self.log.horizon if self.log.kind == "continuing" else 2)
+        reported = max((int((p > 0).sum()) for p in self.probabilities), default=0)
+        rounds = self.log.horizon if self.log.kind == "continuing" else 1
+        fitted = self.settings.path_rows if self.log.kind == "continuing" else self.settings.model_rows
+        return reported + POINTS * fitted * rounds
 
     def _path(self, policy: int | None, amount: str, decisions: int | None) -> PathValues:
         log, rng = self.log, np.random.default_rng([self.seed, FOLDS])
@@ -110,10 +112,12 @@ class Study:
         for source, usable, here in other_customers(log, self.training, rng):
             there_on = here_on if source is log else None if policy is None else self.on_training[policy]
             rows = np.flatnonzero(usable)
-            rows = rows[at_most(source.rows(usable), self.settings.model_rows, rng)]
+            stationary = log.kind == "continuing" and decisions is None
+            most = self.settings.path_rows if stationary else self.settings.model_rows
+            rows = rows[at_most(source.rows(usable), most, rng)]
             keep = np.zeros(len(source), dtype=bool)
             keep[rows] = True
-            fit = Side(source.rows(keep), None if there_on is None else there_on[keep])
+            fit = Side(source.rows(keep), None if there_on is None else thinned(there_on[keep]))
             reward = amounts(fit.log, self.prices)[amount]
             if not reward.any():
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.fqe import Side, decisions_left, fitted_q, has_next, returns_to_go
+from evaluation.fqe import POINTS, Side, decisions_left, fitted_q, has_next, returns_to_go, thinned
 from evaluation.log import Log, log_from_arrays
 from evaluation.propensity import estimate_propensity
 from evaluation.regression import Recipe, TreatmentFeatures
@@ -171,3 +171,16 @@ def test_estimated_propensities_respect_the_mask() -> None:
 
 def test_settings_are_frozen_and_described() -> None:
     assert all(field.description for field in EvaluationSettings.model_fields.values())
+
+
+def test_a_thinned_distribution_keeps_its_mean() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(40, 0.3), size=500)
+    few = thinned(probabilities)
+    assert ((few > 0).sum(axis=1) <= POINTS).all()
+    np.testing.assert_allclose(few.sum(axis=1), 1.0)
+    worth = np.sort(rng.normal(size=40))  # in order of the treatments, where quantiles are at their best
+    exact, rough = probabilities @ worth, few @ worth
+    assert abs((exact - rough).mean()) < 0.02
+    narrow = np.eye(40)[:3]
+    np.testing.assert_array_equal(thinned(narrow), narrow)
