@@ -1,4 +1,4 @@
-"""A small world whose numbers are chosen by hand: three channels, three products, every kind of event, nothing hidden."""
+"""A small world with numbers chosen by hand: three channels, three products, every kind of event, nothing hidden."""
 
 from __future__ import annotations
 

@@ -1,0 +1,180 @@
+"""One table of fields says what a decision sees, in which unit and range."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from world_kit import CATALOGUE, FINITE, small_schema
+
+from envs.calendar import calendar_fields
+from envs.errors import InputError
+from envs.history import History
+from envs.observation import Encoder, Moment
+from envs.prices import Prices, prices_from
+from envs.profile import encode_profile
+
+DAY = 20_520  # 2026-03-08, a Sunday
+SCHEMA = small_schema(task={"kind": "continuing", "calendar": "CN"})
+ENCODER = Encoder(CATALOGUE, SCHEMA)
+
+
+def people(*rows: tuple[float | None, float | None, bool, str]) -> pl.DataFrame:
+    """Rows of (age, rating, vip, segment)."""
+    types = {"age": pl.Float64, "rating": pl.Float64, "vip": pl.Boolean, "segment": pl.String}
+    return pl.DataFrame(rows, schema=types, orient="row")
+
+
+def moment(batch: int = 1, trigger: int = -1, prices: tuple[float, float] = (2.0, 0.5)) -> Moment:
+    return Moment(np.full(batch, trigger), np.tile(prices, (batch, 1)), np.full(batch, 4.0), np.full(batch, 2.0))
+
+
+def seen(history: History, at: Moment | None = None, encoder: Encoder = ENCODER) -> dict[str, float]:
+    profile = encode_profile(people((60, None, True, "rich")), encoder.schema)
+    row = encoder.encode(profile, history, at or moment())[0]
+    return dict(zip(encoder.names, row.tolist(), strict=True))
+
+
+def test_profile_fields_are_centred_scaled_and_say_what_is_missing() -> None:
+    values = seen(History.fresh(CATALOGUE, SCHEMA, np.array([DAY])))
+    assert values["age"] == 2.0
+    assert (values["rating"], values["rating:missing"]) == (0.0, 1.0)
+    assert values["vip"] == 1.0
+    assert (values["segment=mass"], values["segment=rich"]) == (0.0, 1.0)
+
+
+def test_history_fields_count_in_their_unit() -> None:
+    h, one = History.fresh(CATALOGUE, SCHEMA, np.array([DAY - 7])), np.array([0])
+    h.record("contacted", one, channel=np.array([1]), product=np.array([1]))
+    h.record("engaged", one, channel=np.array([1]), product=np.array([1]))
+    h.record("complained", one)
+    h.record("opted_out", one, channel=np.array([2]))
+    h.record("purchased", one, value=np.array([100.0]))
+    h.advance(7)
+    values = seen(h)
+    expected = {
+        "channel:call:recency": 0.5,
+        "channel:call:pressure": 0.5 / 5,
+        "channel:call:engagements": 2 ** (-7 / 30) / 5,
+        "channel:call:consent": 1.0,
+        "channel:app:consent": 0.0,
+        "channel:sms:recency": 0.0,
+        "product:fund:intent": 2 ** (-7 / 10) / 5,
+        "product:fund:lead": 0.5,
+        "product:fund:offered": 0.5,
+        "product:loan:offered": 0.0,
+        "contact:pressure": 0.5 / 10,
+        "contact:week": 0.0,  # the contact was seven days ago; the week is today and the six days before
+        "contact:complaints": 2 ** (-7 / 60) / 5,
+        "contact:spend": np.log1p(100 * 2 ** (-7 / 14)) / 5,
+        "calendar:weekend": 1.0,
+    }
+    for name, value in expected.items():
+        assert values[name] == pytest.approx(value, rel=1e-5), name
+
+
+def test_moment_and_prices_are_seen() -> None:
+    h = History.fresh(CATALOGUE, SCHEMA, np.array([DAY]))
+    values = seen(h, moment(trigger=0, prices=(5.0, 1.0)))
+    assert values["moment:app_session"] == 1.0
+    assert (values["price:annoyance"], values["price:minutes"]) == (0.5, 0.5)
+    assert seen(h)["moment:app_session"] == 0.0
+
+
+def test_only_a_finite_task_has_a_clock() -> None:
+    finite = Encoder(CATALOGUE, small_schema(FINITE))
+    assert not [n for n in ENCODER.names if n.startswith("task:")]
+    assert not [n for n in finite.names if n.startswith("calendar:")]
+    h = History.fresh(CATALOGUE, finite.schema, np.array([DAY]))
+    values = seen(h, encoder=finite)
+    assert values["task:time_left"] == pytest.approx(4 / 9)
+    assert values["task:gap"] == pytest.approx(2 / 9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_other_prices_in_an_old_observation_are_as_if_seen_at_once(annoyance: float, minutes: float) -> None:
+    h = History.fresh(CATALOGUE, SCHEMA, np.array([DAY, DAY]))
+    profile = encode_profile(people((60, 2, True, "rich"), (20, None, False, "mass")), SCHEMA)
+    before = ENCODER.encode(profile, h, moment(2))
+    kept = before.copy()
+    changed = ENCODER.with_prices(before, np.array([annoyance, minutes]))
+    np.testing.assert_array_equal(changed, ENCODER.encode(profile, h, moment(2, prices=(annoyance, minutes))))
+    np.testing.assert_array_equal(before, kept)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["contacted", "engaged", "declined", "complained", "purchased"]),
+            st.integers(0, 2),
+            st.floats(0, 1e9),
+        ),
+        max_size=150,
+    ),
+    st.floats(0, 1e9),
+)
+def test_observations_stay_inside_the_table_of_fields(rows: list[tuple[str, int, float]], price: float) -> None:
+    h, one = History.fresh(CATALOGUE, SCHEMA, np.array([DAY])), np.array([0])
+    for event, place, value in rows:
+        h.record(event, one, channel=np.array([place]), product=np.array([place]), value=np.array([value]))
+    profile = encode_profile(people((1e9, -1e9, True, "rich")), SCHEMA)
+    row = ENCODER.encode(profile, h, moment(prices=(price, price)))[0]
+    assert row.dtype == np.float32
+    for value, field in zip(row, ENCODER.fields, strict=True):
+        assert field.low <= value <= field.high, field.name
+
+
+def test_every_field_has_a_name_of_its_own_and_a_meaning() -> None:
+    assert len(set(ENCODER.names)) == len(ENCODER.names)
+    assert all(field.meaning and field.low < field.high for field in ENCODER.fields)
+
+
+def test_the_digest_knows_fields_fading_and_ranges_of_prices() -> None:
+    def of(**more: object) -> str:
+        return Encoder(CATALOGUE, small_schema(task={"kind": "continuing", "calendar": "CN"}, **more)).digest
+
+    assert of() == ENCODER.digest
+    others = [of(fading={"pressure": 8}), of(triggers=[]), of(prices={"annoyance": {"high": 11}})]
+    assert len({ENCODER.digest, *others}) == 4
+
+
+def test_a_profile_is_checked_at_the_door() -> None:
+    def fault(frame: pl.DataFrame) -> str:
+        with pytest.raises(InputError) as caught:
+            encode_profile(frame, SCHEMA)
+        return str(caught.value)
+
+    assert "age == 'null' (row 1), must not be missing" in fault(people((1, 1, True, "mass"), (None, 1, True, "mass")))
+    assert "segment == 'poor', must be one of: mass, rich" in fault(people((1, 1, True, "poor")))
+    assert "rating == inf (row 0), must be finite" in fault(people((1, float("inf"), True, "mass")))
+    assert "vip == '(missing)'" in fault(people((1, 1, True, "mass")).drop("vip"))
+
+
+def test_the_calendar_knows_weekends_paydays_and_feasts() -> None:
+    new_year, sunday, friday = (
+        int(np.datetime64(d, "D").astype(int)) for d in ("2026-01-01", "2026-03-08", "2026-05-15")
+    )
+    table = calendar_fields(np.array([new_year, sunday, friday]), "CN")
+    assert table[2].tolist() == [0, 1, 0]  # weekend
+    assert table[3].tolist() == [0, 0, 1]  # payday
+    assert table[4].tolist() == [1, 0, 0]  # holiday
+    np.testing.assert_allclose(table[0] ** 2 + table[1] ** 2, 1, rtol=1e-6)
+    with pytest.raises(InputError, match=r"task.calendar == 'Atlantis', must be a country code"):
+        calendar_fields(np.array([sunday]), "Atlantis")
+    with pytest.raises(InputError, match="must lie between 2000 and 2045"):
+        calendar_fields(np.array([sunday + 20_000]), "CN")
+
+
+def test_prices_left_out_take_their_default_and_strangers_are_refused() -> None:
+    assert prices_from(None, CATALOGUE, SCHEMA) == Prices(2.0, (0.5,))
+    assert prices_from({"minutes": 1}, CATALOGUE, SCHEMA) == Prices(2.0, (1.0,))
+    assert Prices(2.0, (1.0,)).named(CATALOGUE) == {"annoyance": 2.0, "minutes": 1.0}
+    with pytest.raises(InputError, match="prices == 'hours', must be one of: annoyance, minutes"):
+        prices_from({"hours": 1}, CATALOGUE, SCHEMA)
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match=r"prices.annoyance == .*, must be a number >= 0"):
+            prices_from({"annoyance": wrong}, CATALOGUE, SCHEMA)
