@@ -76,7 +76,7 @@ def load_world(name: str | Path) -> World:
         load_coefficients(path / "coefficients.yaml"),
         _population(path, schema),
     )
-    world.heads  # noqa: B018  resolves every feature now, so that a typo is found at the door
+    world.heads, world.rule_book  # noqa: B018  resolves every name now, so that a typo is found at the door
     _check_names(world)
     return world
 
