@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from envs.response import Head, Term
+from training.calibration_fidelity import Fidelity, fidelity
 from training.calibration_rows import HeadRows
 from training.calibration_terms import Candidates, Words
-from training.glm import Fit, Rows, by_customer, derivatives, fit, log_likelihood, refit, score_z
+from training.glm import Fit, by_customer, derivatives, fit, log_likelihood, refit, score_z
 
 ROWS = 40_000  # rows kept per head; events first, each kept row weighted by how many it stands for
 PER_COEFFICIENT = 10  # events for each coefficient
 INTERACTIONS = 80  # most interactions of a head
 INNER = 0.25  # share of customers on which the shape is chosen
-BINS = 10
 SALES = ("converted", "organic", "converted_value")  # heads of which products that sell nothing have no part
 NEVER = -30.0  # a linear predictor under which nothing ever happens
 
@@ -36,35 +36,11 @@ class Shape:
     crossed: float | None  # interactions of the two
 
 
-SHAPES = (
-    Shape(None, None, None),
-    *(Shape(None, state, None) for state in (100, 10, 1)),
+SHAPES = (  # from simple to rich; the offer always has a say, since choosing offers is what a world is for
     *(Shape(offer, None, None) for offer in (10, 1)),
     *(Shape(1, state, None) for state in (100, 10, 1)),
     *(Shape(1, 3, crossed) for crossed in (1000, 300, 100, 30)),
 )
-
-
-@dataclass(frozen=True)
-class Bin:
-    """A tenth of the held-out rows, by prediction."""
-
-    predicted: float
-    observed: float
-    se: float
-    rows: int
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How well a head fits customers that it has not seen."""
-
-    rows: int
-    log_likelihood: float  # per row
-    base: float  # per row, of a model that knows only the base rate
-    gain: float  # log_likelihood - base
-    gain_se: float  # over customers
-    bins: tuple[Bin, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +77,9 @@ class HeadFitter:
 
     def __call__(self, head: HeadRows, heldout: np.ndarray) -> FittedHead:
         """heldout: (customers,) bool, customers kept for measuring; the final coefficients use all."""
-        head = self._thinned(self._selling(head))
+        idle = self._idle(head)
+        head = self._thinned(head.take(np.flatnonzero(~np.isin(head.option, idle))))
+        never = self._never(head, idle)
         out = heldout[head.rows.customer]
         inside, outside = head.take(np.flatnonzero(~out)), head.take(np.flatnonzero(out))
         shape = self._shape(inside)
@@ -109,25 +87,33 @@ class HeadFitter:
         replicates = [self._replicate(head, model, weights) for weights in self.luck]
         return FittedHead(
             head.name,
-            self._head(head, model.names, model.fit),
+            self._head(head, model.names, model.fit, never),
             len(head.look),
             int(head.events),
             shape,
             self._fidelity(before, inside, outside),
-            self._head(head, before.names, before.fit),
-            tuple(self._head(head, model.names, again) for again in replicates),
+            self._head(head, before.names, before.fit, never),
+            tuple(self._head(head, model.names, again, never) for again in replicates),
         )
 
-    def _selling(self, head: HeadRows) -> HeadRows:
-        """Without contacts and products that sell nothing: they cannot convert."""
+    def _idle(self, head: HeadRows) -> np.ndarray:  # (k,) int64, options
+        """Options whose product sells nothing, as long as the log shows no sale of them."""
         if head.name not in SALES:
-            return head
-        return head.take(np.flatnonzero(~self._sells_nothing(head)[head.option]))
-
-    def _sells_nothing(self, head: HeadRows) -> np.ndarray:  # (options,) bool
+            return np.zeros(0, np.int64)
         catalogue = self.words.encoder.catalogue
         care = np.array([not product.selling for product in catalogue.products])
-        return care if head.per == "product" else np.where(catalogue.product_of < 0, False, care[catalogue.product_of])
+        product = np.arange(len(care)) if head.per == "product" else catalogue.product_of
+        sold = np.unique(head.option[head.rows.y > 0])
+        return np.setdiff1d(np.flatnonzero((product >= 0) & care[product]), sold)
+
+    def _never(self, head: HeadRows, idle: np.ndarray) -> tuple[Term, ...]:
+        """What keeps such options from ever selling."""
+        if head.link == "lognormal":
+            return ()
+        catalogue, attributes = self.words.encoder.catalogue, self.words.options(head).attributes.names
+        products = sorted(set(idle if head.per == "product" else catalogue.product_of[idle]))
+        names = [f"product={catalogue.product_ids[p]}" for p in products]
+        return tuple(Term(feature=n, value=NEVER, source="sells nothing") for n in names if n in attributes)
 
     def _thinned(self, head: HeadRows) -> HeadRows:
         """At most ROWS rows: events and others sampled apart, weighted back."""
@@ -237,59 +223,18 @@ class HeadFitter:
         return log_likelihood(head.link, eta, head.rows, model.fit.sigma)
 
     def _fidelity(self, model: _Model, inside: HeadRows, outside: HeadRows) -> Fidelity:
-        rows, weight = outside.rows, outside.rows.weight
-        if not len(rows.y):
-            return Fidelity(0, np.nan, np.nan, np.nan, np.nan, ())
-        ones = np.ones((len(inside.look), 1))
-        base = fit(ones, inside.rows, inside.link, np.zeros(1))
-        ours = self._likelihood(model, outside)
-        theirs = log_likelihood(outside.link, np.full(len(rows.y), base.beta[0]), rows, base.sigma)
-        difference = by_customer(weight * (ours - theirs), rows.customer)
-        total = weight.sum()
-        return Fidelity(
-            rows=len(rows.y),
-            log_likelihood=float(weight @ ours / total),
-            base=float(weight @ theirs / total),
-            gain=float(difference.sum() / total),
-            gain_se=float(difference.std() * np.sqrt(len(difference)) / total),
-            bins=tuple(_bins(self._predicted(model, outside), rows)),
-        )
+        eta = self._matrix(model.names, outside) @ model.fit.beta
+        return fidelity(inside.link, eta, model.fit.sigma, inside.rows, outside.rows)
 
-    def _predicted(self, model: _Model, head: HeadRows) -> np.ndarray:
-        eta = self._matrix(model.names, head) @ model.fit.beta
-        if head.link == "logit":
-            return np.asarray(1 / (1 + np.exp(-eta)))
-        return np.asarray(-np.expm1(-head.rows.days * np.exp(eta)) if head.link == "rate" else np.exp(eta))
-
-    def _head(self, head: HeadRows, names: tuple[str, ...], fitted: Fit) -> Head:
-        terms = [
+    def _head(self, head: HeadRows, names: tuple[str, ...], fitted: Fit, never: tuple[Term, ...]) -> Head:
+        terms = tuple(
             Term(feature=name, value=float(value), se=float(se), source=self.source)
             for name, value, se in zip(names, fitted.beta, fitted.se, strict=True)
-        ]
-        if head.name in SALES and head.link != "lognormal":
-            known = self.words.options(head).attributes.names
-            care = [f"product={p.id}" for p in self.words.encoder.catalogue.products if not p.selling]
-            terms += [Term(feature=n, value=NEVER, source="sells nothing") for n in care if n in known]
-        return Head(link=head.link, given=head.given, per=head.per, sigma=fitted.sigma, terms=tuple(terms))
+        )
+        return Head(link=head.link, given=head.given, per=head.per, sigma=fitted.sigma, terms=terms + never)
 
     def _replicate(self, head: HeadRows, model: _Model, luck: np.ndarray) -> Fit:
         """Coefficients with customers weighted anew: exponential weights (Rubin 1981, the Bayesian bootstrap)."""
         again = replace(head.rows, weight=head.rows.weight * luck[head.rows.customer])
         beta = refit(self._matrix(model.names, head), again, head.link, model.penalty, model.fit.beta)
         return Fit(beta, model.fit.covariance, model.fit.sigma)
-
-
-def _bins(predicted: np.ndarray, rows: Rows) -> list[Bin]:
-    """Tenths of the rows by prediction, by weight."""
-    order = np.argsort(predicted, kind="stable")
-    place = np.cumsum(rows.weight[order]) / rows.weight.sum()
-    edges = np.unique(predicted[order][np.searchsorted(place, np.arange(1, BINS) / BINS)])
-    group = np.searchsorted(edges, predicted, side="right")  # equal predictions stay together
-    out = []
-    for number in np.unique(group):
-        which = np.flatnonzero(group == number)
-        w = rows.weight[which]
-        observed = float(np.average(rows.y[which], weights=w))
-        variance = float((w**2 @ (rows.y[which] - observed) ** 2) / w.sum() ** 2)
-        out.append(Bin(float(np.average(predicted[which], weights=w)), observed, variance**0.5, len(which)))
-    return out
