@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -168,12 +168,22 @@ def _write(result: Calibration) -> None:
         "heldout_customers": result.heldout_customers,
         "seconds": result.seconds,
         "heads": {
-            h.name: {"rows": h.rows, "events": h.events, "shape": asdict(h.shape), "fidelity": asdict(h.fidelity)}
+            h.name: {
+                "rows": h.rows,
+                "events": h.events,
+                "shape": asdict(h.shape),
+                "fidelity": _known(asdict(h.fidelity)),
+            }
             for h in result.heads
         },
         "reward_by_treatment": None if result.reward is None else result.reward.to_dicts(),
     }
-    atomic_write(result.path / "calibration.json", json.dumps(report, indent=2) + "\n")
+    atomic_write(result.path / "calibration.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
     temporary = result.path / ".calibration.svg"
     result.figure().savefig(temporary, format="svg")
     os.replace(temporary, result.path / "calibration.svg")
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    """NaN, where nothing was held out, as null: JSON has no NaN."""
+    return {name: None if value != value else value for name, value in values.items()}
