@@ -57,7 +57,7 @@ class Demonstrations:
 
 def new_learner(environment: SimulatorVecEnv, shape: Shape, learning: Learning, seed: int) -> MaskablePPO:
     """MaskablePPO with the treatment-scoring network."""
-    layout = Layout.of(environment.batch.world.encoder)
+    layout = Layout.of(environment.world.encoder)
     return MaskablePPO(
         ScoringPolicy,
         environment,
@@ -83,7 +83,7 @@ def demonstrate(
 
     Behind the horizon and the end of the demonstration, which end nothing for the customer, the mean reward goes on.
     """
-    task = environment.batch.world.schema.task
+    task = environment.world.schema.task
     whole = len(task.days) if task.kind == "finite" else 1
     length = whole * max(1, -(-decisions // (environment.num_envs * whole)))
     observation, steps = environment.reset(), []

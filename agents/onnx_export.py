@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from pathlib import Path
@@ -18,8 +19,11 @@ def export_onnx(policy: ScoringPolicy, temperature: float, floor: float) -> byte
     fields, treatments = policy.features_dim, scorer.latent_dim_pi
     example = (torch.zeros(2, fields), torch.ones(2, treatments, dtype=torch.bool))
     batch = torch.export.Dim("batch", min=1)
+    talk = logging.getLogger("torch.onnx")
+    level = talk.level
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own internals
+        warnings.simplefilter("ignore")  # the exporter warns of its own internals and of torchvision's absence
+        talk.setLevel(logging.ERROR)
         path = Path(folder) / "policy.onnx"
         torch.onnx.export(
             graph,
@@ -32,4 +36,5 @@ def export_onnx(policy: ScoringPolicy, temperature: float, floor: float) -> byte
             external_data=False,
             verbose=False,
         )
+        talk.setLevel(level)
         return path.read_bytes()

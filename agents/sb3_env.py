@@ -12,57 +12,70 @@ from envs.vector import BankVectorEnv
 
 
 class SimulatorVecEnv(VecEnv):
-    """A BankVectorEnv with rewards divided by a constant, as an SB3 VecEnv with action masks."""
+    """BankVectorEnvs side by side, each in its own world of one form, as one SB3 VecEnv with action masks.
 
-    def __init__(self, batch: BankVectorEnv, reward_scale: float = 1.0) -> None:
-        self.batch, self.reward_scale = batch, reward_scale
+    Rewards are divided by `reward_scale`. Several worlds are the members of a calibration's ensemble.
+    """
+
+    def __init__(self, batches: Sequence[BankVectorEnv], reward_scale: float = 1.0) -> None:
+        self.batches, self.reward_scale = tuple(batches), reward_scale
+        self.world = batches[0].world
         self.render_mode = None
         self.returns: list[float] = []  # undiscounted rewards of finished episodes, in currency
         self._seed: int | None = 0
-        self._actions = np.zeros(batch.num_envs, np.int64)
-        self._so_far = np.zeros(batch.num_envs)
-        super().__init__(batch.num_envs, batch.single_observation_space, batch.single_action_space)
+        self._ends = np.cumsum([batch.num_envs for batch in batches])
+        count = int(self._ends[-1])
+        self._actions = np.zeros(count, np.int64)
+        self._so_far = np.zeros(count)
+        super().__init__(count, batches[0].single_observation_space, batches[0].single_action_space)
 
     @property
     def gamma(self) -> float:
         """Discount per decision. A finite task, whose gaps differ, is discounted in its rewards instead: 1."""
-        task = self.batch.world.schema.task
-        return 1.0 if task.kind == "finite" else task.gamma**self.batch.cadence_days
+        task = self.world.schema.task
+        return 1.0 if task.kind == "finite" else task.gamma**task.cadence_days
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._seed = seed
         return [seed] * self.num_envs
 
     def reset(self) -> np.ndarray:
-        observation, _ = self.batch.reset(seed=self._seed)
         self._so_far[:] = 0
-        return observation
+        return np.concatenate([batch.reset(seed=self._seed)[0] for batch in self.batches])
 
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         discount = self._discount()
-        observation, reward, terminated, truncated, info = self.batch.step(self._actions)
+        told = [
+            batch.step(actions)
+            for batch, actions in zip(self.batches, np.split(self._actions, self._ends[:-1]), strict=True)
+        ]
+        observation, reward, terminated, truncated = (np.concatenate([t[k] for t in told]) for k in range(4))
         ended = terminated | truncated
         self._so_far += reward
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for start, (*_, info) in zip([0, *self._ends[:-1]], told, strict=True):
+            for row in np.flatnonzero(info.get("_final_obs", ())):
+                infos[start + row] = {"terminal_observation": info["final_obs"][row]}
         for row in np.flatnonzero(ended):
-            infos[row] = {"terminal_observation": info["final_obs"][row], "TimeLimit.truncated": bool(truncated[row])}
+            infos[row]["TimeLimit.truncated"] = bool(truncated[row])
         self.returns += self._so_far[ended].tolist()
         self._so_far[ended] = 0
         return observation, (discount * reward / self.reward_scale).astype(np.float32), ended, infos
 
     def _discount(self) -> np.ndarray | float:
         """Of a finite task: gamma to the power of the days since its start."""
-        task = self.batch.world.schema.task
+        task = self.world.schema.task
         if task.kind != "finite":
             return 1.0
-        return np.asarray(task.gamma ** np.array(task.days, float)[self.batch.simulator.state.step])
+        steps = np.concatenate([batch.simulator.state.step for batch in self.batches])
+        return np.asarray(task.gamma ** np.array(task.days, float)[steps])
 
     def action_masks(self) -> np.ndarray:
         """(num_envs, treatments) bool."""
-        return self.batch.action_masks()
+        return np.concatenate([batch.action_masks() for batch in self.batches])
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         if method_name != "action_masks":

@@ -80,6 +80,8 @@ class TrainConfig(Config):
     """Decisions of reinforcement learning; 0 keeps the imitated teacher."""
     envs: int = Field(512, ge=1)
     """Customers simulated side by side."""
+    ensemble: int = Field(4, ge=0)
+    """Bootstrap replicates of the calibrated coefficients to learn in, side by side; 0 trusts the one best estimate."""
     seed: int = Field(0, ge=0)
     """Seed of the world's luck, the network's weights and the draws of actions."""
     horizon: int = Field(91, ge=1)

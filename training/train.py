@@ -22,6 +22,7 @@ from envs.tables import read_tables
 from envs.vector import BankVectorEnv
 from envs.world import World, load_world
 from training.baselines import lever_grid, tune_levers
+from training.calibration_ensemble import ensemble
 from training.configs import TrainConfig
 from training.runs import progress, run_directory
 from training.stores import ui_command
@@ -164,15 +165,7 @@ def _learn(config: TrainConfig, world: World, levers: Levers) -> tuple[bytes, pl
     from agents.sb3_env import SimulatorVecEnv
 
     random = np.random.default_rng(config.seed)
-    batch = BankVectorEnv(
-        config.envs,
-        world,
-        horizon=config.horizon,
-        random_prices=config.random_prices,
-        stagger=True,
-        first_customer=FIRST_TRAINING,
-    )
-    environment = SimulatorVecEnv(batch)
+    environment = SimulatorVecEnv(_batches(config, world))
     environment.seed(config.seed)
     teacher = softened_teacher(config, world, levers, environment)
     gamma = environment.gamma
@@ -188,7 +181,7 @@ def _learn(config: TrainConfig, world: World, levers: Levers) -> tuple[bytes, pl
         gamma,
     )
     with progress("imitating the teacher"):
-        shown = demonstrate(environment, teacher, max(config.imitation_steps, config.envs), gamma, random)
+        shown = demonstrate(environment, teacher, max(config.imitation_steps, environment.num_envs), gamma, random)
         environment.reward_scale = max(float(shown.to_go.std()), 1e-6)
         learner = new_learner(environment, shape, learning, config.seed)
         policy = cast(ScoringPolicy, learner.policy)
@@ -208,6 +201,23 @@ def _learn(config: TrainConfig, world: World, levers: Levers) -> tuple[bytes, pl
         learner.learn(config.steps, callback=curves)
     onnx = export_onnx(policy, config.temperature, config.floor)
     return onnx, pl.DataFrame(curves.rows)
+
+
+def _batches(config: TrainConfig, world: World) -> list[BankVectorEnv]:
+    """One batch of customers for each world: the members of the ensemble, or the world alone."""
+    members = ensemble(world, Path(config.world))[: config.ensemble] or (world,)
+    envs = max(1, config.envs // len(members))
+    return [
+        BankVectorEnv(
+            envs,
+            member,
+            horizon=config.horizon,
+            random_prices=config.random_prices,
+            stagger=True,
+            first_customer=FIRST_TRAINING + 1_000_000 * k,
+        )
+        for k, member in enumerate(members)
+    ]
 
 
 def softened_teacher(config: TrainConfig, world: World, levers: Levers, environment: SimulatorVecEnv) -> Softened:
