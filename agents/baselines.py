@@ -106,7 +106,7 @@ class CoordinatedRules(Scored):
         points += 0.2 * self._bundle - 0.3 * (self._cost > 5)
         points += self._care * -0.5
         points[:, 0] = 0.5 + 4.0 * observation[:, columns["contact:pressure"]]
-        return np.asarray(points)
+        return np.asarray(points, np.float64)
 
     @cached_property
     def _columns(self) -> dict[str, int]:

@@ -30,7 +30,7 @@ def softened(scores: np.ndarray, mask: np.ndarray, temperature: float, floor: fl
 
     scores: (batch, treatments) float, mask: (batch, treatments) bool -> (batch, treatments) float64.
     """
-    logits = np.where(mask, scores / temperature, -np.inf)
+    logits = np.where(mask, scores.astype(np.float64) / temperature, -np.inf)
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     chosen = weights / weights.sum(axis=-1, keepdims=True)
     return np.asarray((1 - floor) * chosen + floor * mask / mask.sum(axis=-1, keepdims=True))
