@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 INK = "#1a1b1c"  # stands for the text's colour: replaced by currentColor in SVG, so that dark mode can read it
 MOST_TREATMENTS = 7  # shown by name in the mix; the palette has eight colours
-WIDTH = 7.5  # inches
+MOST_LETTERS = 26  # of a name in a legend of four columns
+WIDTH = 9.4  # inches, the width of the page
 
 
 def forest(report: Report) -> Figure:
@@ -130,7 +131,7 @@ def _legend(axes: Any, handles: list[Any], labels: list[str], columns: int = 2) 
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
 
 
 def _unit(report: Report) -> str:

@@ -7,6 +7,7 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from evaluation.adapt import LOGGED
 from evaluation.estimators import ESTIMATORS
 from evaluation.figures import FIGURES, svg
 from evaluation.intervals import Interval
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from evaluation.report import Report
 
+MOST_DECISIONS = 12  # of which the page lists the support
 PARTS = {"margin": "Margin", "cost": "Cost", "annoyance": "Annoyance", "undiscounted": "Undiscounted"}
 
 
@@ -30,6 +32,7 @@ def page(report: Report) -> str:
         support=support_sentences(report),
         figures={kind: svg(draw(report), kind) for kind, draw in FIGURES.items()},
         table=lead_rows(report),
+        booked=_booked(report),
         parts=_parts(report),
         all_rows=_all_rows(report),
         sizes=_sizes(report),
@@ -81,16 +84,16 @@ def shown(interval: Interval, signed: bool = False) -> str:
     return f"{value} ({number(interval.lo, signed)} to {number(interval.hi, signed)})"
 
 
-def number(value: float, signed: bool = False) -> str:
-    """Four significant digits, at most six decimals; a dash for what does not exist.
+def number(value: float, signed: bool = False, digits: int = 4) -> str:
+    """Four (or `digits`) significant digits, at most six decimals; a dash for what does not exist.
 
     >>> number(1234.5678), number(0.0123456, signed=True)
     ('1,235', '+0.01235')
     """
     if not math.isfinite(value):
         return "–"
-    digits = 0 if value == 0 else max(0, min(6, 3 - math.floor(math.log10(abs(value)))))
-    return f"{value:{'+' if signed else ''},.{digits}f}"
+    decimals = 0 if value == 0 else max(0, min(6, digits - 1 - math.floor(math.log10(abs(value)))))
+    return f"{value:{'+' if signed else ''},.{decimals}f}"
 
 
 def price_text(report: Report) -> str:
@@ -105,41 +108,56 @@ def _parts(report: Report) -> list[tuple[str, list[str]]]:
     return [(p, [shown(report.estimate(p, amount=a).interval) for a in names]) for p in report.policies]
 
 
-def _all_rows(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
-    return [
-        (
-            policy,
-            [
-                (shown(e.interval), shown(e.difference, signed=True) if e.difference else "")
-                for e in (report.estimate(policy, name) for name in report.estimators)
-            ],
-        )
-        for policy in report.policies
-    ]
+def _booked(report: Report) -> str:
+    """What the logging policy earned, by any estimator that needs no model: without weights they agree."""
+    sampled = next(name for name in report.estimators if not ESTIMATORS[name].model_based)
+    return shown(report.estimate(LOGGED, sampled).interval)
 
 
-def _sizes(report: Report) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
-    """Per policy and decision: ESS alone, cumulative, largest weights; at most the first dozen decisions."""
-    return [
+def _all_rows(report: Report) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Per policy and estimator: its title, the value, the difference to the reference."""
+    return [(policy, [_estimate_row(report, policy, name) for name in report.estimators]) for policy in report.policies]
+
+
+def _estimate_row(report: Report, policy: str, name: str) -> tuple[str, str, str]:
+    found, estimator = report.estimate(policy, name), ESTIMATORS[name]
+    title = f"{estimator.title} (model-based)" if estimator.model_based else estimator.title
+    return title, shown(found.interval), shown(found.difference, signed=True) if found.difference else "reference"
+
+
+def _sizes(report: Report) -> tuple[range, list[tuple[str, list[tuple[str, list[str]]]]]]:
+    """Numbers of the first decisions, and per policy: ESS and largest weights, alone and cumulative, at each."""
+    numbers = range(1, min(report.data.horizon, MOST_DECISIONS) + 1)
+    rows = [
         (
             s.policy,
             [
-                (f"{a:,.0f}", f"{b:,.1f}", f"{c:,.1f}", f"{d:,.1f}")
-                for a, b, c, d in zip(
-                    s.ess[:12], s.ess_cumulative, s.largest_weight, s.largest_cumulative, strict=False
-                )
+                ("ESS, alone", [f"{x:,.0f}" for x in s.ess[: len(numbers)]]),
+                ("ESS, cumulative", [f"{x:,.1f}" for x in s.ess_cumulative[: len(numbers)]]),
+                ("largest weight, alone", [f"{x:,.1f}" for x in s.largest_weight[: len(numbers)]]),
+                ("largest weight, cumulative", [f"{x:,.1f}" for x in s.largest_cumulative[: len(numbers)]]),
             ],
         )
         for s in report.supports[1:]
     ]
+    return numbers, rows
 
 
-def _simulation(report: Report) -> tuple[list[str], list[list[str]]] | None:
+def _simulation(report: Report) -> tuple[list[str], list[list[tuple[str, str]]]] | None:
+    """Titles, and rows of (value, interval); columns `x_lo` and `x_hi` stand under `x`."""
     frame = report.simulation
     if frame is None:
         return None
-    rows = [[number(x) if isinstance(x, float) else str(x) for x in row] for row in frame.rows()]
-    return frame.columns, rows
+    bounds = {name: (f"{name}_lo", f"{name}_hi") for name in frame.columns}
+    paired = {name: pair for name, pair in bounds.items() if set(pair) <= set(frame.columns)}
+    titles = [name for name in frame.columns if not any(name in pair for pair in paired.values())]
+    rows = [[_simulated(row, name, paired.get(name)) for name in titles] for row in frame.iter_rows(named=True)]
+    return titles, rows
+
+
+def _simulated(row: dict[str, Any], name: str, bounds: tuple[str, str] | None) -> tuple[str, str]:
+    value = number(row[name]) if isinstance(row[name], float) else str(row[name])
+    return value, "" if bounds is None else " to ".join(number(row[bound], digits=3) for bound in bounds)
 
 
 @cache
