@@ -20,6 +20,7 @@ class Support:
     largest_weight: np.ndarray  # (H,) float64, of each decision alone
     largest_cumulative: np.ndarray  # (H,) float64, of the product
     untried: float  # share of the policy's probability on treatments that the log never tried
+    ess_pooled: float  # of each customer's weights summed over decisions: what single decisions of all steps say
 
 
 def kish(weight: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -62,4 +63,5 @@ def support(policy: str, log: Log, probabilities: np.ndarray) -> Support:
         largest_weight=alone.max(axis=0),
         largest_cumulative=product.max(axis=0),
         untried=untried_share(log, probabilities),
+        ess_pooled=float(kish(alone.sum(axis=1))),
     )

@@ -23,6 +23,7 @@ class Inputs:
     alive: np.ndarray  # (C, H) bool
     q: np.ndarray  # (C, H) reward model, logged treatment
     v: np.ndarray  # (C, H) reward model, expected under the policy
+    pooled: bool = False  # steps are alike (a continuing task): normalise over all of them at once
     path_q: np.ndarray | None = None  # (C, H) fitted Q to the end
     path_v: np.ndarray | None = None
     k: int = 0  # decisions of the k-step value; 0: none is supported
@@ -69,14 +70,14 @@ _ALL = (
               "the propensities or the reward model are right", "one-step", False,
               lambda i: onestep.sndr(*_flat(i))),
     Estimator("deviation", "One-decision deviations, self-normalised",
-              "Σₜ mean γᵗ wₜ rₜ / mean wₜ",
+              "Σₜ mean γᵗ wₜ rₜ / mean wₜ  (mean over all steps in a continuing task)",
               f"{_PROPENSITY}; {_HISTORY}; what a treatment does after the next decision is not counted",
-              "sequential", False, lambda i: sequential.deviation(i.ratio, i.reward, i.discount, i.alive)),
+              "sequential", False, lambda i: sequential.deviation(i.ratio, i.reward, i.discount, i.alive, i.pooled)),
     Estimator("deviation_dr", "One-decision deviations, doubly robust",
-              "Σₜ mean γᵗ [vₜ + wₜ (rₜ − qₜ) / mean wₜ]",
+              "Σₜ mean γᵗ [vₜ + wₜ (rₜ − qₜ) / mean wₜ]  (mean over all steps in a continuing task)",
               f"the propensities or the reward model are right; {_HISTORY}; what a treatment does after the next "
               "decision is not counted", "sequential", False,
-              lambda i: sequential.deviation_dr(i.ratio, i.reward, i.q, i.v, i.discount, i.alive)),
+              lambda i: sequential.deviation_dr(i.ratio, i.reward, i.q, i.v, i.discount, i.alive, i.pooled)),
     Estimator("kstep", "k-step value, self-normalised", "Σₜ mean γᵗ ρₜ rₜ / mean ρₜ,  ρₜ = Π_{s ≤ min(t, k−1)} wₛ",
               f"{_PROPENSITY}; {_HISTORY}; after k decisions the logging policy goes on", "sequential", False,
               lambda i: sequential.kstep(i.ratio, i.reward, i.discount, i.k), "k"),

@@ -61,7 +61,9 @@ def evaluate(
     supports = tuple(support(p.name, log, x) for p, x in zip(chosen, probabilities, strict=True))
     model_rows = len(training_log) if training_log is not None else len(log) // 2
     asked = [s for s in supports if s.policy in deciding]
-    lead = choose_lead(asked, log.customers, model_rows, settings)  # before any reward is read
+    lead = choose_lead(
+        asked, log.customers, model_rows, settings, pooled=log.kind == "continuing"
+    )  # before any reward is read
     on_training = _on_training(chosen, training_log, prices, settings, lead, log)
     study = Study(log, training_log, probabilities, on_training, prices, features, settings, seed)
     resamples = resample(log.customers, settings.resamples, np.random.default_rng([seed, 0]))
@@ -185,4 +187,4 @@ def _logging_support(log: Log) -> Support:
     alive = log.alive.sum(axis=0)
     ones = np.ones(log.horizon)
     everyone = np.full(log.horizon, float(log.customers))
-    return Support(LOGGED, alive.astype(np.float64), everyone, alive, ones, ones, 0.0)
+    return Support(LOGGED, alive.astype(np.float64), everyone, alive, ones, ones, 0.0, float(log.customers))

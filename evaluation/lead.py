@@ -29,18 +29,28 @@ class Lead:
     reason: str
 
 
-def choose_lead(supports: Sequence[Support], customers: int, model_rows: int, settings: EvaluationSettings) -> Lead:
+def choose_lead(
+    supports: Sequence[Support],
+    customers: int,
+    model_rows: int,
+    settings: EvaluationSettings,
+    *,
+    pooled: bool = False,
+) -> Lead:
     """Pick the lead estimate by support alone: it sees weights and never a reward.
 
     One decision: SNIPS or DR if the effective sample size reaches the threshold, else the direct method.
     Several: the k-step value with the largest k >= 2 whose cumulative size reaches it; else one-decision
     deviations if every decision's own size does (in proportion to the customers who have that decision);
     else fitted Q, marked model-based. The policy with the least support decides for all.
+
+    pooled: a continuing task, whose steps are alike: deviations are normalised over all steps, so that the
+    effective size of the customers' summed weights is what counts.
     """
     need = settings.threshold(customers)
     horizon = len(supports[0].ess)
     cumulative = np.min([s.ess_cumulative for s in supports], axis=0)
-    alone = np.min([s.ess / np.maximum(s.alive, 1) * customers for s in supports], axis=0)
+    alone = [single_size(s, customers, pooled) for s in supports]
     enough = np.flatnonzero(cumulative < need)
     k = int(enough[0]) if len(enough) else horizon
     lost_at = k + 1 if k < horizon else None
@@ -66,10 +76,9 @@ def choose_lead(supports: Sequence[Support], customers: int, model_rows: int, se
             "kstep_dr" if corrected else "kstep", "k-step", k, sizes,
             f"the effective sample size holds for {how}; {_form(corrected, model_rows)}",
         )  # fmt: skip
-    if tried and horizon > 1 and alone.min() >= need:
-        sizes = [float((s.ess / np.maximum(s.alive, 1) * customers).min()) for s in supports]
+    if tried and horizon > 1 and min(alone) >= need:
         return lead(
-            "deviation_dr" if corrected else "deviation", "deviation", 1, sizes,
+            "deviation_dr" if corrected else "deviation", "deviation", 1, alone,
             "over two decisions the effective sample size is "
             f"{cumulative[1]:.0f}, below {need:.0f}: one decision at a time is what the log supports; "
             f"{_form(corrected, model_rows)}",
@@ -77,11 +86,17 @@ def choose_lead(supports: Sequence[Support], customers: int, model_rows: int, se
     reason = (
         f"{untried:.1%} of a policy's probability lies on treatments that the log never tried"
         if not tried
-        else f"even for single decisions the effective sample size is {alone.min():.0f}, below {need:.0f}"
+        else f"even for single decisions the effective sample size is {min(alone):.0f}, below {need:.0f}"
     )
-    sizes = [float((s.ess / np.maximum(s.alive, 1) * customers).min()) for s in supports]
     estimator = "dm" if horizon == 1 else "fqe"
-    return lead(estimator, "model", horizon, sizes, f"{reason}: only a model can answer")
+    return lead(estimator, "model", horizon, alone, f"{reason}: only a model can answer")
+
+
+def single_size(support: Support, customers: int, pooled: bool) -> float:
+    """Effective size, in customers, of single decisions: of all steps together, or of the step with the least."""
+    if pooled:
+        return support.ess_pooled
+    return float((support.ess / np.maximum(support.alive, 1) * customers).min())
 
 
 def _form(corrected: bool, rows: int) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 
 from evaluation.diagnostics import Support
 from evaluation.intervals import Interval
-from evaluation.lead import Lead
+from evaluation.lead import Lead, single_size
 from evaluation.log import Log
 from evaluation.reward_model import Choice
 from evaluation.settings import EvaluationSettings
@@ -112,8 +112,8 @@ class Report:
         if self.lead.kind in ("one-step", "k-step"):
             at = self.lead.decisions - 1
             return float(found.ess_cumulative[at]), float(found.largest_cumulative[at])
-        scaled = found.ess / np.maximum(found.alive, 1) * self.data.customers
-        return float(scaled.min()), float(found.largest_weight.max())
+        size = single_size(found, self.data.customers, self.data.kind == "continuing")
+        return size, float(found.largest_weight.max())
 
     @cached_property
     def frame(self) -> pl.DataFrame:

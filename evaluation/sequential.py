@@ -93,19 +93,34 @@ def kstep_dr(
     return joined(ratio_of(rho * (gains - known), rho), ratio_of(before * discount[:, :k] * v[:, :k], before))
 
 
-def deviation(ratio: np.ndarray, reward: np.ndarray, discount: np.ndarray, alive: np.ndarray) -> Terms:
+def deviation(
+    ratio: np.ndarray, reward: np.ndarray, discount: np.ndarray, alive: np.ndarray, pooled: bool = False
+) -> Terms:
     """One-decision deviations, self-normalised per step: sum_t E[gamma^t r_t | logged history, a_t from pi].
 
     Each decision is weighted by its own ratio alone, the history stays the logging policy's; the
     normaliser of a step runs over the customers who have it (alive, (C, H) bool). What a treatment does
     after the next decision is not counted. Per step this is Swaminathan & Joachims (2015).
+
+    pooled: one normaliser over the decisions of all steps, for a continuing task, where one step is like
+    another: the mean weight is 1 at each of them, and all of them together say it with less noise.
     """
     weight = ratio * alive
+    if pooled:
+        counted = alive.sum(axis=1, keepdims=True).astype(np.float64)
+        together = (discount * weight * reward).sum(axis=1, keepdims=True)
+        return ratio_of(together, weight.sum(axis=1, keepdims=True), counted)
     return ratio_of(discount * weight * reward, weight, alive.astype(np.float64))
 
 
 def deviation_dr(
-    ratio: np.ndarray, reward: np.ndarray, q: np.ndarray, v: np.ndarray, discount: np.ndarray, alive: np.ndarray
+    ratio: np.ndarray,
+    reward: np.ndarray,
+    q: np.ndarray,
+    v: np.ndarray,
+    discount: np.ndarray,
+    alive: np.ndarray,
+    pooled: bool = False,
 ) -> Terms:
     """One-decision deviations, weighted doubly robust; q, v: model of the reward until the next decision.
 
@@ -113,4 +128,4 @@ def deviation_dr(
     normaliser of Thomas & Brunskill (2016).
     """
     modelled = Terms((discount * v).sum(axis=1, keepdims=True), ONE, ONE)
-    return joined(modelled, deviation(ratio, reward - q, discount, alive))
+    return joined(modelled, deviation(ratio, reward - q, discount, alive, pooled))

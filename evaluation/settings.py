@@ -54,7 +54,7 @@ class EvaluationSettings(Config):
         60_000, ge=100, description="Most training decisions a model is fitted on, whole customers at random."
     )
     path_rows: int = Field(
-        15_000, ge=100, description="Most decisions a stationary Q is fitted on, which is done once per decision ahead."
+        8_000, ge=100, description="Most decisions a stationary Q is fitted on, which is done once per decision ahead."
     )
     tree_predictions: int = Field(
         3_000_000,

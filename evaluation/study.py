@@ -60,6 +60,7 @@ class Study:
             reward=lay(amounts(log, self.prices)[amount]),
             discount=lay(log.discount),
             alive=log.alive,
+            pooled=log.kind == "continuing",
             q=lay(modelled.logged),
             v=lay(modelled.logged if policy is None else modelled.policy[policy]),
             path_q=None if to_end is None else lay(to_end.q),

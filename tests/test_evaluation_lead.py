@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ SETTINGS = EvaluationSettings()
 def made(alone: list[float], cumulative: list[float], name: str = "p", untried: float = 0.0) -> Support:
     ones = np.ones(len(alone))
     alive = np.full(len(alone), 1000)
-    return Support(name, np.array(alone), np.array(cumulative), alive, ones, ones, untried)
+    return Support(name, np.array(alone), np.array(cumulative), alive, ones, ones, untried, 0.0)
 
 
 @given(arrays(np.float64, 30, elements=st.floats(0, 100)))
@@ -88,3 +90,10 @@ def test_one_step_logs_take_a_reward_model_where_there_are_rows_for_it(rows: int
 def test_the_threshold_grows_with_the_log() -> None:
     assert SETTINGS.threshold(500) == 100
     assert SETTINGS.threshold(100_000) == 5_000
+
+
+def test_a_continuing_task_counts_single_decisions_of_all_steps() -> None:
+    thin = replace(made([60, 50, 55], [60, 5, 1]), ess_pooled=160.0)
+    assert choose_lead([thin], 1000, 50_000, SETTINGS).model_based
+    lead = choose_lead([thin], 1000, 50_000, SETTINGS, pooled=True)
+    assert (lead.kind, lead.ess) == ("deviation", 160.0)

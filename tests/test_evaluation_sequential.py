@@ -121,3 +121,14 @@ def test_scope_rl_prints_the_same() -> None:
     assert found == pytest.approx(printed["snpdis"], abs=1e-7)
     found = sequential.snpddr(ratio, reward, q, v, discount).estimate()
     assert found == pytest.approx(printed["sndr"], abs=1e-7)
+
+
+def test_pooled_deviations_of_a_constant_reward_are_that_constant_and_agree_with_unpooled_ones() -> None:
+    rng = np.random.default_rng(3)
+    ratio, alive = rng.exponential(size=(4000, 5)), np.ones((4000, 5), bool)
+    flat = np.full((4000, 5), 2.0)
+    assert sequential.deviation(ratio, flat, np.ones((4000, 5)), alive, pooled=True).estimate() == pytest.approx(10.0)
+    reward = rng.normal(1.0, 1.0, size=(4000, 5))
+    apart = sequential.deviation(ratio, reward, np.ones((4000, 5)), alive).estimate()
+    together = sequential.deviation(ratio, reward, np.ones((4000, 5)), alive, pooled=True).estimate()
+    assert together == pytest.approx(apart, abs=0.05)

@@ -31,7 +31,7 @@ from training.simulate import WEEK, logging_policy, simulate, under_silos, weekl
 from training.train import TrainingRun, train
 
 T = TypeVar("T")
-BASELINES = ["silence", "best_fixed", "coordinated_rules", "myopic"]
+BASELINES = ["best_fixed", "coordinated_rules", "myopic"]
 DECISIONS = 10  # asked of the service
 FLOOR = 0.02  # exploration of the served policy; assumed: a bank that has agreed to learn
 TRUTH = 40_000_000  # number of the first customer on whom true values are computed

@@ -12,7 +12,7 @@ import polars as pl
 from agents.artifact import ArtifactPolicy, check_compatible, load_policy
 from agents.myopic import Levers
 from agents.policy import Policy
-from envs.attributes import descriptive, identifying
+from envs.attributes import descriptive
 from envs.errors import InputError
 from envs.prices import Prices, prices_from
 from envs.tables import Tables, read_tables
@@ -70,7 +70,7 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             policies,
             training_log=training_log,
             prices=prices,
-            attributes=_attributes(tables),
+            attributes=descriptive(tables.catalogue).values,
             reference=_reference(config, policies),
             candidates=_candidates(config, policies),
             settings=config.settings,
@@ -139,10 +139,6 @@ def _learnable(tables: Tables) -> str | None:
     """The randomised customers, where the log tells them apart."""
     found = tables.decisions["assignment"].unique()
     return "randomised" if "randomised" in found and len(found) > 1 else None
-
-
-def _attributes(tables: Tables) -> np.ndarray:  # (treatments, attributes)
-    return np.concatenate([identifying(tables.catalogue).values, descriptive(tables.catalogue).values], axis=1)
 
 
 def _unique(name: str, index: int, artifacts: list[ArtifactPolicy]) -> str:
