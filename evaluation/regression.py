@@ -13,7 +13,7 @@ CELLS = 4_000_000  # of the linear design matrix built at a time: 32 MB
 PAIRS = 400_000  # (row, treatment) pairs predicted at a time: bounds memory
 GENERAL = 2  # of those directions, how many come from the attributes; assumed: kind and cost of a contact
 INTERACTIONS = 600  # most state x treatment products of the linear model: keeps its normal equations small
-PENALTIES = (10.0, 1000.0)  # of the linear model on standardised columns, in rows; the held-out loss chooses
+PENALTIES = (10.0, 1000.0, 100_000.0)  # of the linear model on standardised columns, in rows; held-out loss chooses
 
 
 @dataclass(frozen=True)
