@@ -14,7 +14,8 @@ from envs.vector import BankVectorEnv
 class SimulatorVecEnv(VecEnv):
     """BankVectorEnvs side by side, each in its own world of one form, as one SB3 VecEnv with action masks.
 
-    Rewards are divided by `reward_scale`. Several worlds are the members of a calibration's ensemble.
+    Rewards are divided by `reward_scale`. Several worlds are the members of a calibration's ensemble; each batch has
+    luck of its own.
     """
 
     def __init__(self, batches: Sequence[BankVectorEnv], reward_scale: float = 1.0) -> None:
@@ -33,7 +34,7 @@ class SimulatorVecEnv(VecEnv):
     def gamma(self) -> float:
         """Discount per decision. A finite task, whose gaps differ, is discounted in its rewards instead: 1."""
         task = self.world.schema.task
-        return 1.0 if task.kind == "finite" else task.gamma**task.cadence_days
+        return 1.0 if task.kind == "finite" else task.gamma ** self.batches[0].cadence_days
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._seed = seed
@@ -41,7 +42,8 @@ class SimulatorVecEnv(VecEnv):
 
     def reset(self) -> np.ndarray:
         self._so_far[:] = 0
-        return np.concatenate([batch.reset(seed=self._seed)[0] for batch in self.batches])
+        seeds = [None if self._seed is None else self._seed + number for number in range(len(self.batches))]
+        return np.concatenate([batch.reset(seed=seed)[0] for batch, seed in zip(self.batches, seeds, strict=True)])
 
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = actions
