@@ -105,7 +105,7 @@ class TrainConfig(Config):
     temperature: float = Field(0.5, gt=0.0)
     """Temperature of the finished policy; part of the policy that is evaluated and served."""
     floor: float = Field(0.0, ge=0.0, lt=1.0)
-    """Probability that the finished policy spreads evenly over the allowed treatments: what its log teaches, and costs."""
+    """Probability that the finished policy spreads evenly over the allowed treatments: it teaches, and it costs."""
     random_prices: bool = True
     """Draw the prices anew for each customer, so that one policy answers to all of them; else the defaults."""
     learning_rate: float = Field(5e-4, gt=0.0)

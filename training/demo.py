@@ -33,6 +33,7 @@ from training.train import TrainingRun, train
 T = TypeVar("T")
 BASELINES = ["best_fixed", "coordinated_rules", "myopic"]
 DECISIONS = 10  # asked of the service
+REPLICATES = 4  # members of the ensemble to learn in
 FLOOR = 0.02  # exploration of the served policy; assumed: a bank that has agreed to learn
 TRUTH = 40_000_000  # number of the first customer on whom true values are computed
 
@@ -93,7 +94,9 @@ def demo(config: DemoConfig) -> Demo:
     log = clock.time("simulate", lambda: simulate(
         SimulateConfig(customers=size.customers, days=size.days, seed=seed, out=tables)
     ))  # fmt: skip
-    clock.time("calibrate", lambda: calibrate(CalibrateConfig(tables=tables, seed=seed, out=world)))
+    clock.time(
+        "calibrate", lambda: calibrate(CalibrateConfig(tables=tables, seed=seed, replicates=REPLICATES, out=world))
+    )
     training = clock.time("train", lambda: train(TrainConfig(
         tables=tables, world=str(world), steps=size.steps, seed=seed, horizon=size.days,
         tuning_customers=size.tuning, imitation_steps=size.imitation, floor=FLOOR, out=directory / "training",

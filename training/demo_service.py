@@ -39,11 +39,12 @@ def serve_decisions(tables: Tables, directory: Path, decisions: int, seed: int) 
     random = np.random.default_rng(seed)
     chosen = tables.customers.sample(decisions, seed=seed)
     columns = [column.name for column in tables.schema.columns]
+    moments = [None, None, *tables.schema.triggers]  # a third of the requests are outbound
     with _service(directory, ledger) as client:
         rows, events = [], 0
         for customer in chosen.iter_rows(named=True):
             profile = {name: customer[name] for name in columns}
-            trigger = random.choice([None, None, *tables.schema.triggers])
+            trigger = moments[int(random.integers(len(moments)))]
             body = {"customer_id": customer["customer_id"], "customer": profile, "trigger": trigger}
             answer = _asked(client, "/v1/decisions", body)
             events += _record_outcome(client, answer, random)
