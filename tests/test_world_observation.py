@@ -15,6 +15,7 @@ from envs.history import History
 from envs.observation import Encoder, Moment
 from envs.prices import Prices, prices_from
 from envs.profile import encode_profile
+from envs.world import load_world
 
 DAY = 20_520  # 2026-03-08, a Sunday
 SCHEMA = small_schema(task={"kind": "continuing", "calendar": "CN"})
@@ -126,6 +127,23 @@ def test_observations_stay_inside_the_table_of_fields(rows: list[tuple[str, int,
     assert row.dtype == np.float32
     for value, field in zip(row, ENCODER.fields, strict=True):
         assert field.low <= value <= field.high, field.name
+
+
+def test_a_customer_is_seen_the_same_to_the_bit_alone_and_in_a_batch() -> None:
+    bank = load_world("bank")
+    rng, batch = np.random.default_rng(0), 500
+    h = History.fresh(bank.catalogue, bank.schema, np.full(batch, DAY))
+    h.pressure[:] = rng.random(h.pressure.shape)
+    h.contact_days[:] = rng.integers(0, 2**32, h.contact_days.shape)
+    for trace in (h.engagements, h.intent, h.refusals, h.complaints, h.spend):
+        trace[:] = rng.random(trace.shape)
+    profile = bank.population.encoded(np.arange(batch), 0)
+    prices = rng.random((batch, len(bank.encoder.price_names)))
+    seen = bank.encoder.encode(profile, h, Moment(np.full(batch, -1), prices, np.zeros(batch), np.zeros(batch)))
+    for row in range(100):
+        one = np.array([row])
+        at = Moment(np.full(1, -1), prices[one], np.zeros(1), np.zeros(1))
+        np.testing.assert_array_equal(bank.encoder.encode(profile[:, one], h.take(one), at)[0], seen[row])
 
 
 def test_every_field_has_a_name_of_its_own_and_a_meaning() -> None:
