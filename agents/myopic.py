@@ -16,6 +16,7 @@ import numpy as np
 from agents.baselines import Scored
 from envs.errors import InputError
 from envs.expectation import Expectation
+from envs.prices import price_of
 from envs.world import World
 
 
@@ -47,7 +48,7 @@ class Myopic(Scored):
         expected = Expectation(self.world)(observation)
         encoder, levers = self.world.encoder, self.levers
         columns = list(encoder.price_columns.values())
-        prices = observation[:, columns].astype(np.float64) * encoder.price_highs
+        prices = price_of(observation[:, columns].astype(np.float64), encoder.price_highs)
         efforts = prices[:, 1:] @ self.world.catalogue.effort.T
         contact = np.array([0.0] + [levers.contact] * len(self.world.catalogue.treatments))
         annoyance = levers.annoyance * prices[:, :1] * expected.annoyance

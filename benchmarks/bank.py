@@ -23,7 +23,7 @@ from training.simulate import simulate as simulate_log
 from training.simulate import under_silos, weekly
 from training.train import train
 
-ANNOYANCE_PRICES = (0.0, 5.0, 20.0, 50.0, 100.0)  # CNY per opt-out; the trained range
+ANNOYANCE_PRICES = (0.0, 20.0, 100.0, 300.0, 1000.0)  # CNY per opt-out; the trained range
 DAYS = 91
 
 
@@ -74,7 +74,7 @@ class Frontiers:
 def mixture(frontier: Sequence[Totals], annoyance: float) -> np.ndarray:
     """Profit of each customer under the mixture of two neighbours on a frontier whose mean annoyance is the given one.
 
-    Beyond the frontier's ends its nearest end, which is told by `reaches`. -> (customers,) float64.
+    Silence belongs to every frontier; beyond the other end stands that end, see `reaches`. -> (customers,) float64.
     """
     order = sorted(frontier, key=lambda t: float(t.annoyance.mean()))
     levels = np.array([float(t.annoyance.mean()) for t in order])
@@ -102,7 +102,7 @@ def _tell(result: Result, silence: Totals, fixed: dict[str, Totals], steered: di
         points = [fixed[baseline]] if baseline in fixed else steered[baseline][1:4]
         for point in points:
             level = float(point.annoyance.mean())
-            found = mean_interval(mixture(steered["ppo"], level) - point.profit)
+            found = mean_interval(mixture([silence, *steered["ppo"]], level) - point.profit)
             gains = float((point.profit - silence.profit).mean())
             compared.append(
                 (baseline, min(level, reaches(steered["ppo"])), level, gains, found.value, found.lo, found.hi)

@@ -12,6 +12,7 @@ from envs.calendar import calendar_fields
 from envs.catalogue import Catalogue
 from envs.digest import digest_of
 from envs.history import History, fade
+from envs.prices import price_field
 from envs.profile import profile_fields
 from envs.schema import Schema
 
@@ -78,7 +79,10 @@ class Encoder:
         if self.schema.task.kind == "finite":
             rows.append(Field("task:time_left", "days to the end of the task, as a share", 0.0, 1.0))
             rows.append(Field("task:gap", "days to the next decision, as a share of the task", 0.0, 1.0))
-        rows += [Field(f"price:{name}", f"price of {name} / top of its range", 0.0, 20.0) for name in self.price_names]
+        rows += [
+            Field(f"price:{name}", f"price of {name}, 0 to the top of its range, logarithmic", 0.0, 2.0)
+            for name in self.price_names
+        ]
         return tuple(rows)
 
     @cached_property
@@ -124,7 +128,7 @@ class Encoder:
             rows.append(moment.trigger[None] == np.arange(len(self.schema.triggers))[:, None])
         if task.kind == "finite":
             rows += [moment.time_left[None] / task.end_day, moment.gap[None] / task.end_day]
-        rows.append((moment.prices / self.price_highs).T)
+        rows.append(price_field(moment.prices, self.price_highs).T)
         table = np.concatenate([row.astype(np.float32, copy=False) for row in rows])
         return np.ascontiguousarray(np.clip(table.T, self._low, self._high))
 
@@ -157,7 +161,7 @@ class Encoder:
         """The same observations at other prices. prices: (1 + pools,) -> (batch, fields) float32, a copy."""
         out = observation.copy()
         at = list(self.price_columns.values())
-        out[:, at] = np.clip((prices / self.price_highs).astype(np.float32), self._low[at], self._high[at])
+        out[:, at] = np.clip(price_field(prices, self.price_highs).astype(np.float32), self._low[at], self._high[at])
         return out
 
 

@@ -26,6 +26,19 @@ class Prices:
         return {"annoyance": self.annoyance, **dict(zip(catalogue.pool_ids, self.pools, strict=True))}
 
 
+SPREAD = 100.0  # top of a range over the price at which the observed field turns from linear to logarithmic; assumed
+
+
+def price_field(price: np.ndarray, high: np.ndarray | float) -> np.ndarray:
+    """The observed field: log(1 + 100 price / high) / log(101); 0 at no price, 1 at the top of the range."""
+    return np.asarray(np.log1p(SPREAD * price / high) / np.log1p(SPREAD))
+
+
+def price_of(field: np.ndarray, high: np.ndarray | float) -> np.ndarray:
+    """The price that an observed field stands for."""
+    return np.asarray(np.expm1(field * np.log1p(SPREAD)) * high / SPREAD)
+
+
 def prices_from(named: dict[str, float] | None, catalogue: Catalogue, schema: Schema) -> Prices:
     """Prices by name; names left out take the schema's default, unknown ones and negative ones are refused."""
     known = ("annoyance", *catalogue.pool_ids)

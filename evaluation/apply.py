@@ -12,7 +12,7 @@ import polars as pl
 
 from agents.manifest import Manifest, check_compatible
 from envs.errors import InputError
-from envs.prices import Prices
+from envs.prices import Prices, price_field
 from envs.tables import Tables, read_tables
 from evaluation.adapt import adapt
 from evaluation.configs import ApplyConfig
@@ -77,7 +77,7 @@ def _applied(tables: Tables, policy: object, prices: Prices | Mapping[str, float
         changed = _given(prices, names)
         observation = observation.copy()
         for index in np.flatnonzero(changed):
-            observation[:, columns[index]] = shown[:, index] / encoder.price_highs[index]
+            observation[:, columns[index]] = price_field(shown[:, index], encoder.price_highs[index])
     mask = masks(decisions, tables)
     p = adapt(policy).probabilities(observation, mask)
     return decisions.select("decision_id", "customer_id", "at", "treatment").with_columns(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from envs.errors import InputError
-from envs.prices import Prices
+from envs.prices import Prices, price_field
 
 Source = Literal["logged", "estimated"]
 
@@ -45,7 +45,7 @@ class Log:
     pools: tuple[str, ...] = ()
     logged_prices: np.ndarray | None = None  # (n, 1 + P) float64, annoyance first; None: all prices 0
     price_columns: Mapping[str, int] = field(default_factory=dict)  # price name -> observation column
-    price_scales: Mapping[str, float] = field(default_factory=dict)  # price -> what the field divides it by
+    price_scales: Mapping[str, float] = field(default_factory=dict)  # price -> top of its range
     propensity_source: Source = "logged"
     propensity_note: str = ""  # how propensities were estimated
     kind: Literal["finite", "continuing"] = "finite"
@@ -124,7 +124,7 @@ class Log:
         observed = self.observation.copy()
         named = dict(zip(("annoyance", *self.pools), prices.vector(), strict=True))
         for name, column in self.price_columns.items():
-            observed[:, column] = named[name] / self.price_scales.get(name, 1.0)
+            observed[:, column] = price_field(named[name], self.price_scales.get(name, 1.0))
         return observed
 
     @cached_property

@@ -16,7 +16,7 @@ from agents.artifact import load_policy, write_artifact
 from envs.catalogue import Catalogue
 from envs.errors import InputError
 from envs.observation import Encoder
-from envs.prices import Prices
+from envs.prices import Prices, price_field
 from envs.rules import Rules
 from envs.tables import Tables, write_tables
 from evaluation.configs import ApplyConfig
@@ -32,7 +32,7 @@ def by_price(observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Silence where annoyance has a price of 5 or more; otherwise even over what is allowed."""
     column = Encoder(CATALOGUE, schema()).price_columns["annoyance"]
     even = mask / mask.sum(axis=1, keepdims=True)
-    return np.where(observation[:, [column]] >= 0.5, np.eye(3)[[0]], even)
+    return np.where(observation[:, [column]] >= price_field(5.0, 10.0), np.eye(3)[[0]], even)
 
 
 def test_every_logged_decision_gets_its_row() -> None:

@@ -52,7 +52,8 @@ def test_reward_at_prices() -> None:
 
 def test_prices_are_shown_in_the_observation_and_hidden_from_the_state() -> None:
     log = small_log()
-    assert log.observation_at(Prices(5.0, (2.0,)))[0].tolist() == [0.5, 0.5, 7.0]
+    shown = float(np.float32(np.log(51) / np.log(101)))  # both at half of their ranges
+    assert log.observation_at(Prices(5.0, (2.0,)))[0].tolist() == pytest.approx([shown, shown, 7.0])
     assert log.observation[0].tolist() == [0.0, 0.0, 7.0]
     assert log.state.tolist() == [[7.0], [8.0], [9.0]]
 

@@ -15,7 +15,7 @@ from world_kit import CONTINUING, FINITE, named, small_world
 import envs
 from envs.environment import BankEnv
 from envs.errors import InputError
-from envs.prices import Prices
+from envs.prices import Prices, price_of
 from envs.randomness import Luck
 from envs.vector import BankVectorEnv, draw_prices
 from envs.world import World
@@ -64,7 +64,7 @@ def test_make_and_make_vec_take_the_same_options() -> None:
     assert several.observation_space.contains(observation)
     assert info["action_mask"].shape == (3, 7)
     column = single.unwrapped.world.encoder.price_columns["annoyance"]
-    np.testing.assert_array_equal(observation[:, column], 0.5)
+    np.testing.assert_allclose(observation[:, column], np.log(51) / np.log(101), rtol=1e-6)  # half of its range
     outcome = several.step(several.action_space.sample())
     assert several.observation_space.contains(outcome[0])
     assert [len(part) for part in outcome[:4]] == [3, 3, 3, 3]
@@ -318,8 +318,9 @@ def test_random_prices_are_observed_charged_and_in_range() -> None:
     batch.reset(seed=0)
     prices = batch.simulator.state.prices.copy()
     columns = list(world.encoder.price_columns.values())
-    observed = batch.simulator.view().observation[:, columns] * world.encoder.price_highs
-    np.testing.assert_allclose(observed, prices, rtol=1e-5)
+    seen = batch.simulator.view().observation[:, columns].astype(np.float64)
+    observed = price_of(seen, world.encoder.price_highs)
+    np.testing.assert_allclose(observed, prices, rtol=1e-5, atol=1e-6)
     for column, (default, high) in enumerate([(2.0, 10.0), (0.5, 2.0)]):
         values = prices[:, column]
         usual = values == default

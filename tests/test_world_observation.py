@@ -80,7 +80,8 @@ def test_moment_and_prices_are_seen() -> None:
     h = History.fresh(CATALOGUE, SCHEMA, np.array([DAY]))
     values = seen(h, moment(trigger=0, prices=(5.0, 1.0)))
     assert values["moment:app_session"] == 1.0
-    assert (values["price:annoyance"], values["price:minutes"]) == (0.5, 0.5)
+    half = np.log(51) / np.log(101)  # both at half of their ranges
+    assert (values["price:annoyance"], values["price:minutes"]) == pytest.approx((half, half))
     assert seen(h)["moment:app_session"] == 0.0
 
 
