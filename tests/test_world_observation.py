@@ -13,7 +13,7 @@ from envs.calendar import calendar_fields
 from envs.errors import InputError
 from envs.history import History
 from envs.observation import Encoder, Moment
-from envs.prices import Prices, prices_from
+from envs.prices import Prices, price_field, price_of, prices_from
 from envs.profile import encode_profile
 from envs.world import load_world
 
@@ -186,6 +186,15 @@ def test_the_calendar_knows_weekends_paydays_and_feasts() -> None:
         calendar_fields(np.array([sunday]), "Atlantis")
     with pytest.raises(InputError, match="must lie between 2000 and 2045"):
         calendar_fields(np.array([sunday + 20_000]), "CN")
+
+
+@given(st.floats(0, 50), st.floats(1e-3, 1e4))
+def test_a_price_is_read_back_from_its_field_and_dearer_is_more(share: float, high: float) -> None:
+    price = share * high
+    field = price_field(np.array([price, price + 0.01 * high, 0.0, high]), high)
+    assert field[0] < field[1]
+    assert field[2:].tolist() == [0.0, 1.0]
+    assert price_of(field[:1], high)[0] == pytest.approx(price, rel=1e-9, abs=1e-12)
 
 
 def test_prices_left_out_take_their_default_and_strangers_are_refused() -> None:
