@@ -289,6 +289,8 @@ def _per_product(
     happened = []
     for product in range(likely.shape[1]):
         rows = everyone[chance.luck.uniform(draw + product)[everyone] < likely[:, product]]
+        if scene.world.catalogue.products[product].once:  # nobody looks for a second one
+            rows = rows[~scene.state.history.holds[product, rows]]
         if len(rows):
             happened.append((rows, np.full(len(rows), product)))
     return happened

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from envs.catalogue import Catalogue, Channel, Pool, Product, Treatment
 from envs.errors import InputError
 from envs.observation import Encoder, Moment
+from envs.prices import price_field
 from envs.records import Happening
 from envs.replay import clock, history_of, replay
 from envs.schema import Column, Fading, PriceRange, Schema, Task
@@ -139,8 +140,8 @@ def test_trigger_and_prices_are_observed_over_their_range() -> None:
     log = decisions(("a", 0.0, "silence"), ("a", 1.0, "silence"), trigger=["app_session", None])
     seen = replay(CATALOGUE, SCHEMA, customers(("a", 0, 40)), log, events()).observation
     np.testing.assert_array_equal(field(seen, "moment:app_session"), [1, 0])
-    np.testing.assert_allclose(field(seen, "price:annoyance"), 0.5)
-    np.testing.assert_allclose(field(seen, "price:minutes"), 0.25)
+    np.testing.assert_allclose(field(seen, "price:annoyance"), price_field(0.5, 1.0), rtol=1e-6)
+    np.testing.assert_allclose(field(seen, "price:minutes"), price_field(0.25, 1.0), rtol=1e-6)
     wrong = decisions(("a", 0.0, "silence"), trigger=["dream"])
     with pytest.raises(InputError, match="trigger == 'dream'"):
         replay(CATALOGUE, SCHEMA, customers(("a", 0, 40)), wrong, events())

@@ -10,6 +10,7 @@ from serving_kit import CATALOGUE, NOON, PROFILE, RULES, SCHEMA, ask, kit_model,
 
 from agents.artifact import rules_policy
 from envs.errors import InputError
+from envs.prices import price_field
 from envs.schema import Schema
 from envs.tables import DECISIONS
 from serving import pages
@@ -61,7 +62,7 @@ def test_a_decision_is_the_row_of_the_ledger(engine, model):
     assert set(answer.mask_reasons) == {CATALOGUE.treatment_ids[i] for i in np.flatnonzero(~mask)}
     assert set(answer.probabilities) == {CATALOGUE.treatment_ids[i] for i in np.flatnonzero(mask)}
     assert answer.prices == {"annoyance": 1.0, "seats": 1.5}
-    assert answer.observation["price:seats"] == 0.75
+    assert answer.observation["price:seats"] == pytest.approx(float(price_field(1.5, 2.0)))
     assert answer.policy_digest == model.policy.digest == row["policy_digest"]
     assert row["rules_digest"] == model.rule_book.digest == answer.rules_digest
 
