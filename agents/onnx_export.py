@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,11 +21,7 @@ def export_onnx(policy: ScoringPolicy, temperature: float, floor: float) -> byte
     fields, treatments = policy.features_dim, scorer.latent_dim_pi
     example = (torch.zeros(2, fields), torch.ones(2, treatments, dtype=torch.bool))
     batch = torch.export.Dim("batch", min=1)
-    talk = logging.getLogger("torch.onnx")
-    level = talk.level
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own internals and of torchvision's absence
-        talk.setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "policy.onnx"
         torch.onnx.export(
             graph,
@@ -36,5 +34,18 @@ def export_onnx(policy: ScoringPolicy, temperature: float, floor: float) -> byte
             external_data=False,
             verbose=False,
         )
-        talk.setLevel(level)
         return path.read_bytes()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of its own internals and of torchvision's absence."""
+    talk = logging.getLogger("torch.onnx")
+    level = talk.level
+    talk.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        talk.setLevel(level)

@@ -289,7 +289,7 @@ def _per_product(
     happened = []
     for product in range(likely.shape[1]):
         rows = everyone[chance.luck.uniform(draw + product)[everyone] < likely[:, product]]
-        if scene.world.catalogue.products[product].once:  # nobody looks for a second one
+        if head == "organic" and scene.world.catalogue.products[product].once:  # nobody takes a second one
             rows = rows[~scene.state.history.holds[product, rows]]
         if len(rows):
             happened.append((rows, np.full(len(rows), product)))

@@ -389,3 +389,17 @@ def test_a_conversion_without_product_has_no_amount() -> None:
     tally = simulator.step(np.zeros(100, int)).tally
     assert tally.conversions.all()
     assert not tally.margin.any()
+
+
+def test_nobody_takes_a_second_product_of_a_kind_that_is_held_once() -> None:
+    certain = {"link": "rate", "per": "product", "terms": named({"1": 5.0, "product=care": -60})}
+    simulator = Simulator(small_world(organic=certain, churned=None, churned_value=None), 0, cadence_days=1)
+    simulator.reset(np.arange(200))
+    products = simulator.world.catalogue.products
+    once = sum(p.once for p in products if p.selling)
+    again = sum(not p.once for p in products if p.selling)
+    free = ~simulator.state.history.holds[[i for i, p in enumerate(products) if p.once and p.selling]]
+    first = simulator.step(np.zeros(200, int)).tally.conversions
+    np.testing.assert_array_equal(first, again + free.sum(axis=0))
+    assert once > 0
+    assert (simulator.step(np.zeros(200, int)).tally.conversions == again).all()
