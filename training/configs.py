@@ -90,15 +90,15 @@ class TrainConfig(Config):
     """Units per hidden layer of the trunk."""
     layers: int = Field(2, ge=1)
     """Hidden layers of the trunk."""
-    embedding: int = Field(16, ge=4)
+    embedding: int = Field(32, ge=4)
     """Units in which customer and treatment meet to give a score."""
     tuning_customers: int = Field(1000, ge=0)
     """Simulated customers on which the myopic teacher's levers are tuned; 0 leaves the levers alone."""
-    imitation_steps: int = Field(100_000, ge=0)
+    imitation_steps: int = Field(200_000, ge=0)
     """Decisions on which the softened myopic teacher is imitated before learning; 0 starts cold."""
     imitation_epochs: int = Field(8, ge=1)
     """Passes over the teacher's decisions."""
-    teacher_temperature: float = Field(0.03, gt=0.0)
+    teacher_temperature: float = Field(0.01, gt=0.0)
     """Temperature of the teacher's softmax, in standard deviations of its best scores: higher explores more."""
     teacher_floor: float = Field(0.02, ge=0.0, lt=1.0)
     """Probability that the teacher spreads evenly over the allowed treatments."""
@@ -108,7 +108,7 @@ class TrainConfig(Config):
     """Probability that the finished policy spreads evenly over the allowed treatments: it teaches, and it costs."""
     random_prices: bool = True
     """Draw the prices anew for each customer, so that one policy answers to all of them; else the defaults."""
-    learning_rate: float = Field(5e-4, gt=0.0)
+    learning_rate: float = Field(3e-4, gt=0.0)
     """Step size of Adam at the start; it falls linearly to zero."""
     rollout: int = Field(16, ge=1)
     """Decisions collected from each customer before an update."""
@@ -118,7 +118,7 @@ class TrainConfig(Config):
     """Passes over each rollout."""
     clip: float = Field(0.2, gt=0.0)
     """PPO's clip of the probability ratio."""
-    entropy: float = Field(0.003, ge=0.0)
+    entropy: float = Field(0.0, ge=0.0)
     """Weight of the entropy bonus."""
     gae_lambda: float = Field(0.95, ge=0.0, le=1.0)
     """Mixing of generalised advantage estimation: 0 is one step, 1 is the whole rollout."""

@@ -82,7 +82,7 @@ def size_of(config: DemoConfig) -> Size:
     """The full demo, or a tenth of it."""
     if config.quick:
         return Size(max(config.customers // 10, 1000), config.days, config.steps // 10, 500, 500, 200, 5_000)
-    return Size(config.customers, config.days, config.steps, 4000, 5000, 1000, 100_000)
+    return Size(config.customers, config.days, config.steps, 4000, 5000, 1000, 200_000)
 
 
 def demo(config: DemoConfig) -> Demo:

@@ -150,7 +150,7 @@ def _smoke_decisions(tables: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     held_out = customers.filter(is_test(customers, read.schema.split))
     rows = read.decisions.filter(pl.col("customer_id").is_in(held_out.to_list())).head(count)
     observation = np.array(rows["observation"].to_list(), dtype=np.float32)
-    everything = [True] * len(read.catalogue.treatments)
+    everything = [True] * len(read.catalogue.treatment_ids)
     mask = np.array([row if row is not None else everything for row in rows["mask"].to_list()], dtype=bool)
     return observation, mask
 
