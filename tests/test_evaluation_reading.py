@@ -48,7 +48,7 @@ def test_the_reward_is_priced_as_logged_or_as_asked() -> None:
     assert log.reward(Prices(10.0, (1.0,))) == pytest.approx([-1 - 1, 30 - 2 - 3 - 11])
     shown = log.observation_at(Prices(10.0, (1.0,)))
     assert shown[0, log.price_columns["annoyance"]] == 1.0
-    assert shown[0, log.price_columns["calls"]] == 0.25
+    assert shown[0, log.price_columns["calls"]] == pytest.approx(np.log(26) / np.log(101))  # a quarter of its range
 
 
 def test_a_continuing_task_ends_with_its_window_and_does_not_terminate() -> None:
