@@ -31,6 +31,7 @@ def _panel(axes: Axes, head: FittedHead) -> None:
     bins = head.fidelity.bins
     axes.set_title(head.name, fontsize=9)
     axes.tick_params(labelsize=7)
+    axes.locator_params(axis="x", nbins=5)
     if not bins:
         axes.text(0.5, 0.5, "nothing held out", ha="center", transform=axes.transAxes, fontsize=8)
         return

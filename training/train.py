@@ -66,7 +66,9 @@ class TrainingRun:
         figure = Figure(figsize=(9, 2.6), layout="constrained")
         for axis, name in zip(figure.subplots(1, 3), ("return", "entropy_loss", "explained_variance"), strict=True):
             if name in self.curves.columns:
-                axis.plot(self.curves["decisions"], self.curves[name])
+                axis.plot(self.curves["decisions"], self.curves[name], marker=".")
+            axis.ticklabel_format(useOffset=False)
+            axis.locator_params(axis="x", nbins=4)
             axis.set_title(name.replace("_", " "))
             axis.set_xlabel("decisions")
         return figure
