@@ -143,9 +143,9 @@ def beside_the_truth(
     logging = logging_policy(bank)
     study = Study(bank, logging, size.days // WEEK, seed, prices, TRUTH + np.arange(size.truth))
     everyone: dict[str, Policy] = {"logged": logging, **policies}
-    quantities = [(report.lead.estimator, report.lead.kind, report.lead.decisions)]
-    if any(estimator == "fqe" for _, estimator, _ in report.computed) and report.lead.estimator != "fqe":
-        quantities.append(("fqe", "model", study.decisions))
+    lead = (report.lead.estimator, report.lead.kind, report.lead.decisions)
+    others = (("deviation_dr", "deviation", 1), ("fqe", "model", study.decisions))
+    quantities = [lead, *(o for o in others if o[0] in report.estimators and o[0] != lead[0])]
     rows = []
     with progress("true values (customers)", total=size.truth * len(everyone) * len(quantities)) as advance:
         for estimator, kind, decisions in quantities:
