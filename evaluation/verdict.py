@@ -38,8 +38,8 @@ def _verdict(report: Report, policy: str) -> Verdict:
     difference = report.estimate(policy).difference
     assert difference is not None  # only the reference has none
     level, unit = f"{report.settings.confidence:.0%}", f" {report.data.currency}".rstrip()
-    amount = f"{difference.value:+.4g}{unit} per customer against {_named(report.reference)}"
-    bounds = f"({level} interval {difference.lo:+.4g} to {difference.hi:+.4g}{unit})"
+    amount = f"{told(difference.value)}{unit} per customer against {_named(report.reference)}"
+    bounds = f"({level} interval {told(difference.lo)} to {told(difference.hi)}{unit})"
     if math.isnan(difference.lo):
         return Verdict(policy, "undecided", f"{policy}: no interval; the log hardly ever did what it does.")
     ess = report.support(policy)[0]
@@ -64,11 +64,12 @@ def support_sentences(report: Report) -> tuple[str, ...]:
     need = f"{lead.threshold:,.0f} of {data.customers:,} customers"
     out = []
     if lead.lost_at is not None and data.horizon > 1:
-        sizes = {s.policy: float(s.ess_cumulative[lead.lost_at - 1]) for s in report.supports[1:]}
-        weakest = min(sizes, key=lambda name: sizes[name])
+        weakest = lead.policy
+        found = report.supports[report.policies.index(weakest)]
+        size = float(found.ess_cumulative[lead.lost_at - 1])
         out.append(
             f"Importance sampling over whole sequences loses its support at decision {lead.lost_at} of "
-            f"{data.horizon}: the effective sample size of {weakest} falls to {sizes[weakest]:,.1f} customers, "
+            f"{data.horizon}: the effective sample size of {weakest} falls to {size:,.1f} customers, "
             f"below the {need} that are needed."
         )
     elif lead.lost_at is not None:
@@ -80,6 +81,18 @@ def support_sentences(report: Report) -> tuple[str, ...]:
     if leading.model_based:
         out.append("It is model-based: it may admit a policy to a trial, it proves nothing.")
     return tuple(out)
+
+
+def told(amount: float) -> str:
+    """A signed amount to four digits, never in powers of ten.
+
+    >>> told(10463.2), told(-0.012345), told(0.0)
+    ('+10,463', '-0.01234', '+0')
+    """
+    if amount == 0 or not math.isfinite(amount):
+        return f"{amount:+.0f}"
+    digits = max(0, 3 - math.floor(math.log10(abs(amount))))
+    return f"{amount:+,.{min(digits, 6)}f}"
 
 
 def lead_title(report: Report) -> str:

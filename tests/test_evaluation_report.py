@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import evaluation
 from envs.errors import InputError
@@ -17,6 +19,7 @@ from envs.prices import Prices
 from evaluation.log import Log, log_from_arrays
 from evaluation.report import Report
 from evaluation.settings import EvaluationSettings
+from evaluation.verdict import told
 
 QUICK = EvaluationSettings(resamples=200)
 WIDTH = 3
@@ -222,3 +225,11 @@ def test_four_policies_on_a_log_of_usual_size_take_seconds() -> None:
     started = time.perf_counter()
     evaluation.evaluate(campaign(2_500, 1, 6), policies, training_log=campaign(2_500, 2, 6), settings=QUICK)
     assert time.perf_counter() - started < 30
+
+
+@given(st.floats(-1e7, 1e7, allow_nan=False))
+def test_amounts_are_told_without_powers_of_ten(amount: float) -> None:
+    text = told(amount)
+    assert "e" not in text
+    assert text[0] in "+-"
+    assert float(text.replace(",", "")) == pytest.approx(amount, rel=1e-3, abs=1e-6)

@@ -21,6 +21,7 @@ TUNING = 5_000_000  # first number of the customers that levers are tuned on, ap
 ANNOYANCE_LEVERS = (0.5, 1.0, 3.0, 10.0)
 COST_LEVERS = (1.0, 2.0)
 CONTACT_LEVERS = (0.0, 0.3, 1.0)  # times the mean cost of a contact
+FEWEST = 100  # logged decisions that match a treatment, below which it cannot be the best fixed one
 NAMES = (SILENCE, "random", "coordinated_rules", "best_fixed", "myopic")
 
 
@@ -54,7 +55,8 @@ def best_fixed(log: Log, prices: Prices) -> Fixed:
     """The treatment whose use in every decision has the best one-decision value on this (training) log.
 
     Self-normalised inverse propensity weighting per decision number, summed over decisions; a decision that forbids the
-    treatment counts as silence, as the policy would act. Treatments with fewer than 30 matches are passed over.
+    treatment counts as silence, as the policy would act. Treatments with fewer than 100 matches are passed over: the
+    best of many small samples is a lucky one (100 assumed).
     """
     reward, steps = log.reward(prices), log.step
     discount = log.gamma ** _days_before(log)
@@ -62,7 +64,7 @@ def best_fixed(log: Log, prices: Prices) -> Fixed:
     for treatment in range(len(log.treatments)):
         wanted = np.where(log.mask[:, treatment], treatment, 0)
         match = log.treatment == wanted
-        if match.sum() < 30:
+        if match.sum() < FEWEST:
             continue
         weight = match / log.propensity
         totals = np.bincount(steps, weight), np.bincount(steps, weight * reward * discount)

@@ -94,7 +94,7 @@ class Calibration:
         ]
         for h in self.heads:
             f = h.fidelity
-            gain = f"{f.log_likelihood:9.4f}  {f.gain:+.4f} (se {f.gain_se:.4f})"
+            gain = f"{f.log_likelihood:9.4f}  {f.gain:+.4f} (se {f.gain_se:.4f})" if f.rows else "too rare to measure"
             lines.append(f"{h.name:24} {h.rows:7,} {h.events:7,} {len(h.head.terms):5}  {gain}")
         return "\n".join([*lines, f"world: {self.path}"])
 

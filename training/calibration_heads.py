@@ -82,6 +82,8 @@ class HeadFitter:
         never = self._never(head, idle)
         out = heldout[head.rows.customer]
         inside, outside = head.take(np.flatnonzero(~out)), head.take(np.flatnonzero(out))
+        if not inside.events:  # too rare to be measured: all of it goes into the fit
+            inside, outside = head, head.take(np.zeros(0, np.int64))
         shape = self._shape(inside)
         before, model = self._model(inside, shape), self._model(head, shape)
         replicates = [self._replicate(head, model, weights) for weights in self.luck]

@@ -175,8 +175,8 @@ class EvaluateConfig(Config):
     """Directory of canonical tables."""
     policy: list[Path] = []
     """Artifact directory of a policy, or the directory of its training run; may be repeated."""
-    baselines: list[str] = ["silence", "best_fixed", "myopic"]
-    """Baselines evaluated beside the policies: silence, random, best_fixed, coordinated_rules, myopic."""
+    baselines: list[str] | None = None
+    """By default silence, best_fixed and, with a world, myopic; random and coordinated_rules are there too."""
     world: str | None = None
     """Calibrated world for the myopic baseline and the paired simulation, or `bank`; none skips both."""
     assignment: str | None = None

@@ -107,7 +107,7 @@ def _policies(
     if champion is not None:
         policies[CHAMPION] = champion
     levers = _levers(artifacts)
-    return policies | {name: baseline(name, world, training_log, prices, levers) for name in config.baselines}
+    return policies | {name: baseline(name, world, training_log, prices, levers) for name in baselines_of(config)}
 
 
 def _reference(config: EvaluateConfig, policies: dict[str, Policy]) -> str:
@@ -118,7 +118,14 @@ def _reference(config: EvaluateConfig, policies: dict[str, Policy]) -> str:
 
 def _candidates(config: EvaluateConfig, policies: dict[str, Policy]) -> list[str] | None:
     """The artifacts, and whatever they are compared to; the baselines where there is no artifact."""
-    return [name for name in policies if name not in config.baselines] or None
+    return [name for name in policies if name not in baselines_of(config)] or None
+
+
+def baselines_of(config: EvaluateConfig) -> list[str]:
+    """The baselines asked for; by default those that can be had."""
+    if config.baselines is not None:
+        return config.baselines
+    return ["silence", "best_fixed", *(["myopic"] if config.world is not None else [])]
 
 
 def _named(config: EvaluateConfig) -> dict[str, float]:
