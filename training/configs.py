@@ -154,8 +154,8 @@ class PromoteConfig(Config):
 class DemoConfig(Config):
     """The whole loop on the built-in bank, from a simulated log to served decisions."""
 
-    customers: int = Field(12_000, ge=100)
-    """Customers in the simulated contact log."""
+    customers: int = Field(30_000, ge=100)
+    """Customers in the simulated contact log; with fewer, its test part can hardly tell good policies from luck."""
     days: int = Field(91, ge=28)
     """Days of history per customer."""
     steps: int = Field(300_000, ge=0)

@@ -33,6 +33,7 @@ from training.train import TrainingRun, train
 T = TypeVar("T")
 BASELINES = ["best_fixed", "coordinated_rules", "myopic"]
 DECISIONS = 10  # asked of the service
+RANDOMISED = 0.45  # share of customers; assumed: as many as leave the silos in the majority
 REPLICATES = 4  # members of the ensemble to learn in
 FLOOR = 0.02  # exploration of the served policy; assumed: a bank that has agreed to learn
 TRUTH = 40_000_000  # number of the first customer on whom true values are computed
@@ -92,7 +93,9 @@ def demo(config: DemoConfig) -> Demo:
     seed = config.seed
     tables, world = directory / "tables", directory / "world"
     log = clock.time("simulate", lambda: simulate(
-        SimulateConfig(customers=size.customers, days=size.days, seed=seed, out=tables)
+        SimulateConfig(
+            customers=size.customers, days=size.days, randomised_share=RANDOMISED, seed=seed, out=tables,
+        )
     ))  # fmt: skip
     clock.time(
         "calibrate", lambda: calibrate(CalibrateConfig(tables=tables, seed=seed, replicates=REPLICATES, out=world))
