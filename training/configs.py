@@ -158,7 +158,7 @@ class DemoConfig(Config):
     """Customers in the simulated contact log; with fewer, its test part can hardly tell good policies from luck."""
     days: int = Field(91, ge=28)
     """Days of history per customer."""
-    steps: int = Field(300_000, ge=0)
+    steps: int = Field(200_000, ge=0)
     """Decisions of reinforcement learning."""
     seed: int = Field(0, ge=0)
     """Seed of everything."""
