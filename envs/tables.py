@@ -85,7 +85,11 @@ def read_tables(path: Path) -> Tables:
     catalogue = load_catalogue(path / "catalogue.yaml")
     schema = load_schema(path / "schema.yaml")
     customers, decisions, events = (_read(path / f"{name}.parquet") for name in ("customers", "decisions", "events"))
-    return checked(Tables(catalogue, schema, customers, decisions, events, path))
+    try:
+        return checked(Tables(catalogue, schema, customers, decisions, events, path))
+    except InputError as fault:  # the checks know the table, not the directory
+        file = path / str(fault.file)
+        raise InputError(fault.need, file=file, field=fault.field, value=fault.value, row=fault.row) from None
 
 
 def checked(tables: Tables) -> Tables:
