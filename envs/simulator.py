@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from envs.dynamics import Chance, Note, Scene, Tally, background, come_in, contact, pass_time
+from envs.dynamics import background, come_in, contact, pass_time
 from envs.observation import Moment
 from envs.population import DescribedPopulation
 from envs.prices import Prices, prices_from
 from envs.randomness import Luck
 from envs.rules import Situation
+from envs.scene import Chance, Note, Scene, Tally
 from envs.state import CustomerState, new_customers
 from envs.world import World
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from world_kit import CATALOGUE, CONTINUING, FINITE, lived, named, small_world, some_allowed
 
-from envs.dynamics import Tally
 from envs.features import Latent
 from envs.prices import Prices
 from envs.rules import Rules
+from envs.scene import Tally
 from envs.simulator import Outcome, Simulator
 from envs.world import World, load_world
 
