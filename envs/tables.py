@@ -11,10 +11,12 @@ import polars as pl
 import yaml
 
 from envs.catalogue import Catalogue, load_catalogue
+from envs.config import Config
 from envs.digest import digest_of, file_digest
 from envs.errors import InputError
 from envs.history import EVENTS
 from envs.observation import Encoder
+from envs.rules import Rules
 from envs.schema import Schema, load_schema
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -116,10 +118,11 @@ def checked(tables: Tables) -> Tables:
     return Tables(tables.catalogue, tables.schema, customers, decisions, events, tables.path)
 
 
-def write_tables(tables: Tables, path: Path) -> None:
-    """Write the tables into a directory: each file whole or not at all."""
+def write_tables(tables: Tables, path: Path, rules: Rules | None = None) -> None:
+    """Write the tables, and the rules they were made under where these are known: each file whole or not at all."""
     path.mkdir(parents=True, exist_ok=True)
-    for name, model in (("catalogue", tables.catalogue), ("schema", tables.schema)):
+    books: list[tuple[str, Config]] = [("catalogue", tables.catalogue), ("schema", tables.schema)]
+    for name, model in books if rules is None else [*books, ("rules", rules)]:
         text = yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         _replace(path / f"{name}.yaml", text)
     for name, frame in (

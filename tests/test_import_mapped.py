@@ -12,6 +12,7 @@ from serving_kit import CATALOGUE, SCHEMA
 
 import nextbest
 from envs.errors import InputError
+from envs.rules import Rules, load_rules
 from training.configs import ImportConfig
 from training.import_log import import_log
 
@@ -143,3 +144,15 @@ def test_from_the_command_line(bank: Path, capsys: pytest.CaptureFixture[str]) -
     words = ["import", "mapped", str(bank), "--mapping", str(bank / "mapping.yaml"), "--out", str(bank / "tables")]
     assert nextbest.run(words) == 0
     assert "decisions.csv: 8 rows = 3 accepted + 5 quarantined" in capsys.readouterr().out
+
+
+def test_rules_beside_the_mapping_go_with_the_tables_and_wrong_ones_stop_the_import(bank: Path) -> None:
+    rules = {"name": "own", "consent": True, "caps": [{"name": "weekly", "channels": ["sms"], "most": 1, "days": 7}]}
+    (bank / "rules.yaml").write_text(yaml.safe_dump(rules))
+    config = _config(bank)
+    import_log(config)
+    assert load_rules(bank / "tables" / "rules.yaml") == Rules.model_validate(rules)
+    (bank / "rules.yaml").write_text(yaml.safe_dump({**rules, "suitability": "height"}))
+    with pytest.raises(InputError, match="suitability == 'height'"):
+        import_log(config.model_copy(update={"out": bank / "again"}))
+    assert not (bank / "again").exists()

@@ -122,7 +122,7 @@ def _with_observations(imported: Imported) -> Tables:
 
 def _write(config: ImportConfig, imported: Imported, tables: Tables) -> ImportedLog:
     directory = run_directory("import", config.out)
-    write_tables(tables, directory)
+    write_tables(tables, directory, imported.rules)
     temporary = directory / ".quarantine.parquet"
     imported.quarantine.write_parquet(temporary)
     temporary.replace(directory / "quarantine.parquet")

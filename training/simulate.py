@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import yaml
 
 from agents.baselines import CoordinatedRules, SiloedCampaigns, Softened
 from agents.policy import Policy
@@ -26,7 +25,7 @@ from envs.tables import Tables, write_tables
 from envs.world import BUILT_IN, World, load_world
 from evaluation.simulation import choose
 from training.configs import SimulateConfig
-from training.runs import Advance, atomic_write, progress, run_directory
+from training.runs import Advance, progress, run_directory
 
 WEEK = 7  # days between decisions of a randomised customer
 # Of the logging policy, the temperature in points of the coordinated rules; assumed: enough variety to learn from.
@@ -95,9 +94,7 @@ def simulate(config: SimulateConfig) -> SimulatedLog:
         run.decide(silos, campaigns, customers[~arm], 1, "champion", keep_silence=False)
     tables = recorder.tables(world.population, config.seed, customers, first_day)
     directory = run_directory("simulate", config.out)
-    write_tables(tables, directory)
-    rules = yaml.safe_dump(world.rules.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    atomic_write(directory / "rules.yaml", rules)
+    write_tables(tables, directory, world.rules)
     return SimulatedLog(directory, replace(tables, path=directory), int(arm.sum()))
 
 

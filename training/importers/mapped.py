@@ -14,11 +14,12 @@ from typing import Any
 
 import polars as pl
 
-from envs.catalogue import load_catalogue
+from envs.catalogue import Catalogue, load_catalogue
 from envs.config import load_config
 from envs.errors import InputError
 from envs.history import EVENTS
 from envs.prices import prices_from
+from envs.rules import RuleBook, Rules, load_rules
 from envs.schema import Column, Schema, load_schema
 from envs.tables import ASSIGNMENTS, INSTANT
 from training.importers.rows import BadRowError, Imported, Intake, Row, choice, csv_rows, number
@@ -34,6 +35,7 @@ def import_mapped(source: Path, mapping_file: Path) -> Imported:
     mapping = load_config(Mapping, mapping_file)
     catalogue = load_catalogue(mapping_file.with_name("catalogue.yaml"))
     schema = load_schema(mapping_file.with_name("schema.yaml"))
+    rules = _rules(mapping_file.with_name("rules.yaml"), catalogue, schema)
     _check_columns(mapping_file, mapping, schema)
     reader = Reader(source, mapping, schema, Intake())
     customers = reader.read(mapping.customers, reader.customer, _customer_types(schema))
@@ -58,8 +60,13 @@ def import_mapped(source: Path, mapping_file: Path) -> Imported:
     files = [source / part.file for part in (mapping.customers, mapping.decisions, mapping.events)]
     aside = reader.intake.frame()
     return Imported(
-        catalogue, schema, customers, decisions, events, reader.intake.rows_in, aside, (*files, mapping_file)
+        catalogue, schema, customers, decisions, events, reader.intake.rows_in, aside, (*files, mapping_file), rules
     )
+
+
+def _rules(file: Path, catalogue: Catalogue, schema: Schema) -> Rules | None:
+    """The rules that stand beside the mapping, checked against catalogue and schema."""
+    return RuleBook(load_rules(file), catalogue, schema).rules if file.is_file() else None
 
 
 DECISION_TYPES: dict[str, pl.DataType] = {

@@ -15,6 +15,7 @@ import polars as pl
 
 from envs.catalogue import Catalogue
 from envs.errors import InputError
+from envs.rules import Rules
 from envs.schema import Schema
 
 T = TypeVar("T")
@@ -93,6 +94,7 @@ class Imported:
     rows_in: dict[str, int]  # file -> rows read
     quarantine: pl.DataFrame  # file, row, reason, raw
     sources: tuple[Path, ...]
+    rules: Rules | None = None  # of the bank that the log comes from, where it states them
 
 
 def read_bytes(path: Path) -> bytes:
