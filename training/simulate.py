@@ -31,7 +31,7 @@ WEEK = 7  # days between decisions of a randomised customer
 # Of the logging policy, the temperature in points of the coordinated rules; assumed: enough variety to learn from.
 TEMPERATURE, FLOOR = 1.0, 0.3
 ARM = -5  # the "day" of the draw that assigns a customer to an arm
-BATCH = 2048  # customers simulated at once
+BATCH = 8192  # customers simulated at once
 
 
 @dataclass(frozen=True)
