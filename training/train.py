@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from agents.sb3_env import SimulatorVecEnv
 
 FIRST_TRAINING = 10_000_000  # number of the first customer that learning sees, apart from tuning and comparison
-PARITY = 1e-5  # largest difference of probabilities between the network and its ONNX file
 
 
 @dataclass(frozen=True)
