@@ -32,6 +32,34 @@ class Product(Config):
         1, ge=1, le=5, description="Product risk, 1 (lowest) to 5; held against the customer's rating."
     )
     features: dict[str, float] = Field(default_factory=dict, description="Numbers that describe the product to models.")
+    income: Literal["interest", "fee"] = Field("interest", description="Kind of income that its margin is.")
+    closes: tuple[Family, ...] = Field(
+        (), description="Families of channels over which a contact can close it; elsewhere it only warms. Empty: all."
+    )
+    maturing_days: int = Field(0, ge=0, description="Days from application to conversion, when the margin is booked.")
+    cancel_days: int = Field(0, ge=0, description="Days after conversion in which it may be cancelled, margin clawed back.")
+    margin_rate: float | None = Field(None, gt=0, description="Margin / volume before credit loss: gives the volume booked.")
+    default_probability: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        (), description="Of a loan over its life, by credit grade 1, 2 ...; needs margin_rate and schema.credit_grade."
+    )
+    loss_given_default: float = Field(0.0, ge=0, le=1, description="Share of the volume lost at default.")
+    clears_hold: bool = Field(False, description="True for verification: offered under a risk hold only, and lifts it.")
+
+    @model_validator(mode="after")
+    def _loss_needs_volume(self) -> Product:
+        if self.default_probability and self.margin_rate is None:
+            raise ValueError(f"product {self.id!r}: default_probability needs margin_rate")
+        return self
+
+    @property
+    def net_of_loss(self) -> tuple[float, ...]:
+        """By credit grade 1, 2 ...: margin net of expected credit loss / margin.
+
+        Expected credit loss = probability of default x loss given default x exposure (IFRS 9; Basel Committee 2005),
+        with exposure = volume = margin / margin_rate.
+        """
+        rate = self.margin_rate or 1.0
+        return tuple(1 - probability * self.loss_given_default / rate for probability in self.default_probability)
 
 
 class Benefit(Config):
@@ -54,6 +82,9 @@ class Channel(Config):
     )
     annoyance: float = Field(
         0.0, ge=0, description="Annoyance of one contact at zero contact pressure; one opt-out is 1."
+    )
+    delay_days: float = Field(
+        0.0, ge=0, description="Mean days until a contact decided today is made (geometric); 0: made at once."
     )
     features: dict[str, float] = Field(default_factory=dict, description="Numbers that describe the channel to models.")
 

@@ -1,26 +1,80 @@
 """Contact history: what past contacts and events leave behind, for a batch of customers.
 
-A struct of arrays; the last axis of every array is the customer. Time counts in whole calendar days. The simulator, the
-replay of a log and the serving module all keep history with these two verbs: `advance` the day, then `record` events.
+Three arrays of records, customer first: one record per customer, one per customer and channel, one per customer and
+product. Time counts in whole calendar days. The simulator, the replay of a log and the serving module all keep history
+with the same two verbs: `advance` the day, then `record` events; the kernels below them do it for one customer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from envs.catalogue import Catalogue
+from envs.jit import kernel
 from envs.schema import Fading, Schema
 
-NEVER = np.int32(-1_000_000)  # "last happened" long ago
-WINDOW = 31  # days that the rolling windows of frequency caps can look back
+NEVER = -1_000_000  # "last happened" long ago
+RING = 16  # contacts that are remembered one by one: the most that a cap can count
+
 EVENTS = frozenset(
-    ["contacted", "delivered", "engaged", "declined", "converted", "cancelled", "opted_out", "complained"]
+    ["contacted", "delivered", "engaged", "declined", "applied", "converted", "cancelled", "opted_out", "complained"]
     + ["blocked", "churned", "balance_changed", "redeemed", "purchased", "app_session", "browsed", "abandoned"]
     + ["inbound_call", "branch_visit", "partner_scene", "satisfaction_rated", "risk_hold", "risk_cleared", "referred"]
+    + ["stage_changed"]
 )
+NAMES = tuple(sorted(EVENTS))  # an event's code is its position here
+CONTACTED, ENGAGED, DECLINED = (NAMES.index(name) for name in ("contacted", "engaged", "declined"))
+APPLIED, CONVERTED, CANCELLED = (NAMES.index(name) for name in ("applied", "converted", "cancelled"))
+OPTED_OUT, BLOCKED, COMPLAINED = (NAMES.index(name) for name in ("opted_out", "blocked", "complained"))
+BROWSED, ABANDONED, REFERRED = (NAMES.index(name) for name in ("browsed", "abandoned", "referred"))
+PURCHASED, RISK_HOLD, RISK_CLEARED = (NAMES.index(name) for name in ("purchased", "risk_hold", "risk_cleared"))
+STAGE_CHANGED = NAMES.index("stage_changed")
+
+CUSTOMER = np.dtype(
+    [
+        ("day", "i4"),  # today, days since 1970-01-01
+        ("complaints", "f4"),  # faded
+        ("last_complaint", "i4"),  # day
+        ("purchases", "f4"),  # faded number
+        ("spend", "f4"),  # faded amount, currency
+        ("risk_hold", "?"),
+        ("stage", "i2"),  # position in schema.stages, -1: none
+        ("newest", "i2"),  # place of the newest contact in the ring
+        ("ring_day", "i4", (RING,)),  # day of each of the last contacts
+        ("ring_channel", "i2", (RING,)),
+        ("ring_product", "i2", (RING,)),
+        ("ring_treatment", "i2", (RING,)),  # -1: a contact that nobody decided here
+    ],
+    align=True,
+)
+CHANNEL = np.dtype(
+    [
+        ("last_contact", "i4"),  # day
+        ("pressure", "f4"),  # faded number of contacts
+        ("engagements", "f4"),  # faded
+        ("opted_out", "?"),
+    ],
+    align=True,
+)
+PRODUCT = np.dtype(
+    [
+        ("last_offer", "i4"),  # day
+        ("intent", "f4"),  # faded evidence
+        ("lead", "i4"),  # day of the last engagement not yet answered by a conversion or refusal
+        ("lead_channel", "i2"),  # where it arose, -1: unasked
+        ("lead_owner", "i2"),  # channel of the first contact since then, -1: nobody took it up
+        ("abandoned", "i4"),  # day of the last application that was broken off
+        ("refusals", "f4"),  # faded
+        ("last_refusal", "i4"),  # day
+        ("holds", "?"),
+        ("pending", "?"),  # applied, not matured
+    ],
+    align=True,
+)
+RECENCY, PRESSURE, ENGAGEMENT, INTENT, REFUSAL, COMPLAINT, PURCHASE, BREAK_POINT = range(8)  # rows of the fade table
 
 
 @lru_cache(maxsize=64)
@@ -30,100 +84,69 @@ def _factors(half_life: float) -> np.ndarray:  # (days,) float32
     return factors
 
 
+@lru_cache(maxsize=64)
+def fade_table(fading: Fading) -> np.ndarray:  # (8, days) float32
+    """2^(-days / half-life) of each trace, 0 after 4,095 days: every path reads the same bits."""
+    order = ("recency", "pressure", "engagement", "intent", "refusal", "complaint", "purchase", "break_point")
+    table = np.ascontiguousarray(np.stack([_factors(getattr(fading, name)) for name in order]))
+    table.setflags(write=False)
+    return table
+
+
 def fade(days: np.ndarray | int, half_life: float) -> np.ndarray:
-    """2^(-days / half-life), float32, 0 after 4,095 days; from a table, so that every path gets the same bits."""
+    """2^(-days / half-life), float32, 0 after 4,095 days."""
     table = _factors(half_life)
     return np.asarray(table[np.minimum(days, table.size - 1)])
 
 
-@dataclass
-class History:
-    """History of a batch of customers. Shapes: (batch,), (channels, batch) or (products, batch)."""
+class History(NamedTuple):
+    """History of a batch of customers. Columns by name: `history.channel["pressure"]` is (batch, channels)."""
 
-    day: np.ndarray  # (batch,) int32, days since 1970-01-01
-    fading: Fading
-    last_contact: np.ndarray  # (channels, batch) int32, day
-    pressure: np.ndarray  # (channels, batch) float32, faded number of contacts
-    engagements: np.ndarray  # (channels, batch) float32, faded
-    opted_out: np.ndarray  # (channels, batch) bool
-    contact_days: np.ndarray  # (channels, batch) uint32, bit d: a contact d days ago
-    last_offer: np.ndarray  # (products, batch) int32, day
-    offer_days: np.ndarray  # (products, batch) uint32, bit d: offered d days ago
-    intent: np.ndarray  # (products, batch) float32, faded evidence
-    lead: np.ndarray  # (products, batch) int32, day of the last unanswered engagement
-    refusals: np.ndarray  # (products, batch) float32, faded
-    last_refusal: np.ndarray  # (products, batch) int32, day
-    holds: np.ndarray  # (products, batch) bool
-    complaints: np.ndarray  # (batch,) float32, faded
-    last_complaint: np.ndarray  # (batch,) int32, day
-    purchases: np.ndarray  # (batch,) float32, faded number
-    spend: np.ndarray  # (batch,) float32, faded amount, in currency
-    risk_hold: np.ndarray  # (batch,) bool
+    customer: np.ndarray  # (batch,) CUSTOMER
+    channel: np.ndarray  # (batch, channels) CHANNEL
+    product: np.ndarray  # (batch, products) PRODUCT
+    fades: np.ndarray  # (8, days) float32, shared
 
     @classmethod
     def fresh(cls, catalogue: Catalogue, schema: Schema, day: np.ndarray) -> History:
         """Customers of whom nothing has happened yet. day: (batch,) int, days since 1970-01-01."""
-        batch, channels, products = day.shape[0], len(catalogue.channels), len(catalogue.products)
+        batch = day.shape[0]
+        customer = np.zeros(batch, CUSTOMER)
+        channel = np.zeros((batch, len(catalogue.channels)), CHANNEL)
+        product = np.zeros((batch, len(catalogue.products)), PRODUCT)
+        customer["day"], customer["stage"] = day, -1
+        for name in ("last_complaint", "ring_day"):
+            customer[name] = NEVER
+        customer["ring_treatment"] = -1
+        channel["last_contact"] = NEVER
+        for name in ("last_offer", "lead", "abandoned", "last_refusal"):
+            product[name] = NEVER
+        product["lead_channel"] = product["lead_owner"] = -1
+        return cls(customer, channel, product, fade_table(schema.fading))
 
-        def zeros(rows: int | None, dtype: type) -> np.ndarray:
-            return np.zeros((batch,) if rows is None else (rows, batch), dtype)
+    @property
+    def day(self) -> np.ndarray:  # (batch,) int32
+        return np.asarray(self.customer["day"])
 
-        def never(rows: int | None) -> np.ndarray:
-            return np.full((batch,) if rows is None else (rows, batch), NEVER, np.int32)
-
-        return cls(
-            day=day.astype(np.int32),
-            fading=schema.fading,
-            last_contact=never(channels),
-            pressure=zeros(channels, np.float32),
-            engagements=zeros(channels, np.float32),
-            opted_out=zeros(channels, np.bool_),
-            contact_days=zeros(channels, np.uint32),
-            last_offer=never(products),
-            offer_days=zeros(products, np.uint32),
-            intent=zeros(products, np.float32),
-            lead=never(products),
-            refusals=zeros(products, np.float32),
-            last_refusal=never(products),
-            holds=zeros(products, np.bool_),
-            complaints=zeros(None, np.float32),
-            last_complaint=never(None),
-            purchases=zeros(None, np.float32),
-            spend=zeros(None, np.float32),
-            risk_hold=zeros(None, np.bool_),
-        )
-
-    def __len__(self) -> int:
-        return int(self.day.shape[0])
-
-    def _arrays(self) -> list[str]:
-        return [f.name for f in fields(self) if f.name != "fading"]
+    @property
+    def batch(self) -> int:
+        return int(self.customer.shape[0])
 
     def take(self, rows: np.ndarray) -> History:
         """A copy of some customers, in the order of `rows` (indices or a boolean mask)."""
-        parts = {name: np.ascontiguousarray(getattr(self, name)[..., rows]) for name in self._arrays()}
-        return History(fading=self.fading, **parts)
+        return History(self.customer[rows], self.channel[rows], self.product[rows], self.fades)
 
     def put(self, rows: np.ndarray, other: History) -> None:
         """Overwrite some customers with those of `other`."""
-        for name in self._arrays():
-            getattr(self, name)[..., rows] = getattr(other, name)
+        self.customer[rows], self.channel[rows], self.product[rows] = other.customer, other.channel, other.product
+
+    def first(self, size: int) -> History:
+        """A view of the first customers: what is done to it is done to them."""
+        return History(self.customer[:size], self.channel[:size], self.product[:size], self.fades)
 
     def advance(self, days: np.ndarray | int) -> None:
-        """Let days pass: traces fade, windows roll. days: an int >= 0, or (batch,) of them."""
-        f = self.fading
-        self.day += np.asarray(days, dtype=np.int32)
-        self.pressure *= fade(days, f.pressure)
-        self.engagements *= fade(days, f.engagement)
-        self.intent *= fade(days, f.intent)
-        self.refusals *= fade(days, f.refusal)
-        self.complaints *= fade(days, f.complaint)
-        kept = fade(days, f.purchase)
-        self.purchases *= kept
-        self.spend *= kept
-        shift = np.minimum(days, 32)
-        for bits in (self.contact_days, self.offer_days):  # in 64 bits, where a shift by 32 is defined
-            bits[...] = (bits.astype(np.uint64) << np.asarray(shift, dtype=np.uint64)).astype(np.uint32)
+        """Let days pass: traces fade. days: an int >= 0, or (batch,) of them."""
+        _advance_all(self, np.broadcast_to(np.asarray(days, np.int64), self.customer.shape))
 
     def record(
         self,
@@ -132,119 +155,140 @@ class History:
         *,
         channel: np.ndarray | None = None,
         product: np.ndarray | None = None,
+        treatment: np.ndarray | None = None,
         value: np.ndarray | None = None,
     ) -> None:
-        """Record one kind of event that happened today to some customers (`rows`: distinct indices).
+        """Record one kind of event that happened today to some customers (`rows`: indices).
 
-        channel, product: positions, (rows,) int, -1 where the event has none; value: (rows,) float, NaN where none.
-        Events that leave no trace in the history (delivered, app_session ...) are accepted and do nothing.
+        channel, product, treatment: positions, (rows,) int, -1 where the event has none; value: (rows,) float, NaN
+        where none. Events that leave no trace in the history (delivered, app_session ...) are accepted and do nothing.
         """
         if event not in EVENTS:
-            raise ValueError(f"event == {event!r}, must be one of: {', '.join(sorted(EVENTS))}")
-        if event in _BY_CUSTOMER:
-            _BY_CUSTOMER[event](self, rows, value)
-        if channel is not None and event in _BY_CHANNEL:
-            known = channel >= 0
-            _BY_CHANNEL[event](self, channel[known], rows[known])
-        if product is not None and event in _BY_PRODUCT:
-            known = product >= 0
-            _BY_PRODUCT[event](self, product[known], rows[known])
+            raise ValueError(f"event == {event!r}, must be one of: {', '.join(NAMES)}")
+        none = np.full(len(rows), -1)
+        places = [none if given is None else given for given in (channel, product, treatment)]
+        amount = np.full(len(rows), np.nan) if value is None else np.asarray(value, np.float64)
+        _record_all(self, NAMES.index(event), np.asarray(rows), *(np.asarray(p, np.int64) for p in places), amount)
 
     def contacts_within(self, days: int) -> np.ndarray:
-        """Days with a contact on each channel in the last `days` days, today included. -> (channels, batch) uint8."""
-        return np.asarray(np.bitwise_count(self.contact_days & _last(days)))
-
-    def offers_within(self, days: int) -> np.ndarray:
-        """Days with an offer of each product in the last `days` days, today included. -> (products, batch) uint8."""
-        return np.asarray(np.bitwise_count(self.offer_days & _last(days)))
+        """Contacts remembered on each channel in the last `days` days, today included. -> (batch, channels) int64."""
+        inside = self.day[:, None] - self.customer["ring_day"] < days  # (batch, RING)
+        on = self.customer["ring_channel"][:, :, None] == np.arange(self.channel.shape[1])
+        return np.asarray((inside[:, :, None] & on).sum(axis=1))
 
 
-def _last(days: int) -> np.uint32:
-    return np.uint32((1 << min(days, 32)) - 1)
+@kernel
+def _advance_all(h: History, days: np.ndarray) -> None:
+    for i in range(h.customer.shape[0]):
+        if days[i] > 0:
+            advance_one(h, i, days[i])
 
 
-def _contacted_channel(h: History, c: np.ndarray, rows: np.ndarray) -> None:
-    h.last_contact[c, rows] = h.day[rows]
-    h.pressure[c, rows] += np.float32(1)
-    h.contact_days[c, rows] |= np.uint32(1)
+@kernel
+def _record_all(
+    h: History,
+    event: int,
+    rows: np.ndarray,
+    channel: np.ndarray,
+    product: np.ndarray,
+    treatment: np.ndarray,
+    value: np.ndarray,
+) -> None:
+    for k in range(rows.shape[0]):
+        record_one(h, rows[k], event, channel[k], product[k], treatment[k], value[k])
 
 
-def _contacted_product(h: History, p: np.ndarray, rows: np.ndarray) -> None:
-    h.last_offer[p, rows] = h.day[rows]
-    h.offer_days[p, rows] |= np.uint32(1)
+@kernel
+def advance_one(h: History, i: int, days: int) -> None:
+    """Let days pass for customer i."""
+    me, fades = h.customer[i], h.fades
+    at = min(days, fades.shape[1] - 1)
+    me.day += np.int32(days)
+    me.complaints *= fades[COMPLAINT, at]
+    me.purchases *= fades[PURCHASE, at]
+    me.spend *= fades[PURCHASE, at]
+    for c in range(h.channel.shape[1]):
+        h.channel[i, c].pressure *= fades[PRESSURE, at]
+        h.channel[i, c].engagements *= fades[ENGAGEMENT, at]
+    for p in range(h.product.shape[1]):
+        h.product[i, p].intent *= fades[INTENT, at]
+        h.product[i, p].refusals *= fades[REFUSAL, at]
 
 
-def _engaged_channel(h: History, c: np.ndarray, rows: np.ndarray) -> None:
-    h.engagements[c, rows] += np.float32(1)
+@kernel
+def record_one(h: History, i: int, event: int, channel: int, product: int, treatment: int, value: float) -> None:
+    """Record an event of customer i today; -1: the event has no channel, product or treatment."""
+    if event == CONTACTED:
+        _contacted(h, i, channel, product, treatment)
+        return
+    _of_customer(h.customer[i], event, value)
+    if channel >= 0:
+        _of_channel(h.channel[i, channel], event)
+    if product >= 0:
+        _of_product(h.product[i, product], event, channel, h.customer[i].day)
 
 
-def _opted_out(h: History, c: np.ndarray, rows: np.ndarray) -> None:
-    h.opted_out[c, rows] = True
+@kernel
+def _contacted(h: History, i: int, channel: int, product: int, treatment: int) -> None:
+    me = h.customer[i]
+    me.newest = (me.newest + 1) % RING
+    me.ring_day[me.newest] = me.day
+    me.ring_channel[me.newest] = channel
+    me.ring_product[me.newest] = product
+    me.ring_treatment[me.newest] = treatment
+    if channel >= 0:
+        h.channel[i, channel].last_contact = me.day
+        h.channel[i, channel].pressure += np.float32(1)
+    if product >= 0:
+        offered = h.product[i, product]
+        offered.last_offer = me.day
+        if offered.lead != NEVER and offered.lead_owner < 0:
+            offered.lead_owner = channel
 
 
-def _interested(h: History, p: np.ndarray, rows: np.ndarray) -> None:
-    h.intent[p, rows] += np.float32(1)
-    h.lead[p, rows] = h.day[rows]
+@kernel
+def _of_customer(me: np.ndarray, event: int, value: float) -> None:
+    if event == COMPLAINED:
+        me.complaints += np.float32(1)
+        me.last_complaint = me.day
+    elif event == PURCHASED:
+        me.purchases += np.float32(1)
+        if not np.isnan(value):
+            me.spend += np.float32(value)
+    elif event == RISK_HOLD:
+        me.risk_hold = True
+    elif event == RISK_CLEARED:
+        me.risk_hold = False
+    elif event == STAGE_CHANGED and not np.isnan(value):
+        me.stage = np.int16(value)
 
 
-def _browsed(h: History, p: np.ndarray, rows: np.ndarray) -> None:
-    h.intent[p, rows] += np.float32(0.5)  # assumed: looking is half the evidence of engaging
+@kernel
+def _of_channel(channel: np.ndarray, event: int) -> None:
+    if event == ENGAGED:
+        channel.engagements += np.float32(1)
+    elif event in (OPTED_OUT, BLOCKED):
+        channel.opted_out = True
 
 
-def _declined(h: History, p: np.ndarray, rows: np.ndarray) -> None:
-    h.refusals[p, rows] += np.float32(1)
-    h.last_refusal[p, rows] = h.day[rows]
-    h.lead[p, rows] = NEVER
-
-
-def _converted(h: History, p: np.ndarray, rows: np.ndarray) -> None:
-    h.holds[p, rows] = True
-    h.intent[p, rows] = 0
-    h.lead[p, rows] = NEVER
-
-
-def _cancelled(h: History, p: np.ndarray, rows: np.ndarray) -> None:
-    h.holds[p, rows] = False
-
-
-def _complained(h: History, rows: np.ndarray, value: np.ndarray | None) -> None:
-    h.complaints[rows] += np.float32(1)
-    h.last_complaint[rows] = h.day[rows]
-
-
-def _purchased(h: History, rows: np.ndarray, value: np.ndarray | None) -> None:
-    h.purchases[rows] += np.float32(1)
-    if value is not None:
-        h.spend[rows] += np.nan_to_num(value).astype(np.float32)
-
-
-def _held(h: History, rows: np.ndarray, value: np.ndarray | None) -> None:
-    h.risk_hold[rows] = True
-
-
-def _cleared(h: History, rows: np.ndarray, value: np.ndarray | None) -> None:
-    h.risk_hold[rows] = False
-
-
-_BY_CUSTOMER = {
-    "complained": _complained,
-    "purchased": _purchased,
-    "risk_hold": _held,
-    "risk_cleared": _cleared,
-}
-_BY_CHANNEL = {
-    "contacted": _contacted_channel,
-    "engaged": _engaged_channel,
-    "opted_out": _opted_out,
-    "blocked": _opted_out,
-}
-_BY_PRODUCT = {
-    "contacted": _contacted_product,
-    "engaged": _interested,
-    "abandoned": _interested,
-    "referred": _interested,
-    "browsed": _browsed,
-    "declined": _declined,
-    "converted": _converted,
-    "cancelled": _cancelled,
-}
+@kernel
+def _of_product(product: np.ndarray, event: int, channel: int, day: int) -> None:
+    if event in (ENGAGED, ABANDONED, REFERRED):
+        product.intent += np.float32(1)
+        product.lead, product.lead_channel, product.lead_owner = day, channel, -1
+        if event == ABANDONED:
+            product.abandoned = day
+    elif event == BROWSED:
+        product.intent += np.float32(0.5)  # assumed: looking is half the evidence of engaging
+    elif event == DECLINED:
+        product.refusals += np.float32(1)
+        product.last_refusal = day
+        product.lead = NEVER
+    elif event == APPLIED:
+        product.pending = True
+        product.intent, product.lead, product.abandoned = 0, NEVER, NEVER
+    elif event == CONVERTED:
+        product.holds, product.pending = True, False
+        product.intent, product.lead, product.abandoned = 0, NEVER, NEVER
+    elif event == CANCELLED:
+        product.holds = product.pending = False

@@ -34,7 +34,7 @@ def features(schema: Schema) -> list[Column]:
 
 
 def encode_profile(customers: pl.DataFrame, schema: Schema) -> np.ndarray:
-    """Columns of customers -> (profile fields, customers) float32; missing numbers and categories become zeros."""
+    """Columns of customers -> (customers, profile fields) float32; missing numbers and categories become zeros."""
     rows: list[np.ndarray] = []
     for column in features(schema):
         if column.name not in customers.columns:
@@ -53,8 +53,8 @@ def encode_profile(customers: pl.DataFrame, schema: Schema) -> np.ndarray:
         if column.nullable:
             rows.append(missing)
     if not rows:
-        return np.zeros((0, customers.height), np.float32)
-    return np.stack(rows).astype(np.float32)
+        return np.zeros((customers.height, 0), np.float32)
+    return np.ascontiguousarray(np.stack(rows, axis=1).astype(np.float32))
 
 
 def _encode(column: Column, values: pl.Series) -> list[np.ndarray]:

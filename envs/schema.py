@@ -46,6 +46,7 @@ class Fading(Config):
     refusal: float = Field(30.0, gt=0, description="Of refusals of a product.")
     complaint: float = Field(60.0, gt=0, description="Of complaints.")
     purchase: float = Field(14.0, gt=0, description="Of purchases and amounts spent.")
+    break_point: float = Field(1.0, gt=0, description="Of an application that was broken off.")
 
 
 class Reward(Config):
@@ -119,6 +120,10 @@ class Schema(Config):
     triggers: tuple[str, ...] = Field(
         (), description="Moments at which a customer comes in: app_session, inbound_call ..."
     )
+    stages: tuple[str, ...] = Field((), description="Lifecycle stages; events `stage_changed` move a customer.")
+    stage_column: str | None = Field(None, description="Category column with the stage at the start.")
+    key_day_column: str | None = Field(None, description="Number column: the customer's key day of the month, 1 to 28.")
+    credit_column: str | None = Field(None, description="Number column: the credit grade, 1 (best), 2 ...")
     fading: Fading = Field(default_factory=Fading)
     prices: dict[str, PriceRange] = Field(
         default_factory=lambda: {"annoyance": PriceRange(default=0.0, high=1.0)},
@@ -126,6 +131,25 @@ class Schema(Config):
     )
     task: Task
     split: Split = Field(default_factory=Split)
+
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Schema:
+        columns = {c.name: c for c in self.columns}
+        for field in ("stage_column", "key_day_column", "credit_column"):
+            name = getattr(self, field)
+            if name is None:
+                continue
+            if name not in columns:
+                raise ValueError(f"{field} == {name!r}, must be a column of the schema: {', '.join(columns)}")
+            kind = "category" if field == "stage_column" else "number"
+            if columns[name].type != kind:
+                raise ValueError(f"{field} == {name!r}, must be of type {kind}")
+            if kind == "number" and (columns[name].role != "feature" or columns[name].nullable):
+                raise ValueError(f"{field} == {name!r}, must be an observed column that is never missing")
+        if self.stage_column is not None and set(columns[self.stage_column].categories) - set(self.stages):
+            raise ValueError(f"stages must hold the categories of {self.stage_column!r}")
+        return self
 
 
 def load_schema(path: Path) -> Schema:

@@ -1,0 +1,41 @@
+"""Kernels: loops over customers that numba compiles, one thread, no fast-math, so that a customer's bits stay the same.
+
+Compiled code is kept in a cache beside the user's other caches, in a folder named after the sources of `envs`: a kernel
+that calls one of another file is compiled anew when that file changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _cache() -> Path:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    name = sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return home / "nextbest" / f"kernels-{name}"
+
+
+if "NUMBA_CACHE_DIR" not in os.environ:
+    numba.config.CACHE_DIR = str(_cache())
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function on its first call. Divisions by zero give inf or nan, as in numpy."""
+    compiled: Callable[P, R] = numba.njit(cache=True, error_model="numpy")(function)
+    return compiled
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """A small kernel that others call often: put into the place of the call by the compiler."""
+    compiled: Callable[P, R] = numba.njit(inline="never", error_model="numpy", forceinline=True)(function)
+    return compiled
