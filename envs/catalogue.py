@@ -43,6 +43,7 @@ class Product(Config):
         (), description="Of a loan over its life, by credit grade 1, 2 ...; needs margin_rate and schema.credit_grade."
     )
     loss_given_default: float = Field(0.0, ge=0, le=1, description="Share of the volume lost at default.")
+    refers: bool = Field(False, description="True if taking it names a friend, who joins when it matures.")
     clears_hold: bool = Field(False, description="True for verification: offered under a risk hold only, and lifts it.")
 
     @model_validator(mode="after")
@@ -51,15 +52,16 @@ class Product(Config):
             raise ValueError(f"product {self.id!r}: default_probability needs margin_rate")
         return self
 
-    @property
-    def net_of_loss(self) -> tuple[float, ...]:
-        """By credit grade 1, 2 ...: margin net of expected credit loss / margin.
+    def net_of_loss(self, grade: np.ndarray) -> np.ndarray:
+        """Margin net of expected credit loss / margin, of customers by credit grade (0: unknown, no loss is taken off).
 
         Expected credit loss = probability of default x loss given default x exposure (IFRS 9; Basel Committee 2005),
-        with exposure = volume = margin / margin_rate.
+        with exposure = volume = margin / margin_rate. Grades beyond the list take its last entry.
         """
-        rate = self.margin_rate or 1.0
-        return tuple(1 - probability * self.loss_given_default / rate for probability in self.default_probability)
+        if not self.default_probability:
+            return np.ones(np.shape(grade))
+        probability = np.array([0.0, *self.default_probability])[np.minimum(grade, len(self.default_probability))]
+        return np.asarray(1 - probability * self.loss_given_default / (self.margin_rate or 1.0))
 
 
 class Benefit(Config):
@@ -183,6 +185,24 @@ class Catalogue(Config):
     def channel_of(self) -> np.ndarray:  # (treatments,) int64, -1 for silence
         """Position of each treatment's channel."""
         return np.array([-1, *(self.channel_ids.index(t.channel) for t in self.treatments)])
+
+    @cached_property
+    def benefit_of(self) -> np.ndarray:  # (treatments,) int64, -1: none
+        """Position of each treatment's benefit."""
+        ids = [b.id for b in self.benefits]
+        return np.array([-1, *(-1 if t.benefit == "none" else ids.index(t.benefit) for t in self.treatments)])
+
+    @cached_property
+    def closes(self) -> np.ndarray:  # (treatments,) bool
+        """True where a contact can end in a conversion over its channel."""
+        open_to = [self.products[p].closes for p in self.product_of[1:]]
+        families = [self.channels[c].family for c in self.channel_of[1:]]
+        return np.array([False, *(not to or family in to for to, family in zip(open_to, families, strict=True))])
+
+    @cached_property
+    def delays(self) -> np.ndarray:  # (treatments,) bool
+        """True where a contact may be made later than it was decided."""
+        return np.array([False, *(self.channels[c].delay_days > 0 for c in self.channel_of[1:])])
 
     @cached_property
     def cost(self) -> np.ndarray:  # (treatments,) float64

@@ -7,7 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from envs.observation import Encoder
 from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance
+from envs.schema import Schema
 from envs.world import World
 
 
@@ -37,7 +39,8 @@ class Expectation:
             annoyance += task.annoyance_events.get(event, 0.0) * probability
             weight = reward.margin_per_value.get(event, 0.0)
             if weight and f"{event}_value" in self.world.heads:
-                margin += weight * probability * self._amount(f"{event}_value", observation)
+                amount = self._amount(f"{event}_value", observation)
+                margin += weight * probability * (amount * self._net(observation) if event == "converted" else amount)
         redeemed = reward.cost_per_value.get("redeemed", 0.0) * self.world.catalogue.benefit_cost
         cost += self.world.catalogue.cost + chance.get("converted", np.zeros(shape)) * redeemed
         pressure = observation[:, self._pressure, None] * PRESSURE_UNIT
@@ -47,6 +50,12 @@ class Expectation:
     @cached_property
     def _pressure(self) -> int:
         return self.world.encoder.names.index(PRESSURE_FIELD)
+
+    def _net(self, observation: np.ndarray) -> np.ndarray:  # (batch, treatments)
+        """Margin net of expected credit loss / margin."""
+        grade = grades(self.world.schema, self.world.encoder, observation)
+        by_product = [product.net_of_loss(grade) for product in self.world.catalogue.products]
+        return np.stack([*by_product, np.ones(len(observation))], axis=1)[:, self.world.catalogue.product_of]
 
     @cached_property
     def _contact(self) -> np.ndarray:  # (treatments,) float64, 0 for silence
@@ -76,6 +85,8 @@ class Expectation:
             else:
                 condition = given[before]
             given[event] = condition * head.mean(head.linear_all(observation), days)
+            if event == "converted" and before != "always":
+                given[event] = given[event] * self.world.catalogue.closes
         return {event: p for event, p in given.items() if event not in ("always", "contacted")}
 
     def _days(self, observation: np.ndarray) -> np.ndarray:  # (batch, 1) float64
@@ -91,3 +102,12 @@ class Expectation:
         if head.head.per == "product":
             amounts = np.concatenate([amounts, np.zeros((len(amounts), 1))], axis=1)[:, self.world.catalogue.product_of]
         return amounts
+
+
+def grades(schema: Schema, encoder: Encoder, observation: np.ndarray) -> np.ndarray:
+    """(batch,) int, the observed credit grade; 0 where the schema names none."""
+    if schema.credit_column is None:
+        return np.zeros(len(observation), np.int64)
+    column = next(c for c in schema.columns if c.name == schema.credit_column)
+    seen = observation[:, encoder.names.index(column.name)].astype(np.float64)
+    return np.asarray(np.round(seen * column.scale + column.center), np.int64)

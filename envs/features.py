@@ -8,13 +8,16 @@ A feature is a product of factors, written `a * b`. A factor is one of
     own_channel.NAME        that field of the treatment's own channel (`own_channel.pressure`); 0 for silence
     own_product.NAME        that field of the treatment's own product (`own_product.intent`); 0 for silence
     conflict                the strongest trace of an offer (field `offered`) of another product that sells; silence: 0
-    latent.NAME             a hidden state: irritation, frailty, taste (own product), reach (own channel)
+    latent.NAME             what only a simulation knows, never an observation:
+                            irritation, frailty, taste (own product), reach (own channel),
+                            clash (trace of another product, or of another benefit for the same one, on another channel),
+                            context (1 if one desk decides and hands on what it knows, 0 among silos),
+                            clock (years since the first day of the population)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +25,13 @@ from envs.attributes import Attributes, identifying
 from envs.catalogue import Catalogue
 from envs.errors import InputError
 from envs.observation import Encoder
+
+OBSERVED, LATENT, CONFLICT = range(3)  # where a factor's value stands
+IRRITATION, FRAILTY, CLASH, CONTEXT, CLOCK, TASTE = range(6)  # columns of the latent states; reach after taste
+SCALARS = {"irritation": IRRITATION, "frailty": FRAILTY, "clash": CLASH, "context": CONTEXT, "clock": CLOCK}
+
+
+NOTHING = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -48,112 +58,28 @@ def product_options(catalogue: Catalogue) -> Options:
     return Options(Attributes(names, np.eye(count)), np.arange(count), np.full(count, -1))
 
 
-@dataclass(frozen=True)
-class Latent:
-    """Hidden states of a batch of simulated customers; a log never shows them."""
-
-    irritation: np.ndarray  # (batch,) float64
-    frailty: np.ndarray  # (batch,) float64, the per-customer random effect
-    taste: np.ndarray  # (products, batch) float64
-    reach: np.ndarray  # (channels, batch) float64
-
-
-class Factor(Protocol):
-    """A factor that depends on the customer's state."""
-
-    def chosen(self, observation: np.ndarray, option: np.ndarray, latent: Latent | None) -> np.ndarray:
-        """(batch,) values for one option per customer."""
-        ...
-
-    def every(self, observation: np.ndarray, latent: Latent | None) -> np.ndarray:
-        """(batch, 1) or (batch, options) values for all options."""
-        ...
+def latent_columns(catalogue: Catalogue) -> int:
+    """Number of latent states of a customer."""
+    return TASTE + len(catalogue.products) + len(catalogue.channels)
 
 
 @dataclass(frozen=True)
-class GlobalField:
-    """A field of the observation, the same for every option."""
-
-    column: int
-
-    def chosen(self, observation: np.ndarray, option: np.ndarray, latent: Latent | None) -> np.ndarray:
-        return observation[:, self.column].astype(np.float64)
-
-    def every(self, observation: np.ndarray, latent: Latent | None) -> np.ndarray:
-        return observation[:, self.column : self.column + 1].astype(np.float64)
-
-
-@dataclass(frozen=True)
-class OwnField:
-    """A field of the option's own channel or product."""
-
-    columns: np.ndarray  # (options,) int, -1: none, value 0
-
-    def chosen(self, observation: np.ndarray, option: np.ndarray, latent: Latent | None) -> np.ndarray:
-        columns = self.columns[option]
-        values = np.take_along_axis(observation, np.maximum(columns, 0)[:, None], axis=1)[:, 0]
-        return np.where(columns < 0, 0.0, values)
-
-    def every(self, observation: np.ndarray, latent: Latent | None) -> np.ndarray:
-        return np.where(self.columns < 0, 0.0, observation[:, np.maximum(self.columns, 0)])
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """The strongest trace of an offer of another product than the option's; care offers nothing."""
-
-    columns: np.ndarray  # (products,) int, the fields `offered`
-    selling: np.ndarray  # (products,) bool
-    product_of: np.ndarray  # (options,) int
-
-    def _by_product(self, observation: np.ndarray) -> np.ndarray:  # (batch, 1 + products), first column 0
-        offered = np.where(self.selling, observation[:, self.columns], 0.0).astype(np.float64)
-        out = np.zeros((offered.shape[0], offered.shape[1] + 1))
-        if offered.shape[1] > 1:
-            order = np.sort(offered, axis=1)
-            largest, second = order[:, -1:], order[:, -2:-1]
-            out[:, 1:] = np.where(offered == largest, np.where(second == largest, largest, second), largest)
-        return out
-
-    def chosen(self, observation: np.ndarray, option: np.ndarray, latent: Latent | None) -> np.ndarray:
-        by_product = self._by_product(observation)
-        return np.asarray(by_product[np.arange(len(option)), self.product_of[option] + 1])
-
-    def every(self, observation: np.ndarray, latent: Latent | None) -> np.ndarray:
-        return np.asarray(self._by_product(observation)[:, self.product_of + 1])
-
-
-@dataclass(frozen=True)
-class LatentState:
-    """A hidden state; `rows` picks the option's own product or channel."""
+class Factor:
+    """A factor that depends on the customer: a column of the observation or of the latent states, for each option."""
 
     name: str
-    rows: np.ndarray | None  # (options,) int, -1: none, value 0
-
-    def _of(self, latent: Latent | None) -> np.ndarray:
-        if latent is None:
-            raise ValueError(f"latent.{self.name} is a hidden state: only a simulator that holds it can evaluate it")
-        return np.asarray(getattr(latent, self.name))
-
-    def chosen(self, observation: np.ndarray, option: np.ndarray, latent: Latent | None) -> np.ndarray:
-        values = self._of(latent)
-        if self.rows is None:
-            return values
-        rows = self.rows[option]
-        return np.where(rows < 0, 0.0, values[rows, np.arange(len(option))])
-
-    def every(self, observation: np.ndarray, latent: Latent | None) -> np.ndarray:
-        values = self._of(latent)
-        return values[:, None] if self.rows is None else np.where(self.rows < 0, 0.0, values[self.rows].T)
+    source: int  # OBSERVED, LATENT or CONFLICT
+    columns: np.ndarray  # (options,) int32, -1: the value is 0; of CONFLICT: the option's product
+    offered: np.ndarray = field(default_factory=lambda: NOTHING)  # of CONFLICT: (products,) int32, the field `offered`, -1 of what does not sell
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature: fixed weights per option times state factors."""
+    """A feature: fixed weights per option times factors."""
 
     name: str
     weights: np.ndarray  # (options,) float64, the product of its attributes
-    factors: tuple[tuple[str, Factor], ...] = field(default=())
+    factors: tuple[Factor, ...] = field(default=())
 
 
 def parse_feature(name: str, options: Options, encoder: Encoder) -> Feature:
@@ -165,26 +91,36 @@ def parse_feature(name: str, options: Options, encoder: Encoder) -> Feature:
         if word in options.attributes.names:
             weights = weights * options.attributes.column(word)
         else:
-            factors.append((word, _factor(word, options, encoder)))
-    return Feature(name, weights, tuple(sorted(factors, key=lambda pair: pair[0])))
+            source, columns = _columns(word, options, encoder)
+            offered = _offered(encoder) if source == CONFLICT else NOTHING
+            factors.append(Factor(word, source, np.asarray(columns, np.int32), offered))
+    return Feature(name, weights, tuple(sorted(factors, key=lambda factor: factor.name)))
 
 
-def _factor(word: str, options: Options, encoder: Encoder) -> Factor:
+def _columns(word: str, options: Options, encoder: Encoder) -> tuple[int, np.ndarray]:
     catalogue, names = encoder.catalogue, encoder.names
     if word in names:
-        return GlobalField(names.index(word))
+        return OBSERVED, np.full(len(options), names.index(word))
     kind, _, rest = word.partition(".")
     if kind == "own_channel" and f"channel:{catalogue.channel_ids[0]}:{rest}" in names:
         columns = [names.index(f"channel:{c}:{rest}") for c in catalogue.channel_ids]
-        return OwnField(np.array([*columns, -1])[options.channel_of])
+        return OBSERVED, np.array([*columns, -1])[options.channel_of]
     if kind == "own_product" and f"product:{catalogue.product_ids[0]}:{rest}" in names:
         columns = [names.index(f"product:{p}:{rest}") for p in catalogue.product_ids]
-        return OwnField(np.array([*columns, -1])[options.product_of])
+        return OBSERVED, np.array([*columns, -1])[options.product_of]
     if word == "conflict":
-        columns = [names.index(f"product:{p}:offered") for p in catalogue.product_ids]
-        return Conflict(np.array(columns), np.array([p.selling for p in catalogue.products]), options.product_of)
-    owners = {"irritation": None, "frailty": None, "taste": options.product_of, "reach": options.channel_of}
-    if kind == "latent" and rest in owners:
-        return LatentState(rest, owners[rest])
+        return CONFLICT, options.product_of
+    if kind == "latent" and rest in SCALARS:
+        return LATENT, np.full(len(options), SCALARS[rest])
+    if kind == "latent" and rest == "taste":
+        return LATENT, np.where(options.product_of < 0, -1, TASTE + options.product_of)
+    if kind == "latent" and rest == "reach":
+        first = TASTE + len(catalogue.products)
+        return LATENT, np.where(options.channel_of < 0, -1, first + options.channel_of)
     need = "must be 1, a treatment attribute, an observation field, own_channel.X, own_product.X, conflict or latent.X"
     raise InputError(need, file="coefficients.yaml", field="feature", value=word)
+
+
+def _offered(encoder: Encoder) -> np.ndarray:  # (products,) int32
+    products, names = encoder.catalogue.products, encoder.names
+    return np.array([names.index(f"product:{p.id}:offered") if p.selling else -1 for p in products], np.int32)

@@ -8,12 +8,13 @@ with the same two verbs: `advance` the day, then `record` events; the kernels be
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from envs.catalogue import Catalogue
 from envs.jit import kernel
+from envs.pointers import SINGLE, place, reach, reach_type, single_at
 from envs.schema import Fading, Schema
 
 NEVER = -1_000_000  # "last happened" long ago
@@ -76,6 +77,11 @@ PRODUCT = np.dtype(
 )
 RECENCY, PRESSURE, ENGAGEMENT, INTENT, REFUSAL, COMPLAINT, PURCHASE, BREAK_POINT = range(8)  # rows of the fade table
 
+HISTORY_ARRAYS = {"customer": CUSTOMER, "channel": CHANNEL, "product": PRODUCT, "fades": SINGLE}
+HISTORY_NUMBERS = {"batch": "i8", "channels": "i8", "products": "i8", "faded_days": "i8"}
+HISTORY = reach_type(HISTORY_ARRAYS, HISTORY_NUMBERS)  # what the kernels below are handed as `h`
+customer_at, channel_at, product_at = place(CUSTOMER), place(CHANNEL), place(PRODUCT)
+
 
 @lru_cache(maxsize=64)
 def _factors(half_life: float) -> np.ndarray:  # (days,) float32
@@ -129,6 +135,17 @@ class History(NamedTuple):
         return np.asarray(self.customer["day"])
 
     @property
+    def arrays(self) -> dict[str, tuple[np.ndarray, np.dtype[Any]]]:
+        """The arrays with the types of their elements, for `reach`."""
+        return {name: (getattr(self, name), kind) for name, kind in HISTORY_ARRAYS.items()}
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The sizes, for `reach`."""
+        sizes = (*self.channel.shape, self.product.shape[1], self.fades.shape[1])
+        return dict(zip(HISTORY_NUMBERS, sizes, strict=True))
+
+    @property
     def batch(self) -> int:
         return int(self.customer.shape[0])
 
@@ -146,7 +163,7 @@ class History(NamedTuple):
 
     def advance(self, days: np.ndarray | int) -> None:
         """Let days pass: traces fade. days: an int >= 0, or (batch,) of them."""
-        _advance_all(self, np.broadcast_to(np.asarray(days, np.int64), self.customer.shape))
+        _advance_all(self._reach(), np.broadcast_to(np.asarray(days, np.int64), self.customer.shape))
 
     def record(
         self,
@@ -168,7 +185,11 @@ class History(NamedTuple):
         none = np.full(len(rows), -1)
         places = [none if given is None else given for given in (channel, product, treatment)]
         amount = np.full(len(rows), np.nan) if value is None else np.asarray(value, np.float64)
-        _record_all(self, NAMES.index(event), np.asarray(rows), *(np.asarray(p, np.int64) for p in places), amount)
+        where = (np.asarray(p, np.int64) for p in (rows, *places))
+        _record_all(self._reach(), NAMES.index(event), *where, amount)
+
+    def _reach(self) -> np.ndarray:
+        return reach(HISTORY, self.arrays, self.numbers)
 
     def contacts_within(self, days: int) -> np.ndarray:
         """Contacts remembered on each channel in the last `days` days, today included. -> (batch, channels) int64."""
@@ -178,15 +199,15 @@ class History(NamedTuple):
 
 
 @kernel
-def _advance_all(h: History, days: np.ndarray) -> None:
-    for i in range(h.customer.shape[0]):
+def _advance_all(at: np.ndarray, days: np.ndarray) -> None:
+    for i in range(days.shape[0]):
         if days[i] > 0:
-            advance_one(h, i, days[i])
+            advance_one(at[0], i, days[i])
 
 
 @kernel
 def _record_all(
-    h: History,
+    at: np.ndarray,
     event: int,
     rows: np.ndarray,
     channel: np.ndarray,
@@ -195,59 +216,71 @@ def _record_all(
     value: np.ndarray,
 ) -> None:
     for k in range(rows.shape[0]):
-        record_one(h, rows[k], event, channel[k], product[k], treatment[k], value[k])
+        record_one(at[0], rows[k], event, channel[k], product[k], treatment[k], value[k])
 
 
 @kernel
-def advance_one(h: History, i: int, days: int) -> None:
-    """Let days pass for customer i."""
-    me, fades = h.customer[i], h.fades
-    at = min(days, fades.shape[1] - 1)
+def faded(h: Any, row: int, days: int) -> float:
+    """What is left of a trace after so many days. row: RECENCY ... BREAK_POINT."""
+    return single_at(h.fades, row * h.faded_days + min(days, h.faded_days - 1)).value
+
+
+@kernel
+def advance_one(h: Any, i: int, days: int) -> None:
+    """Let days pass for customer i. h: a HISTORY record, or another with its fields."""
+    me, channels, products = customer_at(h.customer, i), h.channels, h.products
     me.day += np.int32(days)
-    me.complaints *= fades[COMPLAINT, at]
-    me.purchases *= fades[PURCHASE, at]
-    me.spend *= fades[PURCHASE, at]
-    for c in range(h.channel.shape[1]):
-        h.channel[i, c].pressure *= fades[PRESSURE, at]
-        h.channel[i, c].engagements *= fades[ENGAGEMENT, at]
-    for p in range(h.product.shape[1]):
-        h.product[i, p].intent *= fades[INTENT, at]
-        h.product[i, p].refusals *= fades[REFUSAL, at]
+    if me.complaints != 0:
+        me.complaints *= faded(h, COMPLAINT, days)
+    if me.purchases != 0:
+        me.purchases *= faded(h, PURCHASE, days)
+        me.spend *= faded(h, PURCHASE, days)
+    pressure, engagement = faded(h, PRESSURE, days), faded(h, ENGAGEMENT, days)
+    for c in range(i * channels, (i + 1) * channels):
+        channel = channel_at(h.channel, c)
+        channel.pressure *= pressure
+        channel.engagements *= engagement
+    intent, refusal = faded(h, INTENT, days), faded(h, REFUSAL, days)
+    for p in range(i * products, (i + 1) * products):
+        product = product_at(h.product, p)
+        product.intent *= intent
+        product.refusals *= refusal
 
 
 @kernel
-def record_one(h: History, i: int, event: int, channel: int, product: int, treatment: int, value: float) -> None:
+def record_one(h: Any, i: int, event: int, channel: int, product: int, treatment: int, value: float) -> None:
     """Record an event of customer i today; -1: the event has no channel, product or treatment."""
+    me = customer_at(h.customer, i)
     if event == CONTACTED:
-        _contacted(h, i, channel, product, treatment)
+        _contacted(h, i, me, channel, product, treatment)
         return
-    _of_customer(h.customer[i], event, value)
+    _of_customer(me, event, value)
     if channel >= 0:
-        _of_channel(h.channel[i, channel], event)
+        _of_channel(channel_at(h.channel, i * h.channels + channel), event)
     if product >= 0:
-        _of_product(h.product[i, product], event, channel, h.customer[i].day)
+        _of_product(product_at(h.product, i * h.products + product), event, channel, me.day)
 
 
 @kernel
-def _contacted(h: History, i: int, channel: int, product: int, treatment: int) -> None:
-    me = h.customer[i]
+def _contacted(h: Any, i: int, me: Any, channel: int, product: int, treatment: int) -> None:
     me.newest = (me.newest + 1) % RING
     me.ring_day[me.newest] = me.day
     me.ring_channel[me.newest] = channel
     me.ring_product[me.newest] = product
     me.ring_treatment[me.newest] = treatment
     if channel >= 0:
-        h.channel[i, channel].last_contact = me.day
-        h.channel[i, channel].pressure += np.float32(1)
+        used = channel_at(h.channel, i * h.channels + channel)
+        used.last_contact = me.day
+        used.pressure += np.float32(1)
     if product >= 0:
-        offered = h.product[i, product]
+        offered = product_at(h.product, i * h.products + product)
         offered.last_offer = me.day
         if offered.lead != NEVER and offered.lead_owner < 0:
             offered.lead_owner = channel
 
 
 @kernel
-def _of_customer(me: np.ndarray, event: int, value: float) -> None:
+def _of_customer(me: Any, event: int, value: float) -> None:
     if event == COMPLAINED:
         me.complaints += np.float32(1)
         me.last_complaint = me.day
@@ -264,7 +297,7 @@ def _of_customer(me: np.ndarray, event: int, value: float) -> None:
 
 
 @kernel
-def _of_channel(channel: np.ndarray, event: int) -> None:
+def _of_channel(channel: Any, event: int) -> None:
     if event == ENGAGED:
         channel.engagements += np.float32(1)
     elif event in (OPTED_OUT, BLOCKED):
@@ -272,7 +305,7 @@ def _of_channel(channel: np.ndarray, event: int) -> None:
 
 
 @kernel
-def _of_product(product: np.ndarray, event: int, channel: int, day: int) -> None:
+def _of_product(product: Any, event: int, channel: int, day: int) -> None:
     if event in (ENGAGED, ABANDONED, REFERRED):
         product.intent += np.float32(1)
         product.lead, product.lead_channel, product.lead_owner = day, channel, -1

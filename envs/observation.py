@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cached_property, reduce
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.calendar import calendar_table, check_days, days_of_month
 from envs.calendar import NAMES as CALENDAR
-from envs.calendar import calendar_fields
 from envs.catalogue import Catalogue
 from envs.digest import digest_of
-from envs.history import History, fade
+from envs.encoding import CHANNEL_FIELDS, CONTACT_FIELDS, PLAN, PLAN_ARRAYS, PRODUCT_FIELDS, encode_all
+from envs.history import History
+from envs.pointers import reach
 from envs.prices import price_field
 from envs.profile import profile_fields
 from envs.schema import Schema
 
-CHANNEL_FIELDS = (
-    ("recency", "trace of the last contact on this channel"),
-    ("pressure", "faded number of contacts on this channel, /5"),
-    ("engagements", "faded number of engagements on this channel, /5"),
-    ("consent", "1 while the customer has not opted out"),
-)
-PRODUCT_FIELDS = (
-    ("intent", "faded evidence of intent, /5"),
-    ("lead", "trace of the last engagement not yet answered by a conversion or refusal"),
-    ("offered", "trace of the last offer of this product"),
-    ("refusals", "faded number of refusals, /5"),
-    ("holds", "1 if the customer holds the product"),
-)
-CONTACT_FIELDS = (
-    ("contact:pressure", "faded number of contacts on all channels, /10"),
-    ("contact:week", "contacts in the last 7 days, /7"),
-    ("contact:complaints", "faded number of complaints, /5"),
-    ("contact:spend", "log(1 + faded amount spent), /5"),
-)
+_COUNTS = {"pressure", "engagements", "intent", "refusals"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +28,7 @@ class Field:
 
     name: str
     meaning: str
+    unit: str
     low: float
     high: float
 
@@ -57,6 +43,19 @@ class Moment:
     gap: np.ndarray  # float, days to the next decision of a finite task; ignored in a continuing one
 
 
+class Plan(NamedTuple):
+    """How kernels fill an observation."""
+
+    calendar: np.ndarray  # (days, calendar fields) float32
+    day_of_month: np.ndarray  # (days,) int64
+    numbers: dict[str, float]  # where each block of fields begins, and sizes: PLAN_NUMBERS
+
+    @property
+    def arrays(self) -> dict[str, tuple[np.ndarray, np.dtype[Any]]]:
+        """For `reach`."""
+        return {name: (getattr(self, name), kind) for name, kind in PLAN_ARRAYS.items()}
+
+
 @dataclass(frozen=True)
 class Encoder:
     """Turns profile, history and moment into the observation."""
@@ -67,23 +66,47 @@ class Encoder:
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The table of fields, in order."""
-        rows = list(profile_fields(self.schema, Field))
-        rows += [Field(name, meaning, 0.0, 20.0) for name, meaning in CONTACT_FIELDS]
-        for channel in self.catalogue.channel_ids:
-            rows += [Field(f"channel:{channel}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0) for n, m in CHANNEL_FIELDS]
-        for product in self.catalogue.product_ids:
-            rows += [Field(f"product:{product}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0) for n, m in PRODUCT_FIELDS]
-        if self.schema.task.calendar:
-            rows += [Field(f"calendar:{name}", f"{name.replace('_', ' ')} of the day", -1.0, 1.0) for name in CALENDAR]
-        rows += [Field(f"moment:{t}", f"1 if the customer comes in by {t}", 0.0, 1.0) for t in self.schema.triggers]
-        if self.schema.task.kind == "finite":
-            rows.append(Field("task:time_left", "days to the end of the task, as a share", 0.0, 1.0))
-            rows.append(Field("task:gap", "days to the next decision, as a share of the task", 0.0, 1.0))
-        rows += [
-            Field(f"price:{name}", f"price of {name}, 0 to the top of its range, logarithmic", 0.0, 2.0)
-            for name in self.price_names
+        return tuple(field for _, block in self._blocks for field in block)
+
+    @cached_property
+    def _blocks(self) -> list[tuple[str, list[Field]]]:
+        """Name of each block and its fields."""
+        schema, catalogue, task = self.schema, self.catalogue, self.schema.task
+        counts = [Field(*row, 0.0, 20.0) for row in CONTACT_FIELDS]
+        channels = [
+            Field(f"channel:{c}:{n}", m, u, 0.0, 20.0 if n in _COUNTS else 1.0)
+            for c in catalogue.channel_ids
+            for n, m, u in CHANNEL_FIELDS
         ]
-        return tuple(rows)
+        products = [
+            Field(f"product:{p}:{n}", m, u, 0.0, 20.0 if n in _COUNTS else 1.0)
+            for p in catalogue.product_ids
+            for n, m, u in PRODUCT_FIELDS
+        ]
+        stages = [Field(f"stage:{s}", f"1 in the lifecycle stage {s}", "0 or 1", 0.0, 1.0) for s in schema.stages]
+        calendar = [Field(f"calendar:{n}", f"{n.replace('_', ' ')} of the day", "", -1.0, 1.0) for n in CALENDAR]
+        key_day = [Field("calendar:key_day", "1 on the customer's key day of the month", "0 or 1", 0.0, 1.0)]
+        triggers = [Field(f"moment:{t}", f"1 if the customer comes in by {t}", "0 or 1", 0.0, 1.0) for t in schema.triggers]
+        clock = [
+            Field("task:time_left", "days to the end of the task", "share of the task", 0.0, 1.0),
+            Field("task:gap", "days to the next decision", "share of the task", 0.0, 1.0),
+        ]
+        prices = [
+            Field(f"price:{n}", f"price of {n}, 0 to the top of its range", "log(1 + 100 p) / log(101)", 0.0, 2.0)
+            for n in self.price_names
+        ]
+        return [
+            ("profile", list(profile_fields(schema, Field))),
+            ("contact", counts),
+            ("channels", channels),
+            ("products", products),
+            ("stages", stages),
+            ("calendar", calendar if task.calendar else []),
+            ("key_day", key_day if schema.key_day_column else []),
+            ("triggers", triggers),
+            ("clock", clock if task.kind == "finite" else []),
+            ("prices", prices),
+        ]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -108,61 +131,40 @@ class Encoder:
         """SHA-256 of the table of fields and of how they fade."""
         return digest_of([[asdict(f) for f in self.fields], self.schema.fading.model_dump(), self.price_highs.tolist()])
 
+    @cached_property
+    def plan(self) -> Plan:
+        """What kernels need to encode."""
+        numbers: dict[str, float] = {"key_column": -1}
+        start = 0
+        for name, block in self._blocks:
+            numbers[f"{name}_from"], start = start, start + len(block)
+        numbers["fields"], numbers["calendar_fields"] = start, len(CALENDAR) if self.schema.task.calendar else 0
+        numbers["end_day"] = self.schema.task.end_day if self.schema.task.kind == "finite" else 0
+        if self.schema.key_day_column:
+            column = next(c for c in self.schema.columns if c.name == self.schema.key_day_column)
+            numbers["key_column"] = self.names.index(column.name)
+            numbers["key_center"], numbers["key_scale"] = column.center, column.scale
+        return Plan(calendar_table(self.schema.task.calendar or "CN"), days_of_month(), numbers)
+
     def encode(self, profile: np.ndarray, history: History, moment: Moment) -> np.ndarray:
-        """profile: (profile fields, batch) float32 -> (batch, fields) float32, a new array."""
-        h, day, task = history, history.day, self.schema.task
-        channels = self._channels(h)
-        products = self._products(h)
-        rows: list[np.ndarray] = [
-            profile,
-            reduce(np.add, h.pressure)[None] / np.float32(10),  # in a fixed order, whatever the batch
-            h.contacts_within(7).sum(axis=0, dtype=np.float32)[None] / np.float32(7),
-            h.complaints[None] / np.float32(5),
-            np.log1p(np.maximum(h.spend, 0))[None] / np.float32(5),
-            channels.reshape(-1, len(h)),
-            products.reshape(-1, len(h)),
-        ]
-        if task.calendar:
-            rows.append(calendar_fields(day, task.calendar))
-        if self.schema.triggers:
-            rows.append(moment.trigger[None] == np.arange(len(self.schema.triggers))[:, None])
-        if task.kind == "finite":
-            rows += [moment.time_left[None] / task.end_day, moment.gap[None] / task.end_day]
-        rows.append(price_field(moment.prices, self.price_highs).T)
-        table = np.concatenate([row.astype(np.float32, copy=False) for row in rows])
-        return np.ascontiguousarray(np.clip(table.T, self._low, self._high))
-
-    @cached_property
-    def _low(self) -> np.ndarray:
-        return np.array([f.low for f in self.fields], np.float32)
-
-    @cached_property
-    def _high(self) -> np.ndarray:
-        return np.array([f.high for f in self.fields], np.float32)
-
-    def _channels(self, h: History) -> np.ndarray:  # (channels, channel fields, batch)
-        out = np.empty((h.pressure.shape[0], len(CHANNEL_FIELDS), len(h)), np.float32)
-        out[:, 0] = fade(h.day - h.last_contact, h.fading.recency)
-        out[:, 1] = h.pressure / np.float32(5)
-        out[:, 2] = h.engagements / np.float32(5)
-        out[:, 3] = ~h.opted_out
+        """profile: (batch, profile fields) float32 -> (batch, fields) float32, a new array."""
+        if self.schema.task.calendar or self.schema.key_day_column:
+            check_days(history.day)
+        clock = np.stack([moment.time_left, moment.gap], axis=1).astype(np.float64)
+        prices = self.price_fields(moment.prices)
+        arrays = {**self.plan.arrays, **history.arrays}
+        at = reach(PLAN, arrays, {**self.plan.numbers, **history.numbers})
+        out = np.empty((history.batch, len(self.fields)), np.float32)
+        encode_all(at, np.ascontiguousarray(profile), moment.trigger.astype(np.int64), clock, prices, out)
         return out
 
-    def _products(self, h: History) -> np.ndarray:  # (products, product fields, batch)
-        out = np.empty((h.intent.shape[0], len(PRODUCT_FIELDS), len(h)), np.float32)
-        out[:, 0] = h.intent / np.float32(5)
-        out[:, 1] = fade(h.day - h.lead, h.fading.recency)
-        out[:, 2] = fade(h.day - h.last_offer, h.fading.recency)
-        out[:, 3] = h.refusals / np.float32(5)
-        out[:, 4] = h.holds
-        return out
+    def price_fields(self, prices: np.ndarray) -> np.ndarray:
+        """The observed fields of prices. (..., 1 + pools) -> same shape, float32."""
+        return np.clip(price_field(prices, self.price_highs).astype(np.float32), np.float32(0), np.float32(2))
 
     def with_prices(self, observation: np.ndarray, prices: np.ndarray) -> np.ndarray:
         """The same observations at other prices. prices: (1 + pools,) -> (batch, fields) float32, a copy."""
         out = observation.copy()
-        at = list(self.price_columns.values())
-        out[:, at] = np.clip(price_field(prices, self.price_highs).astype(np.float32), self._low[at], self._high[at])
+        out[:, list(self.price_columns.values())] = self.price_fields(prices)
         return out
 
-
-_COUNTS = {"pressure", "engagements", "intent", "refusals"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -87,6 +87,19 @@ class PopulationSpec(Config):
         return weights
 
 
+class Start(NamedTuple):
+    """How customers begin."""
+
+    profile: np.ndarray  # (batch, profile fields) float32
+    holds: np.ndarray  # (batch, products) bool
+    stage: np.ndarray  # (batch,) int16, position in schema.stages, -1: none
+    grade: np.ndarray  # (batch,) int16, credit grade 1, 2 ..., 0: none
+
+    def take(self, rows: np.ndarray) -> Start:
+        """Some of them, in this order."""
+        return Start(*(part[rows] for part in self))
+
+
 class Population(Protocol):
     """A supply of customers: number `i` is always the same one, for a given seed."""
 
@@ -94,13 +107,21 @@ class Population(Protocol):
         """Profile columns of some customers. customer: (batch,) int."""
         ...
 
-    def encoded(self, customer: np.ndarray, seed: int) -> np.ndarray:
-        """(profile fields, batch) float32."""
+    def start(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> Start:
+        """What a simulation needs of them on their first day."""
         ...
 
-    def holds(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> np.ndarray:
-        """(products, batch) bool: what customers hold at the start."""
-        ...
+
+def start_of(customers: pl.DataFrame, holds: np.ndarray, schema: Schema) -> Start:
+    """Encode profile columns. holds: (customers, products) bool."""
+    stage, grade = np.full(customers.height, -1, np.int16), np.zeros(customers.height, np.int16)
+    if schema.stage_column is not None:
+        places = {name: number for number, name in enumerate(schema.stages)}
+        codes = customers[schema.stage_column].replace_strict(places, default=-1, return_dtype=pl.Int16)
+        stage = codes.fill_null(-1).to_numpy()
+    if schema.credit_column is not None:
+        grade = customers[schema.credit_column].cast(pl.Float64).round().cast(pl.Int16).to_numpy()
+    return Start(encode_profile(customers, schema), holds, stage, grade)
 
 
 @dataclass(frozen=True)
@@ -122,13 +143,11 @@ class DescribedPopulation:
             values[marginal.column] = _values(marginal, z)
         return pl.DataFrame(values)
 
-    def encoded(self, customer: np.ndarray, seed: int) -> np.ndarray:
-        return encode_profile(self.sample(customer, seed), self.schema)
-
-    def holds(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> np.ndarray:
+    def start(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> Start:
         luck = Luck(seed, customer, np.full(customer.shape, BIRTH))
         shares = [self.spec.holds.get(product, 0.0) for product in products]
-        return np.stack([luck.uniform(1000 + i) < share for i, share in enumerate(shares)])
+        holds = np.stack([luck.uniform(1000 + i) < share for i, share in enumerate(shares)], axis=1)
+        return start_of(self.sample(customer, seed), holds, self.schema)
 
 
 @dataclass(frozen=True)
@@ -147,20 +166,19 @@ class TablePopulation:
         return self.customers.select(names)[self._rows(customer, seed)]
 
     @cached_property
-    def _encoded(self) -> np.ndarray:
-        return encode_profile(self.customers, self.schema)
+    def _starts(self) -> dict[tuple[str, ...], Start]:
+        return {}
 
-    def encoded(self, customer: np.ndarray, seed: int) -> np.ndarray:
-        return np.ascontiguousarray(self._encoded[:, self._rows(customer, seed)])
-
-    def holds(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> np.ndarray:
-        rows = self._rows(customer, seed)
-        names = [f"holds_{product}" for product in products]
-        known = [
-            self.customers[name].fill_null(False).to_numpy()[rows] if name in self.customers.columns else rows < 0
-            for name in names
-        ]
-        return np.stack(known).astype(bool)
+    def start(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> Start:
+        if products not in self._starts:
+            nobody = np.zeros(self.customers.height, bool)
+            names = [f"holds_{product}" for product in products]
+            known = [
+                self.customers[n].fill_null(False).cast(pl.Boolean).to_numpy() if n in self.customers.columns else nobody
+                for n in names
+            ]
+            self._starts[products] = start_of(self.customers, np.stack(known, axis=1), self.schema)
+        return self._starts[products].take(self._rows(customer, seed))
 
 
 def _values(marginal: Marginal, z: np.ndarray) -> np.ndarray:

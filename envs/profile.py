@@ -14,18 +14,20 @@ from envs.schema import Column, Schema
 T = TypeVar("T")
 
 
-def profile_fields(schema: Schema, field: Callable[[str, str, float, float], T]) -> Iterator[T]:
-    """One `field(name, meaning, low, high)` for each number and flag, one for each category, one for `missing`."""
+def profile_fields(schema: Schema, field: Callable[[str, str, str, float, float], T]) -> Iterator[T]:
+    """One `field(name, meaning, unit, low, high)` for each number and flag, one for each category, one for `missing`."""
     for column in features(schema):
         meaning = column.meaning or column.name
         if column.type == "category":
             for value in column.categories:
-                yield field(f"{column.name}={value}", f"1 if {meaning} is {value}", 0.0, 1.0)
+                yield field(f"{column.name}={value}", f"1 if {meaning} is {value}", "0 or 1", 0.0, 1.0)
         else:
             low, high = (0.0, 1.0) if column.type == "flag" else (-5.0, 5.0)
-            yield field(column.name, meaning, low, high)
+            scaled = f"({column.unit or 'value'} - {column.center:g}) / {column.scale:g}"
+            unit = "0 or 1" if column.type == "flag" else scaled
+            yield field(column.name, meaning, unit, low, high)
         if column.nullable:
-            yield field(f"{column.name}:missing", f"1 if {meaning} is unknown", 0.0, 1.0)
+            yield field(f"{column.name}:missing", f"1 if {meaning} is unknown", "0 or 1", 0.0, 1.0)
 
 
 def features(schema: Schema) -> list[Column]:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
+from envs.happening import DECIDED
+from envs.history import NAMES
 from envs.population import Population
 from envs.tables import INSTANT, Tables, checked
 from envs.world import World
-
-DECIDED_AT = timedelta(
-    hours=9
-)  # decisions fall at 9 o'clock, contacts and their answers follow, the rest in the evening
-MOMENT_AT = timedelta(hours=8)
-ANSWERED_AT = timedelta(hours=10)
-EVENING = timedelta(hours=20)
-
 
 @dataclass(frozen=True)
 class Decided:
@@ -43,16 +36,12 @@ class Recorder:
     world: World
     decisions: list[pl.DataFrame] = field(default_factory=list)
     events: list[pl.DataFrame] = field(default_factory=list)
-    _open: dict[int, np.ndarray] = field(default_factory=dict)  # desk -> decision number of each customer, -1: none
     _count: int = 0
 
-    def decide(self, made: Decided, rows: np.ndarray, desk: int, batch: int) -> None:
-        """Note decisions of the customers `rows` of a batch, taken by one desk."""
-        numbers = self._count + np.arange(len(rows))
-        self._count += len(rows)
-        current = np.full(batch, -1)
-        current[rows] = numbers
-        self._open[desk] = current
+    def decide(self, made: Decided) -> np.ndarray:
+        """Note decisions. -> their numbers in the log, (n,) int64: what `Simulator.step` ties events to."""
+        numbers = self._count + np.arange(len(made.customer))
+        self._count += len(numbers)
         ids = np.array(self.world.catalogue.treatment_ids)
         triggers = np.array([*self.world.schema.triggers, ""])  # position -1 is the last: none
         names = self.world.encoder.price_names
@@ -62,52 +51,39 @@ class Recorder:
                 {
                     "decision_id": _numbered("d", numbers),
                     "customer_id": _numbered("c", made.customer),
-                    "at": _instants(made.day, DECIDED_AT),
+                    "at": _instants(made.day, DECIDED),
                     "trigger": pl.Series(triggers[made.trigger]).replace("", None),
                     "observation": _lists(made.observation, pl.Float32()),
                     "mask": _lists(made.mask, pl.Boolean()),
                     "treatment": ids[made.treatment],
                     "propensity": chosen,
                     "probabilities": _lists(made.probabilities, pl.Float64()),
-                    "policy_digest": [made.policy_digest] * len(rows),
-                    "rules_digest": [self.world.rule_book.digest] * len(rows),
+                    "policy_digest": [made.policy_digest] * len(numbers),
+                    "rules_digest": [self.world.rule_book.digest] * len(numbers),
                     "prices": pl.DataFrame(made.prices, schema=list(names)).to_struct("prices"),
-                    "assignment": [made.assignment] * len(rows),
+                    "assignment": [made.assignment] * len(numbers),
                 }
             )
         )
+        return numbers
 
-    def note(
-        self,
-        event: str,
-        customer: np.ndarray,
-        day: np.ndarray,
-        *,
-        after: timedelta,
-        channel: np.ndarray | None = None,
-        product: np.ndarray | None = None,
-        value: np.ndarray | None = None,
-        desk: int | None = None,
-        rows: np.ndarray | None = None,
-    ) -> None:
-        """Note one kind of event of some customers. `desk` and `rows` tie it to the decision that caused it."""
-        if not len(customer):
+    def happened(self, events: np.ndarray, customer: np.ndarray) -> None:
+        """Note the events of a step. events: (n,) EVENT; customer: (batch,) int, the numbers of the batch's rows."""
+        if not len(events):
             return
-        count, catalogue = len(customer), self.world.catalogue
-        decision = np.full(count, -1)
-        if desk is not None and rows is not None and desk in self._open:
-            decision = self._open[desk][rows]
+        catalogue = self.world.catalogue
+        decision = pl.Series(events["decision"].astype(np.int64))
         self.events.append(
             pl.DataFrame(
                 {
-                    "customer_id": _numbered("c", customer),
-                    "at": _instants(day, after),
-                    "event": [event] * count,
-                    "channel": _named(catalogue.channel_ids, channel, count),
-                    "product": _named(catalogue.product_ids, product, count),
-                    "value": pl.Series(value if value is not None else [None] * count, dtype=pl.Float64),
+                    "customer_id": _numbered("c", customer[events["row"]]),
+                    "at": _instants(events["day"], events["minute"]),
+                    "event": pl.Series(np.array(NAMES)[events["event"]], dtype=pl.String),
+                    "channel": _named(catalogue.channel_ids, events["channel"]),
+                    "product": _named(catalogue.product_ids, events["product"]),
+                    "value": pl.Series(events["value"].copy()).fill_nan(None),
                     "decision_id": pl.select(
-                        pl.when(pl.lit(pl.Series(decision)) >= 0).then(_numbered("d", decision))
+                        pl.when(pl.lit(decision) >= 0).then(_numbered("d", decision.to_numpy()))
                     ).to_series(),
                 }
             )
@@ -116,10 +92,10 @@ class Recorder:
     def tables(self, population: Population, seed: int, customers: np.ndarray, first_day: int) -> Tables:
         """Everything recorded, with the profiles of the customers, in canonical form."""
         profile = population.sample(customers, seed)
-        holds = population.holds(customers, seed, self.world.catalogue.product_ids)
-        held = {f"holds_{p}": holds[i] for i, p in enumerate(self.world.catalogue.product_ids)}
+        holds = population.start(customers, seed, self.world.catalogue.product_ids).holds
+        held = {f"holds_{p}": holds[:, i] for i, p in enumerate(self.world.catalogue.product_ids)}
         frame = pl.DataFrame({"customer_id": _numbered("c", customers)}).with_columns(
-            pl.lit(_instants(np.array([first_day]), timedelta(0))[0]).cast(INSTANT).alias("valid_from"),
+            pl.lit(_instants(np.array([first_day]), 0)[0]).cast(INSTANT).alias("valid_from"),
             *profile.get_columns(),
             *(pl.Series(name, values) for name, values in held.items()),
         )
@@ -137,8 +113,8 @@ def _numbered(letter: str, numbers: np.ndarray) -> pl.Series:
     return letter + pl.Series(numbers, dtype=pl.Int64).cast(pl.String).str.zfill(8)
 
 
-def _instants(day: np.ndarray, after: timedelta) -> pl.Series:
-    microseconds = day.astype(np.int64) * 86_400_000_000 + int(after.total_seconds() * 1e6)
+def _instants(day: np.ndarray, minute: np.ndarray | int) -> pl.Series:
+    microseconds = day.astype(np.int64) * 86_400_000_000 + np.asarray(minute, np.int64) * 60_000_000
     return pl.Series(microseconds).cast(INSTANT)
 
 
@@ -146,8 +122,6 @@ def _lists(values: np.ndarray, kind: pl.DataType) -> pl.Series:
     return pl.Series(np.ascontiguousarray(values)).arr.to_list().cast(pl.List(kind))
 
 
-def _named(ids: tuple[str, ...], position: np.ndarray | None, count: int) -> pl.Series:
-    if position is None:
-        return pl.Series([None] * count, dtype=pl.String)
+def _named(ids: tuple[str, ...], position: np.ndarray) -> pl.Series:
     names = pl.Series([*ids, None], dtype=pl.String)
     return names.gather(pl.Series(np.where(position < 0, len(ids), position)))

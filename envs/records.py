@@ -16,12 +16,10 @@ import polars as pl
 
 from envs.catalogue import SILENCE, Catalogue
 from envs.errors import InputError
-from envs.history import EVENTS
+from envs.history import CONTACTED, NAMES
 
 DAY = 86_400_000_000  # microseconds
-NAMES = tuple(sorted(EVENTS))
 DECISION = -1  # the kind of a record at which somebody looks; the others are positions in NAMES
-CONTACTED = NAMES.index("contacted")
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,7 @@ class Records:
     kind: np.ndarray  # int64, position in NAMES, or DECISION
     channel: np.ndarray  # int64, position, -1: none
     product: np.ndarray  # int64, position, -1: none
+    treatment: np.ndarray  # int64, position, of a contact that was decided here; -1: none
     value: np.ndarray  # float64, NaN: none
     decision: np.ndarray  # int64, row of the decision, -1: not a decision
 
@@ -45,6 +44,7 @@ class Happening(NamedTuple):
     channel: str | None = None
     product: str | None = None
     value: float | None = None
+    treatment: str | None = None  # of a contact that was decided here
 
 
 def records_of(
@@ -52,14 +52,17 @@ def records_of(
 ) -> Records:
     """The records of some customers (all that the tables name), out of the tables of decisions and events.
 
-    A decision counts as a contact unless it is silence or a shadow's (decided, not carried out). A `contacted`
-    event with a decision_id is that decision's contact and not counted twice.
+    A decision counts as a contact unless it is silence or a shadow's (decided, not carried out). A `contacted` event
+    with a decision_id is that decision's contact, made when the event says; a decision on a channel that delays
+    (catalogue, `delay_days`) is a contact only then.
     """
     ids = tuple(customer_ids)
     treatment = positions(decisions["treatment"], catalogue.treatment_ids)
     contact = treatment != catalogue.treatment_ids.index(SILENCE)
     if "assignment" in decisions.columns:
         contact &= (decisions["assignment"] != "shadow").to_numpy()
+    made, events = _made(decisions, events)
+    contact &= ~(catalogue.delays[treatment] | decisions["decision_id"].is_in(made["decision_id"].implode()).to_numpy())
     looks = pl.DataFrame(
         {
             "customer": positions(decisions["customer_id"], ids),
@@ -68,6 +71,7 @@ def records_of(
             "kind": np.full(decisions.height, DECISION),
             "channel": catalogue.channel_of[treatment],
             "product": catalogue.product_of[treatment],
+            "treatment": treatment,
             "value": np.full(decisions.height, np.nan),
             "decision": np.arange(decisions.height),
         }
@@ -75,7 +79,7 @@ def records_of(
     contacts = looks.filter(pl.Series(contact)).with_columns(
         rank=pl.lit(1, pl.Int64), kind=pl.lit(CONTACTED, pl.Int64), decision=pl.lit(-1, pl.Int64)
     )
-    frame = pl.concat([looks, contacts, _happened(catalogue, ids, events)])
+    frame = pl.concat([looks, contacts, _happened(catalogue, ids, events), _later(catalogue, ids, made)])
     frame = frame.sort("customer", "at", "rank", maintain_order=True)
     columns = {name: frame[name].to_numpy() for name in frame.columns if name not in ("at", "rank")}
     return Records(day=days_of(frame["at"]), **columns)
@@ -90,6 +94,7 @@ def records_from(catalogue: Catalogue, happenings: Iterable[Happening]) -> Recor
         kind=positions(pl.Series("event", [h.event for h in rows], pl.String), NAMES),
         channel=positions(pl.Series("channel", [h.channel for h in rows], pl.String), catalogue.channel_ids),
         product=positions(pl.Series("product", [h.product for h in rows], pl.String), catalogue.product_ids),
+        treatment=positions(pl.Series("treatment", [h.treatment for h in rows], pl.String), catalogue.treatment_ids),
         value=np.array([np.nan if h.value is None else h.value for h in rows], np.float64),
         decision=np.full(len(rows), -1),
     )
@@ -120,8 +125,26 @@ def days_of(at: pl.Series) -> np.ndarray:  # (n,) int64
     return np.asarray(np.floor_divide(at.dt.epoch("us").to_numpy(), DAY))
 
 
+def _made(decisions: pl.DataFrame, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Contacts that a decision led to, with its treatment; and all other events."""
+    linked = (pl.col("event") == "contacted") & pl.col("decision_id").is_not_null()
+    known = decisions.select("decision_id", "treatment")
+    made = events.filter(linked).unique("decision_id", keep="first", maintain_order=True)
+    return made.join(known, on="decision_id", how="inner", maintain_order="left"), events.filter(~linked)
+
+
+def _later(catalogue: Catalogue, ids: tuple[str, ...], made: pl.DataFrame) -> pl.DataFrame:
+    treatment = positions(made["treatment"], catalogue.treatment_ids)
+    rows = _happened(catalogue, ids, made.with_columns(channel=pl.lit(None, pl.String), product=pl.lit(None, pl.String)))
+    return rows.with_columns(
+        rank=pl.lit(1, pl.Int64),
+        channel=pl.Series(catalogue.channel_of[treatment]),
+        product=pl.Series(catalogue.product_of[treatment]),
+        treatment=pl.Series(treatment),
+    )
+
+
 def _happened(catalogue: Catalogue, ids: tuple[str, ...], events: pl.DataFrame) -> pl.DataFrame:
-    events = events.filter(~((pl.col("event") == "contacted") & pl.col("decision_id").is_not_null()))
     return pl.DataFrame(
         {
             "customer": positions(events["customer_id"], ids),
@@ -130,6 +153,7 @@ def _happened(catalogue: Catalogue, ids: tuple[str, ...], events: pl.DataFrame) 
             "kind": positions(events["event"], NAMES),
             "channel": positions(events["channel"], catalogue.channel_ids),
             "product": positions(events["product"], catalogue.product_ids),
+            "treatment": np.full(events.height, -1),
             "value": events["value"].cast(pl.Float64).fill_null(np.nan),
             "decision": np.full(events.height, -1),
         }

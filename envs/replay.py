@@ -8,18 +8,19 @@ A decision sees everything strictly before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from envs.catalogue import Catalogue
 from envs.errors import InputError
-from envs.history import History
+from envs.history import NAMES, History
 from envs.observation import Encoder, Moment
 from envs.profile import encode_profile
-from envs.records import DECISION, NAMES, Happening, Records, day_of, days_of, positions, records_from, records_of
+from envs.records import DECISION, Happening, Records, day_of, days_of, positions, records_from, records_of
 from envs.schema import Schema, Task
 
 Visit = Callable[[History, np.ndarray], None]  # histories at decisions, rows of the decisions
@@ -55,11 +56,11 @@ def replay(
 
     def visit(history: History, rows: np.ndarray) -> None:
         now = Moment(moment.trigger[rows], moment.prices[rows], moment.time_left[rows], moment.gap[rows])
-        out[rows] = encoder.encode(profile[:, of_decision[rows]], history, now)
+        out[rows] = encoder.encode(profile[of_decision[rows]], history, now)
 
     records = records_of(catalogue, ids, decisions, events)
-    holds = held_at_start(catalogue, customers)
-    return Replay(out, walk(catalogue, schema, records, len(ids), visit, holds), ids)
+    begin = at_start(catalogue, schema, customers)
+    return Replay(out, walk(catalogue, schema, records, len(ids), visit, begin), ids)
 
 
 def history_of(
@@ -68,21 +69,27 @@ def history_of(
     happenings: Iterable[Happening],
     at: datetime,
     holds: Collection[str] = (),
+    stage: str | None = None,
 ) -> History:
     """The history of one customer (a batch of 1) as a decision at `at` sees it: all strictly before.
 
-    holds: ids of the products held before anything happened
+    holds: ids of the products held, and stage: the lifecycle stage, before anything happened
     """
     records = records_from(catalogue, (h for h in happenings if h.at < at))
-    held = np.array([[product in holds] for product in catalogue.product_ids])
-    return at_day(walk(catalogue, schema, records, 1, holds=held), np.array([day_of(at)]))
+    held = np.array([[product in holds for product in catalogue.product_ids]])
+    begin = Begin(held, np.array([-1 if stage is None else schema.stages.index(stage)], np.int16))
+    return at_day(walk(catalogue, schema, records, 1, begin=begin), np.array([day_of(at)]))
 
 
-def held_at_start(catalogue: Catalogue, customers: pl.DataFrame) -> np.ndarray:
-    """What each customer held before the log begins: columns `holds_<product>` of the earliest profile, where given.
+class Begin(NamedTuple):
+    """What is known of customers before their first record."""
 
-    -> (products, distinct customers in order of appearance) bool
-    """
+    holds: np.ndarray  # (customers, products) bool
+    stage: np.ndarray  # (customers,) int16, -1: none
+
+
+def at_start(catalogue: Catalogue, schema: Schema, customers: pl.DataFrame) -> Begin:
+    """From the earliest profile of each customer, in order of appearance: `holds_<product>`, and the stage's column."""
     first = pl.col("valid_from") == pl.col("valid_from").min().over("customer_id")
     ids = customers.select(pl.col("customer_id").unique(maintain_order=True))
     earliest = customers.filter(first).unique("customer_id", keep="first")
@@ -90,7 +97,10 @@ def held_at_start(catalogue: Catalogue, customers: pl.DataFrame) -> np.ndarray:
     names = [f"holds_{product}" for product in catalogue.product_ids]
     nobody = np.zeros(rows.height, bool)
     known = [rows[n].fill_null(False).cast(pl.Boolean).to_numpy() if n in rows.columns else nobody for n in names]
-    return np.stack(known)
+    stage = np.full(rows.height, -1, np.int16)
+    if schema.stage_column is not None:
+        stage = positions(rows[schema.stage_column], schema.stages).astype(np.int16)
+    return Begin(np.stack(known, axis=1), stage)
 
 
 def at_day(history: History, day: np.ndarray) -> History:
@@ -105,12 +115,12 @@ def walk(
     records: Records,
     batch: int,
     visit: Visit | None = None,
-    holds: np.ndarray | None = None,
+    begin: Begin | None = None,
 ) -> History:
     """Walk all customers through their records. -> their histories after the last record.
 
     visit: called with copies of the histories at some decisions, and these decisions' rows
-    holds: (products, batch) bool, what they held before; None: nothing
+    begin: what they held and were before; None: nothing
     A customer without records stands on day 0.
     """
     counts = np.bincount(records.customer, minlength=batch)
@@ -123,11 +133,11 @@ def walk(
     start = np.zeros(batch, np.int64)
     start[counts > 0] = records.day[first[counts > 0]]
     history = History.fresh(catalogue, schema, start[order])
-    if holds is not None:
-        history.holds |= holds[:, order]
+    if begin is not None:
+        history.product["holds"], history.customer["stage"] = begin.holds[order], begin.stage[order]
     active = np.bincount(turn)
     for end, size in zip(np.cumsum(active), active, strict=True):
-        _take_turn(_first(history, size), records, by_turn[end - size : end], visit)
+        _take_turn(history.first(size), records, by_turn[end - size : end], visit)
     return history.take(place)
 
 
@@ -141,16 +151,10 @@ def _take_turn(history: History, records: Records, rows: np.ndarray, visit: Visi
         who = np.flatnonzero(kinds == kind)
         what = rows[who]
         if kind != DECISION:
-            channel, product = records.channel[what], records.product[what]
-            history.record(NAMES[kind], who, channel=channel, product=product, value=records.value[what])
+            places = {n: getattr(records, n)[what] for n in ("channel", "product", "treatment", "value")}
+            history.record(NAMES[kind], who, **places)
         elif visit is not None:
             visit(history.take(who), records.decision[what])
-
-
-def _first(history: History, size: int) -> History:
-    """A view of the first customers: what is done to it is done to them."""
-    names = [f.name for f in fields(history) if f.name != "fading"]
-    return History(fading=history.fading, **{name: getattr(history, name)[..., :size] for name in names})
 
 
 def profile_rows(customers: pl.DataFrame, decisions: pl.DataFrame) -> np.ndarray:  # (decisions,) int64

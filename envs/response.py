@@ -6,6 +6,9 @@ One form serves the built-in bank and every calibrated world. `coefficients.yaml
     rate       P(at least once in d days) = 1 - exp(-d exp(eta))        (complementary log-log, log(d) as offset)
     lognormal  amount = exp(eta + sigma z - sigma^2 / 2), so that exp(eta) is the mean
     linear     max(eta, 0)
+
+What no coefficient changes: a contact over a channel on which the product does not close (catalogue, `closes`) engages
+but never converts; a product with `maturing_days` is applied for first; its margin is booked when it matures.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -21,10 +24,15 @@ from scipy.special import expit
 
 from envs.config import Config, load_config
 from envs.digest import digest_of
-from envs.features import Feature, Latent, Options, parse_feature
+from envs.features import LATENT, Feature, Options, parse_feature
+from envs.model import Model, Part, chosen_etas, every_eta, every_head, pack
 from envs.observation import Encoder
 
-Given = Literal["always", "contacted", "delivered", "engaged", "unconverted", "converted", "purchased", "churned"]
+Given = Literal[
+    "always", "contacted", "delivered", "engaged", "unconverted", "converted", "purchased", "churned",
+    "satisfaction_rated",
+]  # fmt: skip
+GIVEN: tuple[Given, ...] = get_args(Given)
 
 
 class Term(Config):
@@ -44,7 +52,9 @@ class Head(Config):
         "always", description="What must have happened; unconverted: engaged, but not converted at this contact."
     )
     per: Literal["decision", "product"] = Field("decision", description="product: one draw for every product.")
-    sigma: float | None = Field(None, gt=0, description="Spread of the logarithm, for lognormal.")
+    sigma: float | None = Field(
+        None, gt=0, description="Spread: of the logarithm, for lognormal; around the mean, for linear."
+    )
     terms: tuple[Term, ...] = Field(min_length=1)
 
 
@@ -62,12 +72,19 @@ WAITS_FOR: dict[str, tuple[Given, ...]] = {
     "organic": ("always",),
     "browsed": ("always",),
     "abandoned": ("always",),
+    "cancelled": ("always",),
+    "redeemed": ("converted",),
+    "risk_hold": ("always",),
+    "risk_cleared": ("always",),
+    "satisfaction_rated": ("always",),
     "converted_value": ("converted",),
     "purchased_value": ("purchased",),
     "churned_value": ("churned",),
+    "satisfaction_value": ("satisfaction_rated",),
 }
-PER_PRODUCT = ("organic", "browsed", "abandoned")
-TRIGGER = "trigger:"
+PER_PRODUCT = ("organic", "browsed", "abandoned", "cancelled")
+TRIGGER = "trigger:"  # trigger:NAME, a moment at which a customer comes in
+STAGE = "stage:"  # stage:FROM>TO, a move between lifecycle stages
 
 
 class Hidden(Config):
@@ -109,56 +126,64 @@ class Coefficients(Config):
     @model_validator(mode="after")
     def _heads_are_simulated(self) -> Coefficients:
         for name, head in self.heads.items():
-            trigger = name.startswith(TRIGGER)
-            if name not in WAITS_FOR and not trigger:
-                raise ValueError(f"head {name!r}: unknown, must be one of: {', '.join(WAITS_FOR)}, {TRIGGER}NAME")
-            known = ("always",) if trigger else WAITS_FOR[name]
+            free = name.startswith(TRIGGER) or (name.startswith(STAGE) and name.count(">") == 1)
+            if name not in WAITS_FOR and not free:
+                choice = ", ".join(WAITS_FOR)
+                raise ValueError(f"head {name!r}: unknown, must be one of: {choice}, {TRIGGER}NAME, {STAGE}FROM>TO")
+            known: tuple[Given, ...] = ("always",) if free else WAITS_FOR[name]
             if head.given not in known:
                 raise ValueError(f"head {name!r}: given == {head.given!r}, must be one of: {', '.join(known)}")
             if (head.per == "product") != (name in PER_PRODUCT) and name != "converted_value":
                 must = "product" if name in PER_PRODUCT else "decision"
                 raise ValueError(f"head {name!r}: per == {head.per!r}, must be {must}")
             before = "engaged" if head.given == "unconverted" else head.given
-            if before in ("engaged", "purchased", "churned") and before not in self.heads:
+            if before in ("engaged", "purchased", "churned", "satisfaction_rated") and before not in self.heads:
                 raise ValueError(f"head {name!r}: given == {head.given!r}, must have a head {before!r} before it")
         return self
 
 
 @dataclass(frozen=True)
 class CompiledHead:
-    """A head resolved against a catalogue and a schema: for each product of state factors, a weight per option."""
+    """A head resolved against a catalogue and a schema."""
 
     head: Head
     features: tuple[Feature, ...]
 
+    @property
+    def part(self) -> Part:
+        """As it is packed for kernels."""
+        terms = tuple((term.value, feature) for term, feature in zip(self.head.terms, self.features, strict=True))
+        return Part(self.head.link, GIVEN.index(self.head.given), self.head.sigma or 0.0, terms)
+
     @cached_property
-    def _groups(self) -> list[tuple[tuple[str, ...], Feature, np.ndarray]]:
-        groups: dict[tuple[str, ...], tuple[Feature, np.ndarray]] = {}
-        for term, feature in zip(self.head.terms, self.features, strict=True):
-            key = tuple(name for name, _ in feature.factors)
-            before = groups[key][1] if key in groups else np.zeros_like(feature.weights)
-            groups[key] = (feature, before + term.value * feature.weights)
-        return [(key, feature, weights) for key, (feature, weights) in groups.items()]
+    def _model(self) -> Model:
+        return pack([self.part])
 
-    def linear(self, observation: np.ndarray, option: np.ndarray, latent: Latent | None = None) -> np.ndarray:
-        """eta of one option per customer: fixed-order elementwise sums. -> (batch,) float64."""
-        eta = np.zeros(len(option))
-        for _, feature, weights in self._groups:
-            part = weights[option]
-            for _, factor in feature.factors:
-                part = part * factor.chosen(observation, option, latent)
-            eta += part
-        return eta
+    @property
+    def needs_latent(self) -> tuple[str, ...]:
+        """Names of the factors that only a simulation knows."""
+        return tuple(f.name for feature in self.features for f in feature.factors if f.source == LATENT)
 
-    def linear_all(self, observation: np.ndarray, latent: Latent | None = None) -> np.ndarray:
+    def linear(self, observation: np.ndarray, option: np.ndarray, latent: np.ndarray | None = None) -> np.ndarray:
+        """eta of one option per customer. latent: (batch, latent states) float32 -> (batch,) float64."""
+        seen, hidden = _plain(observation), self._known(latent, len(observation))
+        out = np.empty(len(option))
+        chosen_etas(self._model.reach(), option.astype(np.int64), seen, hidden, out)
+        return out
+
+    def linear_all(self, observation: np.ndarray, latent: np.ndarray | None = None) -> np.ndarray:
         """eta of every option. -> (batch, options) float64."""
-        eta = np.zeros((observation.shape[0], len(self.features[0].weights)))
-        for _, feature, weights in self._groups:
-            part = np.ones((observation.shape[0], 1))
-            for _, factor in feature.factors:
-                part = part * factor.every(observation, latent)
-            eta += part * weights
-        return eta
+        seen, hidden = _plain(observation), self._known(latent, len(observation))
+        out = np.empty((len(seen), len(self.features[0].weights)))
+        every_eta(self._model.reach(), seen, hidden, out)
+        return out
+
+    def _known(self, latent: np.ndarray | None, batch: int) -> np.ndarray:
+        if latent is not None:
+            return _plain(latent)
+        if self.needs_latent:
+            raise ValueError(f"{self.needs_latent[0]} is a hidden state: only a simulator that holds it can evaluate it")
+        return np.zeros((batch, 0), np.float32)
 
     def mean(self, eta: np.ndarray, days: np.ndarray | float = 1.0) -> np.ndarray:
         """Probability (logit, rate), mean amount (lognormal) or value (linear) from eta."""
@@ -183,13 +208,16 @@ def compile_head(head: Head, options: Options, encoder: Encoder) -> CompiledHead
 
 def design_matrix(features: tuple[Feature, ...], observation: np.ndarray, option: np.ndarray) -> np.ndarray:
     """Values of features for one option per row, as a calibration needs them. -> (rows, features) float64."""
-    columns = []
-    for feature in features:
-        column = feature.weights[option]
-        for _, factor in feature.factors:
-            column = column * factor.chosen(observation, option, None)
-        columns.append(column)
-    return np.stack(columns, axis=1)
+    parts = [Part("linear", 0, 0.0, ((1.0, feature),)) for feature in features]
+    nothing, model = np.zeros((len(observation), 0), np.float32), pack(parts)
+    out = np.empty((len(observation), len(parts)))
+    every_head(model.reach(), option.astype(np.int64), _plain(observation), nothing, out)
+    return out
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """float32 in C order, as kernels read it by address."""
+    return np.ascontiguousarray(values, np.float32)
 
 
 def coefficients_digest(coefficients: Coefficients) -> str:

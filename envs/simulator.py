@@ -8,19 +8,17 @@ outcome = simulator.step(treatment)           # margin, cost, annoyance ... unti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from envs.dynamics import background, come_in, contact, pass_time
-from envs.observation import Moment
-from envs.population import DescribedPopulation
+from envs.happening import EVENT, Out, new_out
+from envs.mechanics import first_day
 from envs.prices import Prices, prices_from
-from envs.randomness import Luck
-from envs.rules import Situation
-from envs.scene import Chance, Note, Scene, Tally
+from envs.randomness import seed_word
 from envs.state import CustomerState, new_customers
+from envs.rules import Situation
+from envs.step import see_all, situations, start_all, step_some
 from envs.world import World
 
 
@@ -33,6 +31,20 @@ class View:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What happened to each customer since the decision: the parts of the reward and a few counts."""
+
+    margin: np.ndarray  # (batch,) float64, currency
+    cost: np.ndarray  # (batch,) float64, currency
+    annoyance: np.ndarray  # (batch,) float64, opt-outs
+    effort: np.ndarray  # (batch, pools) float64
+    contacts: np.ndarray  # (batch,) int32
+    conversions: np.ndarray  # (batch,) int32, organic ones included
+    opt_outs: np.ndarray  # (batch,) int32
+    complaints: np.ndarray  # (batch,) int32
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What happened until the next decision."""
 
@@ -41,6 +53,7 @@ class Outcome:
     blocked: np.ndarray  # (batch, desks) bool, True where a masked treatment was asked for
     terminated: np.ndarray  # (batch,) bool, churned or at the end of a finite task
     days: int  # days that passed (of a finite task: for those who are furthest)
+    events: np.ndarray | None = None  # (events,) EVENT of a recording simulator, by customer, in order
 
     def reward(self, prices: np.ndarray) -> np.ndarray:
         """(batch,) float64 at each customer's prices. prices: (batch, 1 + pools)."""
@@ -49,162 +62,131 @@ class Outcome:
         return np.asarray(t.margin - t.cost - efforts - prices[:, 0] * t.annoyance)
 
 
-@dataclass(frozen=True)
-class _RowsOf:
-    """Passes notes of a part of a batch on, with the rows of the batch."""
-
-    note: Note
-    batch_rows: np.ndarray  # (part,) int
-
-    def __call__(self, event: str, customer: np.ndarray, day: np.ndarray, *, rows: Any = None, **more: Any) -> None:
-        self.note(event, customer, day, rows=None if rows is None else self.batch_rows[rows], **more)
-
-
 class Simulator:
     """Steps a batch of customers of a world. Churned customers stay where they are until they are replaced."""
 
     def __init__(
-        self, world: World, seed: int = 0, *, cadence_days: int | None = None, note: Note | None = None
+        self, world: World, seed: int = 0, *, cadence_days: int | None = None, record: bool = False
     ) -> None:
-        """cadence_days: days between decisions of a continuing task, default the task's. note: where events go."""
-        self.world, self.seed, self.note = world, seed, note
+        """cadence_days: days between decisions of a continuing task, default the task's; record: return the events."""
+        self.world, self.seed, self.record = world, seed, record
         self.task = world.schema.task
         self.cadence_days = cadence_days or self.task.cadence_days
         self.state: CustomerState
+        self.out: Out
         self._view: View | None = None
 
-    def reset(self, customer: np.ndarray, day: np.ndarray | None = None, prices: Prices | None = None) -> None:
-        """Start with new customers. customer: (batch,) int; day: (batch,) int, first days, default the population's."""
+    def reset(self, customer: np.ndarray, day: np.ndarray | None = None, prices: Prices | None = None) -> np.ndarray:
+        """Start with new customers; the events of their first morning, if recording.
+
+        customer: (batch,) int; day: (batch,) int, first days, default the population's
+        """
         self.state = self.fresh(customer, day, prices)
-        self._view = None
-        self._morning()
+        catalogue = self.world.catalogue
+        self.out = new_out(len(customer), len(catalogue.pools), len(catalogue.channels), len(catalogue.products))
+        self._reach = self.state.reach()
+        self._view, events = self._start(self.state, self._reach)
+        return events
 
     def fresh(self, customer: np.ndarray, day: np.ndarray | None = None, prices: Prices | None = None) -> CustomerState:
         """The state of new customers, without touching the batch."""
         day = np.full(len(customer), self.first_day) if day is None else day
-        state = new_customers(self.world, self.seed, customer, day)
-        level = prices or prices_from(None, self.world.catalogue, self.world.schema)
-        state.prices[:] = level.vector()
-        return state
+        level = (prices or prices_from(None, self.world.catalogue, self.world.schema)).vector()
+        return new_customers(self.world, self.seed, customer, day, np.tile(level, (len(customer), 1)))
 
     @property
     def first_day(self) -> int:
         """First calendar day, in days since 1970-01-01."""
-        population = self.world.population
-        spec = population.spec if isinstance(population, DescribedPopulation) else None
-        return int(np.datetime64(spec.first_day if spec else "2026-01-05", "D").astype(np.int64))
+        return first_day(self.world)
 
     def view(self) -> View:
         """Observation and mask of the present decisions."""
         if self._view is None:
-            situation = Situation(self.state.profile, self.state.history, self.state.trigger)
-            self._view = View(self._observe(), self.world.rule_book.mask(situation))
+            observation = self._empty(self.state.batch)
+            see_all(self.world.mechanics.record, self._reach, observation)
+            self._view = View(observation, self._mask(self.state, self._reach))
         return self._view
 
     def set_prices(self, prices: np.ndarray) -> None:
         """Tell other prices from now on. prices: (batch, 1 + pools)."""
         self.state.prices[:] = prices
+        self.state.price_fields[:] = self.world.encoder.price_fields(self.state.prices)
         self._view = None
 
     def replace(self, rows: np.ndarray, state: CustomerState) -> None:
         """Put new customers in the place of some."""
-        mornings = Simulator(self.world, self.seed, cadence_days=self.cadence_days, note=self.note)
-        mornings.state = state
-        mornings._morning()
+        started, _ = self._start(state, state.reach())
+        view = self.view()
+        observation, mask = view.observation.copy(), view.mask.copy()
         self.state.put(rows, state)
-        self._view = None
+        observation[rows], mask[rows] = started.observation, started.mask
+        self._view = View(observation, mask)
 
-    def step(self, treatment: np.ndarray) -> Outcome:
+    def step(self, treatment: np.ndarray, decisions: np.ndarray | None = None) -> Outcome:
         """Carry out a treatment per customer, or per customer and desk, and let time pass until the next decision.
 
-        treatment: (batch,) or (batch, desks) int.
+        treatment: (batch,) or (batch, desks) int; decisions: same shape, their numbers in a log, for recording
         """
-        asked = treatment.reshape(len(self.state), -1)
-        apart = self._same_clock()
-        return self._step(asked) if len(apart) == 1 else self._step_apart(asked, apart)
-
-    def _same_clock(self) -> list[np.ndarray]:
-        """Customers by the decision that they stand at: those of a finite task who were replaced are behind."""
-        if self.task.kind == "continuing":
-            return [np.arange(len(self.state))]
-        return [np.flatnonzero(self.state.step == number) for number in np.unique(self.state.step)]
-
-    def _step_apart(self, asked: np.ndarray, apart: list[np.ndarray]) -> Outcome:
-        """Group by group, which changes nothing: a customer's fate does not depend on the batch."""
-        outcomes = []
-        for rows in apart:
-            note = None if self.note is None else _RowsOf(self.note, rows)
-            part = Simulator(self.world, self.seed, note=note)
-            part.state = self.state.take(rows)
-            outcomes.append(part._step(asked[rows]))
-            self.state.put(rows, part.state)
-        self._view = None
-        order = np.argsort(np.concatenate(apart))
-
-        def joined(parts: list[np.ndarray]) -> np.ndarray:
-            return np.asarray(np.concatenate(parts)[order])
-
-        tally = Tally(**{f.name: joined([getattr(o.tally, f.name) for o in outcomes]) for f in fields(Tally)})
-        executed, blocked = joined([o.executed for o in outcomes]), joined([o.blocked for o in outcomes])
-        return Outcome(tally, executed, blocked, joined([o.terminated for o in outcomes]), outcomes[-1].days)
-
-    def _step(self, asked: np.ndarray) -> Outcome:
-        """One step of customers who stand at the same decision. asked: (batch, desks) int."""
         view, state = self.view(), self.state
-        allowed = np.take_along_axis(view.mask, asked, axis=1) & state.alive[:, None]
-        executed = np.where(allowed, asked, 0)
-        tally = Tally.empty(len(state), len(self.world.catalogue.pools))
-        days = self._days()
+        asked = np.ascontiguousarray(treatment.reshape(state.batch, -1), np.int64)
         was_alive = state.alive.copy()
-        self._live(view.observation, executed, tally, days)
-        state.step += was_alive
-        if self.task.kind == "finite":
-            state.alive[state.step >= len(self.task.days)] = False
-        self._morning(tally)
-        return Outcome(tally, executed, (asked != executed) & was_alive[:, None], was_alive & ~state.alive, days)
+        allowed = np.take_along_axis(view.mask, asked, axis=1) & was_alive[:, None]
+        executed = np.where(allowed, asked, 0)
+        numbers = np.full(asked.shape, -1) if decisions is None else decisions.reshape(asked.shape)
+        days = self._days()
+        out = self._clean_out(state.batch, days, asked.shape[1])
+        observation = view.observation.copy()
+        events = self._run(out, executed, numbers.astype(np.int64), days, observation)
+        self._view = View(observation, self._mask(state, self._reach))
+        tally = Tally(effort=out.effort, **{n: out.tally[n] for n in (out.tally.dtype.names or ())})
+        terminated = was_alive & ~state.alive
+        return Outcome(tally, executed, (asked != executed) & was_alive[:, None], terminated, days, events)
+
+    def _run(self, out: Out, executed: np.ndarray, numbers: np.ndarray, days: int, seen: np.ndarray) -> np.ndarray | None:
+        """Step all customers; a log that is full is emptied on the way."""
+        first, parts, room = 0, [], self._room(days, executed.shape[1])
+        world, written = self.world.mechanics.record, out.reach()
+        while first < self.state.batch:
+            first = step_some(
+                world, self._reach, written, seed_word(self.seed), executed, numbers, days, seen, first, room
+            )
+            if self.record:
+                parts.append(out.log[: out.logged[0]].copy())
+                out.logged[0] = 0
+        return np.concatenate(parts) if self.record else None
+
+    def _room(self, days: int, desks: int) -> int:
+        """The most events that can happen to one customer in a step."""
+        length = max(days, *self.task.gaps) if self.task.kind == "finite" else days
+        return length * (10 * (desks + 1) + 8 * len(self.world.catalogue.products) + len(self.world.schema.triggers) + 10)
+
+    def _clean_out(self, batch: int, days: int, desks: int) -> Out:
+        """A fresh tally beside the running counts."""
+        catalogue = self.world.catalogue
+        capacity = max(4 * batch, 4 * self._room(days, desks)) if self.record else 0
+        new = new_out(batch, len(catalogue.pools), len(catalogue.channels), len(catalogue.products), capacity)
+        self.out = self.out._replace(tally=new.tally, effort=new.effort, log=new.log, logged=new.logged)
+        return self.out
+
+    def _start(self, state: CustomerState, at: np.ndarray) -> tuple[View, np.ndarray]:
+        """The first morning of new customers. at: their record."""
+        catalogue = self.world.catalogue
+        capacity = state.batch * self._room(1, 1) if self.record else 0
+        out = new_out(state.batch, len(catalogue.pools), len(catalogue.channels), len(catalogue.products), capacity)
+        observation = self._empty(state.batch)
+        start_all(self.world.mechanics.record, at, out.reach(), seed_word(self.seed), observation)
+        events = out.log[: out.logged[0]].copy() if self.record else np.zeros(0, EVENT)
+        return View(observation, self._mask(state, at)), events
+
+    def _empty(self, batch: int) -> np.ndarray:
+        return np.empty((batch, len(self.world.encoder.fields)), np.float32)
+
+    def _mask(self, state: CustomerState, at: np.ndarray) -> np.ndarray:
+        trigger, busy = np.empty(state.batch, np.int64), np.empty(state.batch, np.int64)
+        situations(self.world.mechanics.record, at, trigger, busy)
+        return self.world.rule_book.mask(Situation(state.profile, state.history, trigger, busy))
 
     def _days(self) -> int:
         if self.task.kind == "continuing":
             return self.cadence_days
-        return self.task.gaps[min(int(self.state.step[0]), len(self.task.days) - 1)]
-
-    def _live(self, observation: np.ndarray, executed: np.ndarray, tally: Tally, days: int) -> None:
-        """Contacts today, then the days until the next decision."""
-        lead = executed.max(axis=1)  # with several desks, models of the whole customer see the last one
-        for desk in range(executed.shape[1]):
-            contact(self._scene(observation, tally), executed[:, desk], desk)
-        window = self.world.coefficients.resolution == "window"
-        lengths = [days] if window else [1] * days
-        for number, length in enumerate(lengths):
-            if number:
-                observation = self._observe()
-            before = length // 2  # in a window, what happened unasked happened in the middle
-            if before:
-                pass_time(self.world, self.state, before)
-            background(self._scene(observation, tally), length, lead)
-            pass_time(self.world, self.state, length - before)
-            if number < len(lengths) - 1:
-                self._morning(tally)
-
-    def _morning(self, tally: Tally | None = None) -> None:
-        """A new day: who comes in? Before the next decision, and so part of the last one's outcome."""
-        self._view = None
-        self.state.trigger[:] = -1
-        if self.world.schema.triggers and self.state.alive.any():
-            before = tally or Tally.empty(len(self.state), len(self.world.catalogue.pools))
-            come_in(self._scene(self._observe(), before))
-
-    def _observe(self) -> np.ndarray:
-        state, task = self.state, self.task
-        batch = len(state)
-        left, gap = np.zeros(batch), np.zeros(batch)
-        if task.kind == "finite":
-            at = np.minimum(state.step, len(task.days) - 1)
-            left, gap = task.end_day - np.array(task.days)[at], np.array(task.gaps)[at]
-        moment = Moment(state.trigger, state.prices, left, gap)
-        return self.world.encoder.encode(state.profile, state.history, moment)
-
-    def _scene(self, observation: np.ndarray, tally: Tally) -> Scene:
-        state = self.state
-        luck = Luck(self.seed, state.customer, state.history.day)
-        return Scene(self.world, state, Chance(self.world, luck, observation, state.latent), tally, self.note)
+        return self.task.gaps[min(int(self.state.person["step"].max()), len(self.task.days) - 1)]

@@ -2,106 +2,164 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
-from envs.features import Latent
-from envs.history import History
+from envs.features import FRAILTY, TASTE, latent_columns
+from envs.history import HISTORY_ARRAYS, HISTORY_NUMBERS, NEVER, History
+from envs.pointers import SINGLE, place, reach, reach_type
 from envs.randomness import Luck
 from envs.response import Hidden
 from envs.world import World
 
 HIDDEN_DRAWS = 2000  # first draw number of the hidden states, apart from those of the population
+HIDDEN_DAY = -2  # the "day" on which they are drawn
+
+PERSON = np.dtype(
+    [
+        ("number", "i8"),  # in the population
+        ("step", "i4"),  # decisions taken so far
+        ("trigger", "i2"),  # today's moment, position in schema.triggers, -1: none
+        ("grade", "i2"),  # credit grade 1, 2 ..., 0: unknown
+        ("alive", "?"),  # False once churned or finished
+        ("held_nothing", "?"),  # at the start
+        ("waiting", "i2"),  # treatment decided but not made yet, -1: none
+        ("waiting_day", "i4"),  # day on which it is made
+        ("waiting_decision", "i4"),  # number of its decision in the log, -1: none
+        ("contacts", "i4"),  # since the start
+        ("conversions", "i4"),  # since the start
+        ("contacted_on", "u8"),  # bit c: contacted on channel c
+        ("engaged_on", "u8"),  # bit c: engaged on channel c
+        ("met_on", "u8"),  # bit c: engaged or came in on channel c
+    ],
+    align=True,
+)
+PENDING = np.dtype(
+    [
+        ("due_day", "i4"),  # day on which an application matures, NEVER: none
+        ("due_value", "f4"),  # its margin before credit loss, currency
+        ("treatment", "i2"),  # that led to it, -1: nobody asked
+        ("channel", "i2"),  # -1: nobody asked
+        ("decision", "i4"),  # number of its decision in the log, -1: none
+        ("booked_day", "i4"),  # of the last conversion, NEVER: none
+        ("booked_value", "f4"),  # its margin, clawed back if it is cancelled
+        ("booked_volume", "f4"),
+    ],
+    align=True,
+)
+STATE_ARRAYS = {
+    "person": PERSON,
+    "pending": PENDING,
+    "profile": SINGLE,
+    "latent": SINGLE,
+    "price_fields": SINGLE,
+    **HISTORY_ARRAYS,
+}
+STATE_NUMBERS = {"profile_fields": "i8", "latent_states": "i8", "price_count": "i8", **HISTORY_NUMBERS}
+STATE = reach_type(STATE_ARRAYS, STATE_NUMBERS)  # what the kernels of a step are handed as `s`
+person_at, pending_at = place(PERSON), place(PENDING)
 
 
-@dataclass
-class CustomerState:
-    """Everything that a batch of customers carries from day to day; the last axis is the customer."""
+class CustomerState(NamedTuple):
+    """Everything that a batch of customers carries from day to day; the first axis is the customer."""
 
-    customer: np.ndarray  # (batch,) int64, number in the population
-    profile: np.ndarray  # (profile fields, batch) float32
-    history: History
-    latent: Latent | None
-    trigger: np.ndarray  # (batch,) int64, today's moment, -1: none
-    step: np.ndarray  # (batch,) int64, decisions taken so far
-    alive: np.ndarray  # (batch,) bool, False once churned or finished
+    person: np.ndarray  # (batch,) PERSON
+    pending: np.ndarray  # (batch, products) PENDING
+    profile: np.ndarray  # (batch, profile fields) float32
+    latent: np.ndarray  # (batch, latent states) float32
     prices: np.ndarray  # (batch, 1 + pools) float64
+    price_fields: np.ndarray  # (batch, 1 + pools) float32, as observed
+    history: History
 
-    def __len__(self) -> int:
-        return int(self.customer.shape[0])
+    def reach(self) -> np.ndarray:  # (1,) STATE
+        """The record by which kernels reach the arrays; good as long as they are kept."""
+        own = {name: (getattr(self, name), kind) for name, kind in STATE_ARRAYS.items() if name not in HISTORY_ARRAYS}
+        widths = (self.profile.shape[1], self.latent.shape[1], self.price_fields.shape[1])
+        numbers = dict(zip(("profile_fields", "latent_states", "price_count"), widths, strict=True))
+        return reach(STATE, {**own, **self.history.arrays}, {**numbers, **self.history.numbers})
+
+    @property
+    def customer(self) -> np.ndarray:  # (batch,) int64, number in the population
+        return np.asarray(self.person["number"])
+
+    @property
+    def alive(self) -> np.ndarray:  # (batch,) bool
+        return np.asarray(self.person["alive"])
+
+    @property
+    def trigger(self) -> np.ndarray:  # (batch,) int16
+        return np.asarray(self.person["trigger"])
+
+    @property
+    def batch(self) -> int:
+        return int(self.person.shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays, bytes."""
+        shared = self.history.fades.nbytes
+        return sum(part.nbytes for part in (*self[:-1], *self.history)) - shared
 
     def take(self, rows: np.ndarray) -> CustomerState:
         """A copy of some customers."""
-        return CustomerState(
-            customer=self.customer[rows],
-            profile=np.ascontiguousarray(self.profile[:, rows]),
-            history=self.history.take(rows),
-            latent=None if self.latent is None else latent_of(self.latent, rows),
-            trigger=self.trigger[rows],
-            step=self.step[rows],
-            alive=self.alive[rows],
-            prices=self.prices[rows],
-        )
+        return CustomerState(*(part[rows] for part in self[:-1]), self.history.take(rows))  # type: ignore[arg-type]
 
     def put(self, rows: np.ndarray, other: CustomerState) -> None:
         """Overwrite some customers with those of `other`."""
-        for name in ("customer", "trigger", "step", "alive", "prices"):
-            getattr(self, name)[rows] = getattr(other, name)
-        self.profile[:, rows] = other.profile
+        for mine, theirs in zip(self[:-1], other[:-1], strict=True):
+            mine[rows] = theirs
         self.history.put(rows, other.history)
-        if self.latent is not None and other.latent is not None:
-            for field in fields(Latent):
-                getattr(self.latent, field.name)[..., rows] = getattr(other.latent, field.name)
 
 
-def latent_of(latent: Latent, rows: np.ndarray) -> Latent:
-    """A copy of some customers' hidden states."""
-    return Latent(**{f.name: np.ascontiguousarray(getattr(latent, f.name)[..., rows]) for f in fields(Latent)})
+def new_customers(
+    world: World, seed: int, customer: np.ndarray, day: np.ndarray, prices: np.ndarray
+) -> CustomerState:
+    """Customers as they are before anything happened.
 
-
-def new_customers(world: World, seed: int, customer: np.ndarray, day: np.ndarray) -> CustomerState:
-    """Customers as they are before anything happened. customer: (batch,) int; day: (batch,) int, their first day."""
-    catalogue = world.catalogue
+    customer: (batch,) int; day: (batch,) int, their first day; prices: (batch, 1 + pools)
+    """
+    catalogue, batch = world.catalogue, len(customer)
+    start = world.population.start(customer, seed, catalogue.product_ids)
     history = History.fresh(catalogue, world.schema, day)
-    history.holds |= world.population.holds(customer, seed, catalogue.product_ids)
-    profile = world.population.encoded(customer, seed)
-    hidden = world.coefficients.hidden
-    batch = len(customer)
+    history.product["holds"], history.customer["stage"] = start.holds, start.stage
+    person, pending = np.zeros(batch, PERSON), np.zeros((batch, len(catalogue.products)), PENDING)
+    person["number"], person["alive"], person["grade"] = customer, True, start.grade
+    person["trigger"] = person["waiting"] = person["waiting_decision"] = -1
+    person["held_nothing"] = ~start.holds.any(axis=1)
+    pending["due_day"] = pending["booked_day"] = NEVER
+    latent = _latent(world, seed, customer, start.profile)
     return CustomerState(
-        customer=customer.astype(np.int64),
-        profile=profile,
-        history=history,
-        latent=None if hidden is None else _hidden_states(world, hidden, seed, customer, profile),
-        trigger=np.full(batch, -1),
-        step=np.zeros(batch, np.int64),
-        alive=np.ones(batch, bool),
-        prices=np.zeros((batch, 1 + len(catalogue.pools))),
+        person, pending, start.profile, latent, prices, world.encoder.price_fields(prices), history
     )
 
 
-def _hidden_states(world: World, hidden: Hidden, seed: int, customer: np.ndarray, profile: np.ndarray) -> Latent:
+def _latent(world: World, seed: int, customer: np.ndarray, profile: np.ndarray) -> np.ndarray:
+    """(batch, latent states) float32: frailty, and the tastes and reach of worlds that hide them."""
+    latent = np.zeros((len(customer), latent_columns(world.catalogue)), np.float32)
+    luck = Luck(seed, customer, np.full(customer.shape, HIDDEN_DAY))
+    latent[:, FRAILTY] = luck.normal(HIDDEN_DRAWS + 20)
+    hidden = world.coefficients.hidden
+    if hidden is None:
+        return latent
+    factors = [_factor(world, hidden, k, luck, profile) for k in range(hidden.factors)]
+    column = TASTE
+    for names, loadings, own, first in (
+        (world.catalogue.product_ids, hidden.taste, hidden.own_taste, HIDDEN_DRAWS + 100),
+        (world.catalogue.channel_ids, hidden.reach, hidden.own_reach, HIDDEN_DRAWS + 300),
+    ):
+        for number, name in enumerate(names):
+            value = own * luck.normal(first + number)
+            for weight, factor in zip(loadings.get(name, ()), factors, strict=False):
+                value = value + weight * factor
+            latent[:, column] = value
+            column += 1
+    return latent
+
+
+def _factor(world: World, hidden: Hidden, k: int, luck: Luck, profile: np.ndarray) -> np.ndarray:
     """Hidden factors lean on the profile; tastes and reach lean on the factors."""
-    luck = Luck(seed, customer, np.full(customer.shape, -2))
-    factors = []
-    for k in range(hidden.factors):
-        factor = luck.normal(HIDDEN_DRAWS + k)
-        for name, loadings in hidden.factor_profile.items():
-            factor = factor + loadings[k] * profile[world.encoder.names.index(name)]
-        factors.append(factor)
-
-    def leaning(names: tuple[str, ...], loadings: dict[str, tuple[float, ...]], own: float, first: int) -> np.ndarray:
-        rows = []
-        for i, name in enumerate(names):
-            row = own * luck.normal(first + i)
-            for k, weight in enumerate(loadings.get(name, ())):
-                row = row + weight * factors[k]
-            rows.append(row)
-        return np.stack(rows)
-
-    return Latent(
-        irritation=np.zeros(len(customer)),
-        frailty=luck.normal(HIDDEN_DRAWS + 20),
-        taste=leaning(world.catalogue.product_ids, hidden.taste, hidden.own_taste, HIDDEN_DRAWS + 100),
-        reach=leaning(world.catalogue.channel_ids, hidden.reach, hidden.own_reach, HIDDEN_DRAWS + 300),
-    )
+    factor = luck.normal(HIDDEN_DRAWS + k)
+    for name, loadings in hidden.factor_profile.items():
+        factor = factor + loadings[k] * profile[:, world.encoder.names.index(name)]
+    return factor

@@ -146,7 +146,7 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         wrong = np.flatnonzero(~mask[np.arange(self.num_envs), asked])
         out: list[list[str]] = [[] for _ in range(self.num_envs)]
         if len(wrong):
-            situation = Situation(state.profile[:, wrong], state.history.take(wrong), state.trigger[wrong])
+            situation = Situation(state.profile[wrong], state.history.take(wrong), state.trigger[wrong].astype(np.int64))
             ids = self.world.catalogue.treatment_ids
             for row, reasons in zip(wrong, self.world.rule_book.reasons(situation), strict=True):
                 out[row] = reasons[ids[asked[row]]]

@@ -19,10 +19,11 @@ from envs.config import Config, load_config
 from envs.digest import digest_of
 from envs.errors import InputError
 from envs.features import product_options, treatment_options
+from envs.mechanics import Mechanics, compile_world
 from envs.observation import Encoder
 from envs.population import DescribedPopulation, Population, PopulationSpec, TablePopulation
 from envs.profile import profile_fields
-from envs.response import TRIGGER, Coefficients, CompiledHead, coefficients_digest, compile_head, load_coefficients
+from envs.response import STAGE, TRIGGER, Coefficients, CompiledHead, coefficients_digest, compile_head, load_coefficients
 from envs.rules import RuleBook, Rules, load_rules
 from envs.schema import Schema, load_schema
 
@@ -54,6 +55,11 @@ class World:
         return {
             name: compile_head(head, options[head.per], self.encoder) for name, head in self.coefficients.heads.items()
         }
+
+    @cached_property
+    def mechanics(self) -> Mechanics:
+        """As kernels see it."""
+        return compile_world(self)
 
     @cached_property
     def digest(self) -> str:
@@ -89,6 +95,8 @@ def _check_names(world: World) -> None:
         used.append(("population", "holds", population.spec.holds, catalogue.product_ids))
     triggers = [name.removeprefix(TRIGGER) for name in world.heads if name.startswith(TRIGGER)]
     used.append(("coefficients", "heads.trigger", triggers, world.schema.triggers))
+    moves = [name.removeprefix(STAGE).split(">") for name in world.heads if name.startswith(STAGE)]
+    used.append(("coefficients", "heads.stage", [end for move in moves for end in move], world.schema.stages))
     if hidden is not None:
         profile = tuple(profile_fields(world.schema, lambda name, *_: name))
         used.append(("coefficients", "hidden.factor_profile", hidden.factor_profile, profile))

@@ -1,0 +1,176 @@
+"""The response model as kernels see it: for each head and option a list of terms, each a weight times up to three factors.
+
+eta of a head and option = the sum of its terms in float64, in a fixed order: the same bits for one customer and for a
+batch, for one option and for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.features import CONFLICT, NOTHING, OBSERVED, Feature
+from envs.jit import kernel
+from envs.pointers import LONG, place, reach, reach_type, single_at
+
+LOGIT, RATE, LOGNORMAL, LINEAR = range(4)
+LINKS = {"logit": LOGIT, "rate": RATE, "lognormal": LOGNORMAL, "linear": LINEAR}
+FACTORS = 3  # most factors of a term besides its weight
+HEAD = np.dtype([("exists", "?"), ("link", "i4"), ("given", "i4"), ("sigma", "f8")], align=True)
+TERM = np.dtype(
+    [("weight", "f8"), ("factors", "i4"), ("source", "i4", (FACTORS,)), ("column", "i4", (FACTORS,))], align=True
+)
+MODEL_ARRAYS = {"heads": HEAD, "terms": TERM, "starts": LONG, "offered": LONG}
+MODEL_NUMBERS = {"options": "i8", "offers": "i8"}
+MODEL = reach_type(MODEL_ARRAYS, MODEL_NUMBERS)
+head_at, term_at, start_at = place(HEAD), place(TERM), place(LONG)
+
+
+class Model(NamedTuple):
+    """Some heads over one observation. A head that does not exist never happens."""
+
+    heads: np.ndarray  # (heads,) HEAD
+    terms: np.ndarray  # (terms,) TERM
+    starts: np.ndarray  # (heads x options + 1,) int64, the first term of each head and option
+    offered: np.ndarray  # (products,) int64, the field `offered` of each product that sells, -1: it does not
+    options: int
+
+    @property
+    def arrays(self) -> dict[str, tuple[np.ndarray, np.dtype[Any]]]:
+        """For `reach`."""
+        return {name: (getattr(self, name), kind) for name, kind in MODEL_ARRAYS.items()}
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """For `reach`."""
+        return {"options": self.options, "offers": len(self.offered)}
+
+    def reach(self) -> np.ndarray:  # (1,) MODEL
+        return reach(MODEL, self.arrays, self.numbers)
+
+
+class Part(NamedTuple):
+    """A head to be packed: terms that share factors are added up."""
+
+    link: str
+    given: int
+    sigma: float
+    terms: tuple[tuple[float, Feature], ...]  # coefficient, feature
+
+
+def pack(parts: Sequence[Part | None]) -> Model:
+    """The arrays of some heads, in order; None: a head that does not exist."""
+    heads = np.zeros(len(parts), HEAD)
+    options = max([1, *(len(f.weights) for part in parts if part is not None for _, f in part.terms)])
+    terms: list[np.ndarray] = []
+    starts = [0]
+    offered = NOTHING
+    for head, part in zip(heads, parts, strict=True):
+        groups = _grouped(part) if part is not None else []
+        if part is not None:
+            head["exists"], head["link"], head["given"] = True, LINKS[part.link], part.given
+            head["sigma"] = part.sigma
+        offered = next((f.offered for _, feature in groups for f in feature.factors if f.source == CONFLICT), offered)
+        for option in range(options):
+            terms += [_term(weights, feature, option) for weights, feature in groups if _counts(weights, option)]
+            starts.append(len(terms))
+    table = np.concatenate(terms) if terms else np.zeros(0, TERM)
+    return Model(heads, table, np.array(starts, np.int64), offered.astype(np.int64), options)
+
+
+def _counts(weights: np.ndarray, option: int) -> bool:
+    return option < len(weights) and bool(weights[option] != 0)
+
+
+def _term(weights: np.ndarray, feature: Feature, option: int) -> np.ndarray:
+    term = np.zeros(1, TERM)
+    if len(feature.factors) > FACTORS:
+        raise ValueError(f"feature {feature.name!r}: {len(feature.factors)} factors, must be at most {FACTORS}")
+    term["weight"], term["factors"] = weights[option], len(feature.factors)
+    for number, factor in enumerate(feature.factors):
+        term["source"][0, number], term["column"][0, number] = factor.source, factor.columns[option]
+    return term
+
+
+def _grouped(part: Part) -> list[tuple[np.ndarray, Feature]]:
+    groups: dict[tuple[str, ...], tuple[np.ndarray, Feature]] = {}
+    for value, feature in part.terms:
+        key = tuple(factor.name for factor in feature.factors)
+        before = groups[key][0] if key in groups else np.zeros_like(feature.weights)
+        groups[key] = (before + value * feature.weights, feature)
+    return list(groups.values())
+
+
+@kernel
+def conflict(m: Any, product: int, seen: int) -> float:
+    """The strongest trace of an offer of another product than this one; 0 without a product."""
+    strongest = 0.0
+    if product >= 0:
+        for other in range(m.offers):
+            column = start_at(m.offered, other).value
+            if other != product and column >= 0:
+                strongest = max(strongest, np.float64(single_at(seen, column).value))
+    return strongest
+
+
+@kernel
+def eta_of(m: Any, head: int, option: int, seen: int, latent: int) -> float:
+    """eta of one option. m: a MODEL record; seen, latent: addresses of the observation and the latent states, float32."""
+    eta = 0.0
+    place = head * m.options + option
+    for k in range(start_at(m.starts, place).value, start_at(m.starts, place + 1).value):
+        term = term_at(m.terms, k)
+        part = term.weight
+        for f in range(term.factors):
+            column = term.column[f]
+            if term.source[f] == CONFLICT:
+                part *= conflict(m, column, seen)
+            elif column < 0:
+                part = 0.0
+            else:
+                part *= np.float64(single_at(seen if term.source[f] == OBSERVED else latent, column).value)
+        eta += part
+    return eta
+
+
+@kernel
+def exists(m: Any, head: int) -> bool:
+    """True if the world has this head."""
+    return head_at(m.heads, head).exists
+
+
+@kernel
+def mean_of(link: int, eta: float, days: float) -> float:
+    """Probability (logit, rate), mean amount (lognormal) or value (linear) from eta."""
+    if link == LOGIT:
+        return 1.0 / (1.0 + np.exp(-eta))
+    if link == RATE:
+        return -np.expm1(-days * np.exp(eta))
+    if link == LOGNORMAL:
+        return np.exp(eta)
+    return max(eta, 0.0)
+
+
+@kernel
+def chosen_etas(at: np.ndarray, option: np.ndarray, seen: np.ndarray, latent: np.ndarray, out: np.ndarray) -> None:
+    """eta of head 0 of one option per row. at: (1,) MODEL; seen, latent: C order; out: (rows,) float64."""
+    for i in range(out.shape[0]):
+        out[i] = eta_of(at[0], 0, option[i], seen[i].ctypes.data, latent[i].ctypes.data)
+
+
+@kernel
+def every_eta(at: np.ndarray, seen: np.ndarray, latent: np.ndarray, out: np.ndarray) -> None:
+    """eta of head 0 of every option. out: (rows, options) float64."""
+    for i in range(out.shape[0]):
+        for option in range(out.shape[1]):
+            out[i, option] = eta_of(at[0], 0, option, seen[i].ctypes.data, latent[i].ctypes.data)
+
+
+@kernel
+def every_head(at: np.ndarray, option: np.ndarray, seen: np.ndarray, latent: np.ndarray, out: np.ndarray) -> None:
+    """eta of each head of one option per row. out: (rows, heads) float64."""
+    for i in range(out.shape[0]):
+        for head in range(out.shape[1]):
+            out[i, head] = eta_of(at[0], head, option[i], seen[i].ctypes.data, latent[i].ctypes.data)

@@ -1,0 +1,195 @@
+"""A step of a batch: contacts, the days until the next decision, and what that decision sees.
+
+Everywhere below, m is a MECHANICS record (the world), s a STATE record (its customers), out an OUT record (what is
+written down), i a customer's place in the batch and seen the address of the observation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from envs.background import background, book_due, calm_down, come_in
+from envs.contact import DRAW_DELAY, LATER, View, contact
+from envs.encoding import encode_one, tell_trigger
+from envs.features import CLOCK, CONTEXT
+from envs.history import NEVER, advance_one, channel_at, customer_at
+from envs.jit import kernel
+from envs.mechanics import decision_at, treatment_at
+from envs.pointers import long_at, single_at
+from envs.randomness import key_of, uniform
+from envs.state import pending_at, person_at
+
+
+@kernel
+def step_some(
+    world: np.ndarray,
+    state: np.ndarray,
+    written: np.ndarray,
+    seed: np.uint64,
+    asked: np.ndarray,
+    decisions: np.ndarray,
+    days: int,
+    seen: np.ndarray,
+    first: int,
+    room: int,
+) -> int:
+    """Step customers from `first` on, until the log has no room for another. -> the first one not stepped.
+
+    world, state, written: (1,) MECHANICS, STATE, OUT; asked: (batch, desks) int64, allowed treatments, 0: silence;
+    decisions: (batch, desks) int64, their numbers in the log; days: until the next decision of a continuing task;
+    seen: (batch, fields) float32, of the decision, and afterwards of the next one; room: the most events of a customer
+    """
+    m, s, out = world[0], state[0], written[0]
+    for i in range(first, asked.shape[0]):
+        if out.capacity > 0 and long_at(out.logged, 0).value + room > out.capacity:
+            return i
+        if person_at(s.person, i).alive:
+            _live(m, s, out, i, seed, asked[i], decisions[i], days, seen[i].ctypes.data)
+    return asked.shape[0]
+
+
+@kernel
+def start_all(world: np.ndarray, state: np.ndarray, written: np.ndarray, seed: np.uint64, seen: np.ndarray) -> None:
+    """The first morning: who comes in, and what the first decision sees."""
+    m, s, out = world[0], state[0], written[0]
+    for i in range(seen.shape[0]):
+        _morning(m, s, out, i, seed, seen[i].ctypes.data)
+
+
+@kernel
+def see_all(world: np.ndarray, state: np.ndarray, seen: np.ndarray) -> None:
+    """What decisions see now."""
+    m, s = world[0], state[0]
+    for i in range(seen.shape[0]):
+        _observe(m, s, i, seen[i].ctypes.data)
+        tell_trigger(m, person_at(s.person, i).trigger, seen[i].ctypes.data)
+
+
+@kernel
+def situations(
+    world: np.ndarray, state: np.ndarray, trigger: np.ndarray, busy: np.ndarray
+) -> None:
+    """What the rules look at besides profile and history. trigger, busy: (batch,) int64, written to."""
+    m, s = world[0], state[0]
+    for i in range(trigger.shape[0]):
+        person = person_at(s.person, i)
+        trigger[i] = person.trigger
+        busy[i] = treatment_at(m.treatments, person.waiting).channel if person.waiting > 0 else -1
+
+
+@kernel
+def _observe(m: Any, s: Any, i: int, seen: int) -> None:
+    """The observation without a moment."""
+    left, gap = 0.0, 0.0
+    if m.finite:
+        decision = decision_at(m.decisions, min(person_at(s.person, i).step, m.decision_count - 1))
+        left, gap = m.end_day - decision.day, np.float64(decision.gap)
+    profile, prices = _row(s.profile, i, s.profile_fields), _row(s.price_fields, i, s.price_count)
+    encode_one(m, s, i, profile, left, gap, prices, seen)
+
+
+@kernel
+def _row(start: int, i: int, width: int) -> int:
+    """Address of row i of a float32 table."""
+    return start + np.uint64(4 * i * width)
+
+
+@kernel
+def _view(m: Any, s: Any, i: int, seed: np.uint64, seen: int) -> View:
+    day, latent = customer_at(s.customer, i).day, _row(s.latent, i, s.latent_states)
+    single_at(latent, CLOCK).value = (day - m.first_day) / 365.0
+    return View(np.uint64(seen), np.uint64(latent), key_of(seed, person_at(s.person, i).number, day))
+
+
+@kernel
+def _morning(m: Any, s: Any, out: Any, i: int, seed: np.uint64, seen: int) -> None:
+    """A new day: what is due, and who comes in. Before the next decision, and so part of the last one's outcome."""
+    if _anything_due(s, i):
+        _observe(m, s, i, seen)
+        book_due(m, s, out, i, _view(m, s, i, seed, seen))
+    _observe(m, s, i, seen)
+    come_in(m, s, out, i, _view(m, s, i, seed, seen))
+    tell_trigger(m, person_at(s.person, i).trigger, seen)
+
+
+@kernel
+def _anything_due(s: Any, i: int) -> bool:
+    for p in range(s.products):
+        due = pending_at(s.pending, i * s.products + p)
+        if due.due_day != NEVER or due.booked_day != NEVER:
+            return True
+    return False
+
+
+@kernel
+def _live(
+    m: Any, s: Any, out: Any, i: int, seed: np.uint64, asked: np.ndarray, decisions: np.ndarray, days: int, seen: int
+) -> None:
+    """Contacts today, then the days until the next decision. `seen` becomes the next morning's observation."""
+    view, person = _view(m, s, i, seed, seen), person_at(s.person, i)
+    single_at(view.latent, CONTEXT).value = 1 if asked.shape[0] == 1 else 0
+    last, decision = np.int64(0), np.int64(-1)  # with several desks, models of the whole customer see the last one
+    for desk in range(asked.shape[0]):
+        if asked[desk] > 0:
+            if asked[desk] > last:
+                last, decision = asked[desk], decisions[desk]
+            _make_or_queue(m, s, out, i, view, asked[desk], decisions[desk], 100 * desk)
+    length = days
+    if m.finite:
+        length = decision_at(m.decisions, min(person.step, m.decision_count - 1)).gap
+    whole = 1 if m.by_day else length
+    for number in range(length if m.by_day else 1):
+        if number > 0:
+            _morning(m, s, out, i, seed, seen)
+        _make_waiting(m, s, out, i, _view(m, s, i, seed, seen))
+        _pass(m, s, i, whole // 2)  # in a window, what happened unasked happened in the middle
+        background(m, s, out, i, _view(m, s, i, seed, seen), last, decision, np.float64(whole))
+        _pass(m, s, i, whole - whole // 2)
+        if not person.alive:
+            break
+    person.step += 1
+    if m.finite and person.step >= m.decision_count:
+        person.alive = False
+    if person.alive:
+        _morning(m, s, out, i, seed, seen)
+    else:
+        person.trigger = -1
+        _observe(m, s, i, seen)
+
+
+@kernel
+def _pass(m: Any, s: Any, i: int, days: int) -> None:
+    if days > 0:
+        advance_one(s, i, days)
+        calm_down(m, s, i, days)
+
+
+@kernel
+def _make_or_queue(m: Any, s: Any, out: Any, i: int, v: View, option: int, decision: int, base: int) -> None:
+    """Make a contact now, or let it wait where its channel delays. A second one does not wait beside the first."""
+    mean, person = treatment_at(m.treatments, option).delay, person_at(s.person, i)
+    if mean > 0:
+        if person.waiting > 0:
+            return
+        days = np.floor(np.log(uniform(v.key, DRAW_DELAY + base)) / np.log(mean / (1.0 + mean)))
+        if days >= 1:
+            person.waiting, person.waiting_decision = option, decision
+            person.waiting_day = customer_at(s.customer, i).day + np.int64(days)
+            return
+    contact(m, s, out, i, v, option, decision, base)
+
+
+@kernel
+def _make_waiting(m: Any, s: Any, out: Any, i: int, v: View) -> None:
+    """Make a contact that was decided earlier, unless the customer has opted out or is held meanwhile."""
+    person = person_at(s.person, i)
+    if person.waiting <= 0 or person.waiting_day > customer_at(s.customer, i).day:
+        return
+    option, decision = np.int64(person.waiting), np.int64(person.waiting_decision)
+    person.waiting, person.waiting_decision = -1, -1
+    t = treatment_at(m.treatments, option)
+    opted_out = channel_at(s.channel, i * s.channels + t.channel).opted_out
+    if not (opted_out or (t.selling and customer_at(s.customer, i).risk_hold)):
+        contact(m, s, out, i, v, option, decision, LATER)
