@@ -72,7 +72,7 @@ class SimulatorVecEnv(VecEnv):
         task = self.world.schema.task
         if task.kind != "finite":
             return 1.0
-        steps = np.concatenate([batch.simulator.state.step for batch in self.batches])
+        steps = np.concatenate([batch.simulator.state.person["step"] for batch in self.batches])
         return np.asarray(task.gamma ** np.array(task.days, float)[steps])
 
     def action_masks(self) -> np.ndarray:

@@ -15,17 +15,18 @@ import polars as pl
 
 from envs.catalogue import SILENCE, Catalogue
 from envs.errors import InputError
+from envs.history import CONTACTED, NAMES
 from envs.observation import Encoder, Moment
+from envs.population import Start, start_of
 from envs.prices import Prices
-from envs.profile import encode_profile
-from envs.records import CONTACTED, DAY, DECISION, NAMES, Records
-from envs.replay import at_day, clock, walk
+from envs.records import DAY, DECISION, Records
+from envs.replay import Begin, at_day, clock, walk
 from envs.rules import RuleBook, Situation
 from envs.schema import Column, Schema
-from serving.caps import reached
 from serving.ledger import Turn
 from serving.records import Taken
 
+WAITS_DAYS = 30  # after which a delayed contact that was never reported no longer closes its channel; assumed
 TYPES: dict[str, pl.DataType] = {"number": pl.Float64(), "flag": pl.Float64(), "category": pl.String()}
 
 
@@ -44,7 +45,6 @@ class State:
 
     situation: Situation  # what the rules look at
     moment: Moment
-    records: Records  # everything that happened before
     decisions: int  # already taken for this customer
 
     def observation(self, encoder: Encoder) -> np.ndarray:
@@ -53,63 +53,75 @@ class State:
 
     def mask(self, book: RuleBook) -> tuple[np.ndarray, dict[str, list[str]]]:
         """(1, treatments) bool, and for each treatment that is closed the names of the rules that close it."""
-        mask, reasons = book.mask(self.situation), book.reasons(self.situation)[0]
-        day = int(self.situation.history.day[0])
-        for name, closed in reached(book, self.records, day):
-            mask[0, closed] = False
-            for position in np.flatnonzero(closed):
-                rules = reasons.setdefault(book.catalogue.treatment_ids[position], [])
-                rules += [name] if name not in rules else []
-        return mask, reasons
+        return book.mask(self.situation), book.reasons(self.situation)[0]
 
 
 def state_of(
-    turn: Turn, encoder: Encoder, asking: Asking, profile: np.ndarray, prices: Prices, taken: Sequence[Taken]
+    turn: Turn, encoder: Encoder, asking: Asking, start: Start, prices: Prices, taken: Sequence[Taken]
 ) -> State:
     """The state of a customer as a decision sees it: all strictly before it.
 
-    profile: (profile fields, 1) float32, valid at the decision; taken: the customer's decisions
+    start: of a batch of 1, its profile valid at the decision; taken: the customer's decisions
     """
     schema = encoder.schema
-    records = records_before(turn, encoder.catalogue, asking, taken)
+    records, busy = records_before(turn, encoder.catalogue, asking, taken)
     day = np.array([asking.at // DAY])
-    history = at_day(walk(encoder.catalogue, schema, records, 1), day)
+    begin = Begin(start.holds, start.stage)
+    history = at_day(walk(encoder.catalogue, schema, records, 1, begin=begin), day)
     first = min((row.at for row in taken), default=asking.at) // DAY
     left = gap = np.zeros(1)
     if schema.task.kind == "finite":
         left, gap = clock(schema.task, day - first)
     position = np.array([trigger_position(schema, asking.trigger)])
     moment = Moment(position, prices.vector()[None], left, gap)
-    return State(Situation(profile, history, position), moment, records, len(taken))
+    return State(Situation(start.profile, history, position, np.array([busy])), moment, len(taken))
 
 
-def records_before(turn: Turn, catalogue: Catalogue, asking: Asking, taken: Sequence[Taken]) -> Records:
-    """Everything of one customer before an instant, as records: decisions, then their contacts, then events."""
-    rows: list[tuple[int, int, int, int, int, float]] = []  # at, rank, kind, channel, product, value
+def records_before(turn: Turn, catalogue: Catalogue, asking: Asking, taken: Sequence[Taken]) -> tuple[Records, int]:
+    """Everything of one customer before an instant, as records: decisions, then their contacts, then events.
+
+    And the channel on which a decided contact still waits to be made, -1: none. A contact that a channel delays is one
+    when a `contacted` event with its decision's id says so.
+    """
+    rows: list[tuple[int, int, int, int, int, int, float]] = []  # at, rank, kind, channel, product, treatment, value
+    events = turn.events_of(asking.customer_id, asking.at)
+    made = {e.decision_id: e.at for e in reversed(events) if e.event == "contacted" and e.decision_id is not None}
+    busy = -1
     for decision in taken:
         if decision.at >= asking.at:
             continue
         treatment = catalogue.treatment_ids.index(decision.treatment)
-        what = (int(catalogue.channel_of[treatment]), int(catalogue.product_of[treatment]), np.nan)
+        what = (int(catalogue.channel_of[treatment]), int(catalogue.product_of[treatment]), treatment, np.nan)
         rows.append((decision.at, 0, DECISION, *what))
-        if decision.treatment != SILENCE and decision.assignment != "shadow":
+        if decision.treatment == SILENCE or decision.assignment == "shadow":
+            continue
+        if decision.decision_id in made:
+            rows.append((made[decision.decision_id], 1, CONTACTED, *what))
+        elif not catalogue.delays[treatment]:
             rows.append((decision.at, 1, CONTACTED, *what))
-    for event in turn.events_of(asking.customer_id, asking.at):
+        elif asking.at - decision.at < WAITS_DAYS * DAY:
+            busy = what[0]
+    for event in events:
         if event.event == "contacted" and event.decision_id is not None:
-            continue  # the decision's own contact, already there
+            continue  # a decision's own contact, already there
         channel = -1 if event.channel is None else catalogue.channel_ids.index(event.channel)
         product = -1 if event.product is None else catalogue.product_ids.index(event.product)
         value = np.nan if event.value is None else event.value
-        rows.append((event.at, 2, NAMES.index(event.event), channel, product, value))
+        rows.append((event.at, 2, NAMES.index(event.event), channel, product, -1, value))
+    return _sorted(rows), busy
+
+
+def _sorted(rows: list[tuple[int, int, int, int, int, int, float]]) -> Records:
     rows.sort(key=lambda row: row[:2])
-    columns = list(zip(*rows, strict=True)) or [()] * 6
-    when, _, kind, channels, products, values = (np.array(column) for column in columns)
+    columns = list(zip(*rows, strict=True)) or [()] * 7
+    when, _, kind, channels, products, treatments, values = (np.array(column) for column in columns)
     return Records(
         customer=np.zeros(len(rows), np.int64),
         day=when.astype(np.int64) // DAY,
         kind=kind.astype(np.int64),
         channel=channels.astype(np.int64),
         product=products.astype(np.int64),
+        treatment=treatments.astype(np.int64),
         value=values.astype(np.float64),
         decision=np.where(kind == DECISION, 0, -1),
     )
@@ -137,12 +149,13 @@ def profile_from(given: Mapping[str, Any], known: Mapping[str, Any], schema: Sch
     return full
 
 
-def encoded(profile: Mapping[str, Any], schema: Schema) -> np.ndarray:
-    """A full profile as (profile fields, 1) float32, read-only."""
+def encoded(profile: Mapping[str, Any], schema: Schema, products: int) -> Start:
+    """A full profile as a batch of one customer, of whom no holdings are known; read-only."""
     row = {c.name: pl.Series([profile.get(c.name)], dtype=TYPES[c.type], strict=False) for c in schema.columns}
-    fields = encode_profile(pl.DataFrame(row or {"customer_id": [""]}), schema)
-    fields.setflags(write=False)
-    return fields
+    start = start_of(pl.DataFrame(row or {"customer_id": [""]}), np.zeros((1, products), bool), schema)
+    for part in start:
+        part.setflags(write=False)
+    return start
 
 
 def _check_cell(column: Column, value: Any) -> None:

@@ -114,8 +114,8 @@ class _Run:
         digest = digest_of([policy.name, TEMPERATURE, FLOOR, world.rule_book.digest])
         for start in range(0, len(customers), BATCH):
             batch = customers[start : start + BATCH]
-            simulator = Simulator(world, self.seed, cadence_days=cadence, note=self.recorder.note)
-            simulator.reset(batch, day=self.first_day + batch % WEEK)
+            simulator = Simulator(world, self.seed, cadence_days=cadence, record=True)
+            self.recorder.happened(simulator.reset(batch, day=self.first_day + batch % WEEK), batch)
             for _ in range(0, self.days - cadence + 1, cadence):
                 self._step(simulator, policy, digest, assignment, keep_silence)
             self.advance(len(batch))
@@ -124,6 +124,7 @@ class _Run:
         view, state = simulator.view(), simulator.state
         luck = Luck(self.seed, state.customer, state.history.day)
         probabilities, treatment = choose(policy, view.observation, view.mask, luck)
+        numbers = np.full(treatment.shape, -1)
         for desk in range(treatment.shape[1]):
             kept = state.alive & ((treatment[:, desk] != 0) | keep_silence)
             rows = np.flatnonzero(kept)
@@ -140,5 +141,7 @@ class _Run:
                     assignment,
                     digest,
                 )
-                self.recorder.decide(made, rows, desk, len(state))
-        simulator.step(treatment)
+                numbers[rows, desk] = self.recorder.decide(made)
+        outcome = simulator.step(treatment, numbers)
+        if outcome.events is not None:
+            self.recorder.happened(outcome.events, state.customer)
