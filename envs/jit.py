@@ -31,11 +31,11 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function on its first call. Divisions by zero give inf or nan, as in numpy."""
-    compiled: Callable[P, R] = numba.njit(cache=True, error_model="numpy")(function)
+    compiled: Callable[P, R] = numba.njit(cache=True, error_model="numpy", _nrt=False)(function)
     return compiled
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """A small kernel that others call often: put into the place of the call by the compiler."""
-    compiled: Callable[P, R] = numba.njit(inline="never", error_model="numpy", forceinline=True)(function)
+    compiled: Callable[P, R] = numba.njit(inline="never", error_model="numpy", forceinline=True, _nrt=False)(function)
     return compiled
