@@ -9,6 +9,7 @@ from envs.catalogue import Catalogue
 from envs.profile import features
 from envs.rule_kinds import Ban, Condition, HandOver, Ownership, QuietTime, Selection
 from envs.rule_text import Rules
+from envs.rule_tighten import loosened
 from envs.schema import Column, Schema
 
 
@@ -34,7 +35,9 @@ def check_names(rules: Rules, catalogue: Catalogue, schema: Schema) -> None:
     if any("holiday" in rule.days or "working_day" in rule.days for rule in rules.quiet_times):
         if schema.task.calendar is None:
             raise rules.fault("need task.calendar in the schema: holidays of which country?", "quiet_times")
-    for level in () if rules.levels is None else rules.levels.rules.values():
+    for category, level in () if rules.levels is None else rules.levels.rules.items():
+        for field, was, now in loosened(rules, level):
+            raise level.fault(f"must not loosen {was!r} of the level above", f"levels.rules.{category}.{field}", now)
         check_names(level, catalogue, schema)
 
 

@@ -1,7 +1,7 @@
 """Kernels of the rule book: which treatments are closed to one customer, and by which rule.
 
-One code for both questions. `closed` has a row of bits per rule and step 1 when reasons are asked for, and a single row
-and step 0 when only the mask is: every rule then adds to the same row.
+One code for both questions. `closed` has a row of bits per rule when reasons are asked for, and a single row when only
+the mask is: every rule then adds to that row.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def mask_one(
     channel on which a delayed contact still waits, -1: none
     """
     book.scratch[0, :] = ZERO
-    _close(book, h, profile, i, trigger, busy, book.scratch, 0)
+    _close(book, h, profile, i, trigger, busy, book.scratch)
     for word in range(book.words.shape[1]):
         bits = book.scratch[0, word]
         first = 64 * word
@@ -56,7 +56,7 @@ def reasons_all(
 ) -> None:
     """What each rule closes to each customer of a batch. out: (batch, rules, words) uint64, zeros."""
     for i in range(out.shape[0]):
-        _close(book, h, profile, i, trigger[i], busy[i], out[i], 1)
+        _close(book, h, profile, i, trigger[i], busy[i], out[i])
 
 
 @kernel
@@ -90,8 +90,9 @@ def _add_both(closed: np.ndarray, row: int, book: Book, these: int, those: int) 
 
 @kernel
 def _close(
-    book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, closed: np.ndarray, step: int
+    book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, closed: np.ndarray
 ) -> None:
+    step = 0 if closed.shape[0] == 1 else 1
     level = book.levels[_level(book, profile, i)]
     me = h.customer[i]
     channel_row = SHARED + h.product.shape[1]

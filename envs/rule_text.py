@@ -105,8 +105,7 @@ class Rules(Config):
         seen = set(BUILT_IN)
         for section, rule in self.named():
             if rule.name in seen:
-                kind = "of a built-in rule" if rule.name in BUILT_IN else "unique"
-                raise ValueError(f"{section}: {rule.name!r} is taken, a rule's name must {_not(kind)}")
+                raise ValueError(f"names of rules must be unique, {section} uses {rule.name!r} again")
             seen.add(rule.name)
         return self
 
@@ -115,6 +114,10 @@ class Rules(Config):
         for section in LISTS:
             for rule in getattr(self, section):
                 yield section, rule
+
+    def named_by_place(self) -> Iterator[tuple[str, NamedRule]]:
+        """The same by dotted name, such as `caps.weekly`."""
+        return ((f"{section}.{rule.name}", rule) for section, rule in self.named())
 
     @property
     def written(self) -> Written:
@@ -129,10 +132,6 @@ class Rules(Config):
     def fault(self, need: str, name: str, value: object = None) -> InputError:
         """Bad input in a dotted field, at its file and line."""
         return InputError(need, file=self._written.place(name), field=name, value=value)
-
-
-def _not(kind: str) -> str:
-    return "not be that of a built-in rule" if kind.startswith("of") else "be unique"
 
 
 Levels.model_rebuild()
