@@ -57,7 +57,7 @@ def _used(rules: Rules, catalogue: Catalogue, schema: Schema) -> Iterator[_Used]
         if channel.inbound is not None:
             yield _Used("inbound", channel.inbound, schema.triggers, "triggers in the schema")
     for name in rules.quiet:
-        yield _Used("quiet", name, catalogue.channel_ids)
+        yield _Used(f"quiet.{name}", name, catalogue.channel_ids)
     if rules.suitability is not None:
         yield _Used("suitability", rules.suitability, numbers, "observed numbers and flags")
     for section, rule in rules.named():

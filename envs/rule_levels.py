@@ -29,6 +29,7 @@ def _effective(path: Path, below: tuple[Path, ...]) -> tuple[Rules, dict[str, An
     values, lines = read_config(path)
     written = Written(str(path), {by_name(f, values): f"{path}, line {n}" for f, n in lines.items()})
     above, name = values.get("extends"), values.get("name", path.stem)
+    _check_unique(values, written)
     if above is None:
         return _build({**values, "levels": None}, written), values, ()
     if not isinstance(above, str):
@@ -45,7 +46,8 @@ def tighten(above: Rules, values: Mapping[str, Any], written: Written) -> Rules:
 
     raises InputError with both lines where it would loosen
     """
-    below = _build(_overlaid(above, values, written), written, above.written)
+    _check_unique(values, written)
+    below = _build(_overlaid(above, values), written, above.written)
     for field, was, now in loosened(above, below):
         said = "nothing" if was is None else _plain(was)
         need = f"must not loosen what {above.written.place(field)}, says: {said}"
@@ -70,7 +72,20 @@ def _build(values: Mapping[str, Any], written: Written, above: Written | None = 
     return rules.written_at(Written(written.file, {**inherited, **written.places}))
 
 
-def _overlaid(above: Rules, values: Mapping[str, Any], written: Written) -> dict[str, Any]:
+def _check_unique(values: Mapping[str, Any], written: Written) -> None:
+    """No two rules of a file share a name, nor that of a built-in rule."""
+    seen: set[object] = set(BUILT_IN)
+    for section in LISTS:
+        entries = values.get(section)
+        for entry in entries if isinstance(entries, list) else ():
+            name = entry.get("name") if isinstance(entry, Mapping) else None
+            if isinstance(name, str) and name in seen:
+                field = f"{section}.{name}"
+                raise InputError("must be a name of its own", file=written.place(field), field=field, value=name)
+            seen.add(name if isinstance(name, str) else None)
+
+
+def _overlaid(above: Rules, values: Mapping[str, Any]) -> dict[str, Any]:
     """What a lower level says, laid over what it inherits; faults in form are left to the validation."""
     out: dict[str, Any] = {**above.model_dump(mode="json"), **values, "extends": None, "levels": None}
     if isinstance(values.get("quiet"), Mapping):
@@ -84,11 +99,8 @@ def _overlaid(above: Rules, values: Mapping[str, Any], written: Written) -> dict
         if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
             continue
         merged = {rule.name: rule.model_dump(mode="json") for rule in getattr(above, section)}
-        names = [entry.get("name", position) for position, entry in enumerate(entries)]
-        for name, entry in zip(names, entries, strict=True):
-            if names.count(name) > 1:
-                field = f"{section}.{name}"
-                raise InputError("must be unique", file=written.place(field), field=field, value=name)
+        for position, entry in enumerate(entries):
+            name = entry.get("name", position)
             merged[name] = _deep(merged.get(name, {}), entry)
         out[section] = list(merged.values())
     return out

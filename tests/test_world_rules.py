@@ -289,7 +289,7 @@ def test_every_rule_in_the_way_is_named() -> None:
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        (Rules(quiet={"pigeon": ("day",)}), "quiet == 'pigeon', must be one of: sms, call"),
+        (Rules(quiet={"pigeon": ("day",)}), "quiet.pigeon == 'pigeon', must be one of: sms, call"),
         (Rules(suitability="mood"), "suitability == 'mood', must be one of: age, rating, vip"),
         (Rules(suitability="segment"), "suitability == 'segment', must be one of: age, rating, vip"),
         (Rules(caps=(Cap(name="c", channels=("fax",), most=1, days=1),)), "caps.c.channels == 'fax', must be one of"),
