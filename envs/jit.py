@@ -30,10 +30,7 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function on its first call. Divisions by zero give inf or nan, as in numpy.
-
-    References are not counted, so a kernel makes no arrays: it writes into those that it is handed.
-    """
+    """Compile a function on its first call. Divisions by zero give inf or nan, as in numpy."""
     compiled: Callable[P, R] = numba.njit(cache=True, error_model="numpy", _nrt=False)(function)
     return compiled
 

@@ -48,6 +48,8 @@ class Condition(Config):
         bounded = self.at_least is not None or self.at_most is not None
         if (self.column is not None) != (bounded or bool(self.one_of)):
             raise ValueError("must give at_least, at_most or one_of together with column")
+        if bounded and self.one_of:
+            raise ValueError("must give bounds of a number or one_of a category, not both")
         if not (self.column or self.stages or self.holds or self.lacks):
             raise ValueError("must give a condition: column, stages, holds or lacks")
         return self

@@ -79,10 +79,10 @@ def _check_unique(values: Mapping[str, Any], written: Written) -> None:
         entries = values.get(section)
         for entry in entries if isinstance(entries, list) else ():
             name = entry.get("name") if isinstance(entry, Mapping) else None
-            if name is not None and name in seen:
+            if isinstance(name, str) and name in seen:
                 field = f"{section}.{name}"
                 raise InputError("must be a name of its own", file=written.place(field), field=field, value=name)
-            seen.add(name)
+            seen.add(name if isinstance(name, str) else None)
 
 
 def _overlaid(above: Rules, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,281 +1,318 @@
-"""Each rule closes exactly what it says, for one customer as for many, and tells its name."""
+"""Each rule closes exactly what it says, and tells its name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from world_kit import CATALOGUE, small_schema
+from rules_kit import CATALOGUE, CHECKS, FUNDS, LOANS, MONDAY, OUTBOUND, PRODUCTS, SAID, SCHEMA, SELLING, STAGES
+from rules_kit import Story, ids, situation, why
 
 from envs.errors import InputError
-from envs.history import History
-from envs.profile import encode_profile
-from envs.rules import Cap, Limit, RuleBook, Rules, Situation
+from envs.rules import Ban, Cap, HandOver, Limit, Ownership, QuietTime, RuleBook, Rules, Selection
+from envs.schema import Schema
 
-SCHEMA = small_schema()
-IDS = CATALOGUE.treatment_ids
-OUTBOUND = {"sms-loan", "sms-loan-bonus", "sms-care", "call-fund"}
-INBOUND = {"app-loan", "app-fund"}
-LOANS = {"sms-loan", "sms-loan-bonus", "app-loan"}
-FUNDS = {"call-fund", "app-fund"}
-SELLING = LOANS | FUNDS
-SMS = {"sms-loan", "sms-loan-bonus", "sms-care"}
-Told = Callable[[History], None]
+APP, DESK = 0, 1  # triggers
+OFFLINE_INBOUND = ids("desk-")
 
 
-def people(*rows: dict[str, Any]) -> np.ndarray:
-    full = [{"age": 40.0, "rating": 5.0, "vip": False, "segment": "mass"} | row for row in rows]
-    return encode_profile(pl.DataFrame(full, schema_overrides={"age": pl.Float64, "rating": pl.Float64}), SCHEMA)
-
-
-def tell(history: History, event: str, channel: str | None = None, product: str | None = None) -> None:
-    history.record(
-        event,
-        np.array([0]),
-        channel=np.array([-1 if channel is None else CATALOGUE.channel_ids.index(channel)]),
-        product=np.array([-1 if product is None else CATALOGUE.product_ids.index(product)]),
-    )
-
-
-def blocked(rules: Rules, story: Told | None = None, inbound: bool = True, **profile: Any) -> set[str]:
-    """Treatments that are closed to one customer, who has come into the app unless told otherwise."""
-    history = History.fresh(CATALOGUE, SCHEMA, np.array([20_000]))
-    if story is not None:
-        story(history)
-    situation = Situation(people(profile), history, np.array([0 if inbound else -1]))
-    book = RuleBook(rules, CATALOGUE, SCHEMA)
-    closed = {IDS[i] for i in np.flatnonzero(~book.mask(situation)[0])}
-    assert set(book.reasons(situation)[0]) == closed
-    return closed
-
-
-def reasons(rules: Rules, story: Told, **profile: Any) -> dict[str, list[str]]:
-    history = History.fresh(CATALOGUE, SCHEMA, np.array([20_000]))
-    story(history)
-    return RuleBook(rules, CATALOGUE, SCHEMA).reasons(Situation(people(profile), history, np.array([0])))[0]
-
-
-def test_nothing_is_closed_to_whom_no_rule_concerns() -> None:
-    assert blocked(Rules()) == set()
-
-
-def test_an_inbound_channel_is_open_only_at_its_moment() -> None:
-    assert blocked(Rules(), inbound=False) == INBOUND
-    schema = small_schema(triggers=["inbound_call", "app_session"])
-    book = RuleBook(Rules(), CATALOGUE, schema)
-    history = History.fresh(CATALOGUE, schema, np.full(3, 20_000))
-    mask = book.mask(Situation(people({}, {}, {}), history, np.array([0, 1, -1])))
-    app = [IDS.index(i) for i in sorted(INBOUND)]
-    assert mask[:, app].tolist() == [[False, False], [True, True], [False, False]]
+def test_nothing_is_closed_to_whom_no_rule_concerns_and_inbound_channels_wait_for_their_moment() -> None:
+    for trigger in (-1, APP, DESK):
+        assert why(Rules(), trigger=trigger) == {}
 
 
 def test_an_opt_out_closes_its_channel_for_good() -> None:
-    def story(h: History) -> None:
-        tell(h, "opted_out", "sms")
-        h.advance(5000)
-
-    assert blocked(Rules(), story) == SMS
-    assert blocked(Rules(consent=False), story) == set()
+    story = Story().event("opted_out", "sms").wait(5000)
+    assert why(Rules(), story) == {"consent": ids("sms-")}
+    assert why(Rules(consent=False), story) == {}
 
 
-def test_quiet_hours_close_a_daypart_of_a_channel() -> None:
-    assert blocked(Rules(quiet={"sms": ("evening",), "call": ("evening",)})) == {"sms-care"}
+def test_quiet_dayparts_of_a_channel() -> None:
+    rules = Rules(quiet={"sms": ("evening",), "manager": ("evening",)})
+    assert why(rules) == {"quiet_hours": {"sms-care"}}
 
 
-def test_a_risk_hold_closes_selling_but_not_care() -> None:
-    assert blocked(Rules(), lambda h: tell(h, "risk_hold")) == SELLING
+def test_quiet_times_know_the_kind_of_day() -> None:
+    def on(day: int, *rules: QuietTime) -> dict[str, set[str]]:
+        return why(Rules(quiet_times=rules), Story(day))
+
+    weekend = QuietTime(name="rest", channels=("call",), days=("weekend",))
+    assert [on(MONDAY + k, weekend) for k in range(4, 8)] == [{}, {"rest": ids("call-")}, {"rest": ids("call-")}, {}]
+    evening = QuietTime(name="late", families=("remote",), dayparts=("evening",))
+    assert on(MONDAY, evening) == {"late": {"call-fund"}}
+    new_year = MONDAY - 4  # Thursday, 1 January 2026
+    assert on(new_year, QuietTime(name="feast", channels=("sms",), days=("holiday",))) == {"feast": ids("sms-")}
+    working = QuietTime(name="busy", channels=("sms",), days=("working_day",), dayparts=("evening",))
+    assert on(new_year, working) == {}
+    assert on(MONDAY, working) == {"busy": {"sms-care"}}
+    assert on(39_999, weekend) == {}  # 2079, beyond the calendar: a Friday
+    assert on(40_000, weekend) == {"rest": ids("call-")}
 
 
-def test_what_is_sold_once_is_not_offered_to_its_holder() -> None:
-    def story(h: History) -> None:
-        tell(h, "converted", product="loan")
-        tell(h, "converted", product="fund")
+def test_a_risk_hold_closes_selling_and_opens_verification_until_it_is_cleared() -> None:
+    story = Story()
+    assert "no_risk_hold" in RuleBook(Rules(), CATALOGUE, SCHEMA).reasons(situation(story))[0]["sms-check"]
+    story.event("risk_hold").wait(400)
+    assert why(Rules(), story, trigger=APP) == {"risk_hold": SELLING}
+    capped = Rules(caps=(Cap(name="none", most=0, days=1), Cap(name="checks", products=("check",), most=0, days=1)))
+    assert why(capped, story) == {"risk_hold": SELLING, "none": OUTBOUND - CHECKS, "checks": CHECKS}
+    assert why(Rules(), story.event("risk_cleared")) == {}
 
-    assert blocked(Rules(), story) == LOANS  # funds can be bought again
-    assert blocked(Rules(once=False), story) == set()
+
+def test_a_delayed_contact_closes_its_channel_until_it_is_made() -> None:
+    assert why(Rules(), busy=2) == {"waiting": ids("manager-")}
+
+
+def test_what_is_sold_once_is_not_offered_to_its_holder_and_an_application_is_not_repeated() -> None:
+    story = Story().event("converted", product="loan").event("converted", product="fund")
+    assert why(Rules(), story) == {"holds_already": LOANS}  # funds can be bought again
+    assert why(Rules(once=False), story) == {}
+    story = Story().event("applied", "app", "fund")
+    assert why(Rules(), story) == {"application_pending": FUNDS}
+    assert why(Rules(pending=False), story) == {}
+    assert why(Rules(), story.event("converted", product="fund")) == {}
 
 
 @pytest.mark.parametrize(("rating", "closed"), [(1.0, FUNDS), (2.0, FUNDS), (3.0, set()), (5.0, set()), (None, FUNDS)])
 def test_a_product_above_the_risk_rating_is_unsuitable_and_a_missing_rating_is_the_lowest(
     rating: float | None, closed: set[str]
 ) -> None:
-    assert blocked(Rules(suitability="rating"), rating=rating) == closed
+    assert why(Rules(suitability="rating"), rating=rating) == ({"suitability": closed} if closed else {})
 
 
-@pytest.mark.parametrize(("age", "open_"), [(21.0, False), (22.0, True), (65.0, True), (66.0, False)])
-def test_a_limit_is_open_up_to_its_bounds(age: float, open_: bool) -> None:
-    limit = Limit(name="loan_age", products=("loan",), column="age", at_least=22, at_most=65)
-    assert blocked(Rules(limits=(limit,)), age=age) == (set() if open_ else LOANS)
+@pytest.mark.parametrize(
+    ("condition", "open_to", "closed_to"),
+    [
+        ({"column": "age", "at_least": 22, "at_most": 65}, [{"age": 22.0}, {"age": 65.0}], [{"age": 21.0}, {"age": 66.0}]),
+        ({"column": "rating", "at_least": 2}, [{"rating": 2.0}], [{"rating": 1.0}, {"rating": None}]),
+        ({"column": "vip", "at_most": 0}, [{"vip": False}], [{"vip": True}]),
+        ({"column": "segment", "one_of": ("rich",)}, [{"segment": "rich"}], [{"segment": "mass"}]),
+        ({"column": "region", "one_of": ("east", "west")}, [{"region": "west"}], [{"region": "north"}, {"region": None}]),
+    ],
+)
+def test_a_limit_is_open_to_those_who_meet_it_and_closed_to_the_unknown(
+    condition: dict[str, Any], open_to: list[dict[str, Any]], closed_to: list[dict[str, Any]]
+) -> None:
+    rules = Rules(limits=(Limit(name="who", products=("loan",), channels=("sms", "app"), **condition),))
+    assert all(why(rules, **profile) == {} for profile in open_to)
+    assert all(why(rules, **profile) == {"who": LOANS & ids("sms-", "app-")} for profile in closed_to)
 
 
-def test_a_limit_closes_channels_flags_and_what_is_unknown() -> None:
-    no_robots = Limit(name="protected", channels=("call",), column="vip", at_most=0)
-    assert blocked(Rules(limits=(no_robots,)), vip=True) == {"call-fund"}
-    assert blocked(Rules(limits=(no_robots,)), vip=False) == set()
-    rated = Limit(name="rated", products=("fund",), column="rating", at_least=2)
-    assert blocked(Rules(limits=(rated,)), rating=3.0) == set()
-    assert blocked(Rules(limits=(rated,)), rating=None) == FUNDS
+def test_a_limit_looks_at_stages_and_holdings() -> None:
+    rules = Rules(limits=(Limit(name="stage", products=("fund",), stages=("active", "leaving")),))
+    assert why(rules) == {"stage": FUNDS}  # of whom no stage is known
+    for position, stage in enumerate(STAGES):
+        story = Story().event("stage_changed", value=position)
+        assert why(rules, story) == ({"stage": FUNDS} if stage == "new" else {})
+    needs = Rules(once=False, limits=(Limit(name="base", products=("fund",), holds=("loan", "check")),))
+    assert why(needs) == {"base": FUNDS}
+    assert why(needs, Story().event("converted", product="loan")) == {}
+    lacks = Rules(once=False, limits=(Limit(name="either", products=("fund",), lacks=("loan",)),))
+    assert why(lacks) == {}
+    assert why(lacks, Story().event("converted", product="loan")) == {"either": FUNDS}
 
 
-def test_a_cap_counts_the_contacts_of_its_window_and_closes_its_channels() -> None:
-    weekly = Rules(caps=(Cap(name="weekly", most=2, days=7),))
-
-    def story(gap: int, after: int) -> Told:
-        def told(h: History) -> None:
-            tell(h, "contacted", "sms", "loan")
-            h.advance(gap)
-            tell(h, "contacted", "call", "fund")
-            h.advance(after)
-
-        return told
-
-    assert blocked(weekly, story(3, 3)) == OUTBOUND  # both within seven days; what the customer asks for stays open
-    assert blocked(weekly, story(3, 4)) == set()
-    sms = Rules(caps=(Cap(name="sms", channels=("sms",), most=1, days=7),))
-    assert blocked(sms, story(3, 3)) == SMS
-    assert blocked(sms, story(3, 4)) == set()
-    app = Rules(caps=(Cap(name="app", channels=("app",), most=0, days=1),))
-    assert blocked(app) == INBOUND
+def test_all_conditions_of_a_limit_must_hold() -> None:
+    rules = Rules(limits=(Limit(name="both", column="age", at_least=30, stages=("new",), families=("remote",)),))
+    new = Story().event("stage_changed", value=0)
+    assert why(rules, new, age=30.0) == {}
+    assert why(rules, new, age=29.0) == why(rules, age=30.0) == {"both": ids("call-")}
 
 
-def test_a_cap_on_products_counts_the_days_of_their_offers() -> None:
-    rules = Rules(caps=(Cap(name="loan_a_month", products=("loan",), most=1, days=28),))
+def test_a_cap_counts_contacts_one_by_one_in_a_rolling_window() -> None:
+    rules = Rules(caps=(Cap(name="weekly", most=2, days=7),))
+    story = Story().contact("sms-loan").contact("call-fund").wait(6)
+    assert why(rules, story, trigger=APP) == {"weekly": OUTBOUND - CHECKS}  # twice on one day; inbound stays open
+    assert why(rules, story.wait(1)) == {}
+    assert why(rules, story.contact("app-loan").contact("app-loan").contact("sms-care")) == {}
+    assert "weekly" in why(rules, story.event("contacted"))  # of which nothing is known
 
-    def story(days: int) -> Told:
-        def told(h: History) -> None:
-            tell(h, "contacted", "app", "loan")
-            h.advance(days)
 
-        return told
+@pytest.mark.parametrize(
+    ("scope", "counting", "closed"),
+    [
+        ({"treatments": ("sms-loan",)}, "sms-loan", {"sms-loan"}),
+        ({"products": ("loan",)}, "sms-loan-bonus", LOANS - ids("app-")),
+        ({"channels": ("call",)}, "call-fund", ids("call-") - CHECKS),
+        ({"families": ("online",)}, "sms-care", ids("sms-") - CHECKS),
+        ({"families": ("online",), "inbound": True}, "app-fund", ids("sms-", "app-") - CHECKS),
+        ({"channels": ("app",)}, "app-fund", ids("app-")),
+        ({"benefits": ("bonus", "points")}, "sms-loan-bonus", {"sms-loan-bonus", "call-loan-points"}),
+        ({"products": ("fund",), "families": ("offline",), "inbound": True}, "desk-fund", {"manager-fund", "desk-fund"}),
+    ],
+)
+def test_a_cap_counts_and_closes_its_scope(scope: dict[str, Any], counting: str, closed: set[str]) -> None:
+    rules = Rules(caps=(Cap(name="cap", most=1, days=7, **scope),))
+    others = sorted(set(CATALOGUE.treatment_ids[1:]) - closed - CHECKS)
+    story = Story()
+    for other in others:
+        story.contact(other)
+    assert why(rules, story) == {}
+    assert why(rules, story.contact(counting)) == {"cap": closed}
 
-    assert blocked(rules, story(27)) == LOANS
-    assert blocked(rules, story(28)) == set()
+
+def test_a_cap_counts_sixteen_contacts_and_refuses_to_count_more() -> None:
+    rules = Rules(caps=(Cap(name="many", most=16, days=30),))
+    story = Story()
+    for _ in range(15):
+        story.contact("sms-loan").wait(1)
+    assert why(rules, story) == {}
+    assert "many" in why(rules, story.contact("sms-loan"))
+    with pytest.raises(ValueError, match="must be at most 16: so many contacts of a customer are remembered"):
+        Cap(name="more", most=17, days=30)
+
+
+def test_more_rules_than_one_word_of_counters_holds() -> None:
+    rules = Rules(caps=tuple(Cap(name=f"cap {k}", most=1 + k % 16, days=1 + k) for k in range(150)))
+    story = Story().contact("sms-loan").wait(100).contact("sms-loan").contact("sms-loan")
+    full = {f"cap {k}" for k in range(150) if 1 + k % 16 <= 2 + (k >= 100)}
+    assert set(why(rules, story)) == full
 
 
 def test_a_refused_product_rests_and_a_complaint_silences_selling() -> None:
-    def story(event: str, days: int) -> Told:
-        def told(h: History) -> None:
-            tell(h, event, "sms", "loan")
-            h.advance(days)
-
-        return told
-
-    assert blocked(Rules(refusal_days=14), story("declined", 13)) == LOANS
-    assert blocked(Rules(refusal_days=14), story("declined", 14)) == set()
-    assert blocked(Rules(complaint_days=30), story("complained", 29)) == SELLING
-    assert blocked(Rules(complaint_days=30), story("complained", 30)) == set()
+    refused = Story().event("declined", "sms", "loan").wait(13)
+    assert why(Rules(refusal_days=14), refused) == {"refusal": LOANS}
+    assert why(Rules(refusal_days=14), refused.wait(1)) == {}
+    complained = Story().event("complained", "sms", "loan").wait(29)
+    assert why(Rules(complaint_days=30), complained) == {"complaint": SELLING}
+    assert why(Rules(complaint_days=30), complained.wait(1)) == {}
 
 
 def test_one_voice_keeps_other_products_away_and_care_is_no_offer() -> None:
-    def story(*products: str, days: int = 2) -> Told:
-        def told(h: History) -> None:
-            for product in products:
-                tell(h, "contacted", "sms", product)
-            h.advance(days)
-
-        return told
-
     rules = Rules(focus_days=3)
-    assert blocked(rules, story("loan")) == FUNDS
-    assert blocked(rules, story("fund")) == LOANS
-    assert blocked(rules, story("care")) == set()
-    assert blocked(rules, story("loan", "fund")) == SELLING
-    assert blocked(rules, story("loan", days=3)) == set()
+    assert why(rules, Story().contact("sms-loan").wait(2)) == {"one_voice": FUNDS}
+    assert why(rules, Story().contact("call-fund").wait(2)) == {"one_voice": LOANS}
+    assert why(rules, Story().contact("sms-care").wait(2)) == {}
+    assert why(rules, Story().contact("sms-loan").contact("app-fund").wait(2)) == {"one_voice": SELLING}
+    assert why(rules, Story().contact("sms-loan").wait(3)) == {}
 
 
-def test_every_rule_in_the_way_is_named_and_only_those() -> None:
-    limit = Limit(name="grown_up", products=("loan",), column="age", at_least=22)
-    rules = Rules(limits=(limit,), suitability="rating", caps=(Cap(name="weekly", most=1, days=7),), refusal_days=9)
-
-    def story(h: History) -> None:
-        tell(h, "contacted", "sms", "loan")
-        tell(h, "declined", "sms", "loan")
-        tell(h, "opted_out", "sms")
-
-    assert reasons(rules, story, age=20.0, rating=2.0) == {
-        "sms-loan": ["consent", "grown_up", "weekly", "refusal"],
-        "sms-loan-bonus": ["consent", "grown_up", "weekly", "refusal"],
-        "sms-care": ["consent", "weekly"],
-        "call-fund": ["suitability", "weekly"],
-        "app-loan": ["grown_up", "refusal"],
-        "app-fund": ["suitability"],
-    }
+def test_a_sequence_ban_closes_one_after_the_other() -> None:
+    ban = Ban(name="not_after", never=Selection(products=("fund",)), after=Selection(channels=("call", "app")), days=5)
+    rules = Rules(bans=(ban,))
+    assert why(rules, Story().contact("call-loan-points").wait(4)) == {"not_after": FUNDS}
+    assert why(rules, Story().contact("app-loan").wait(4)) == {"not_after": FUNDS}
+    assert why(rules, Story().contact("call-loan-points").wait(5)) == {}
+    assert why(rules, Story().contact("sms-loan")) == {}
+    assert why(rules, Story().event("contacted", "call")) == {"not_after": FUNDS}
+    both = Rules(bans=(ban.model_copy(update={"either_order": True}),))
+    assert why(both, Story().contact("desk-fund").wait(4)) == {"not_after": ids("call-", "app-")}
 
 
-EVENTS = st.lists(
-    st.tuples(
-        st.integers(0, 2),
-        st.integers(0, 6),
-        st.sampled_from(["contacted", "contacted", "declined", "converted", "opted_out", "complained", "risk_hold"]),
-        st.integers(-1, 2),
-        st.integers(-1, 2),
-    ),
-    max_size=20,
+def test_a_benefit_once_shown_holds_on_every_channel() -> None:
+    rules = Rules(benefit_days=10)
+    bonus, points = {"sms-loan-bonus", "app-loan-bonus"}, {"call-loan-points"}
+    assert why(rules, Story().contact("app-loan-bonus").wait(9)) == {"offer_consistency": LOANS - bonus}
+    assert why(rules, Story().contact("app-loan-bonus").wait(10)) == {}
+    assert why(rules, Story().contact("sms-loan")) == {}
+    assert why(rules, Story().contact("sms-loan-bonus").contact("call-loan-points")) == {"offer_consistency": LOANS}
+    assert why(rules, Story().contact("call-loan-points")) == {"offer_consistency": LOANS - points}
+
+
+def test_a_lead_belongs_to_the_channel_that_took_it_up() -> None:
+    rules = Rules(lead_owner_days=10)
+    story = Story().event("engaged", "app", "loan")
+    assert why(rules, story) == {}
+    story.wait(2).contact("call-loan-points").wait(7)
+    assert why(rules, story, trigger=APP) == {"lead_owner": LOANS & ids("sms-", "manager-")}
+    assert why(rules, story.wait(1)) == {}
+    again = Story().event("engaged", "app", "loan").contact("call-loan-points")
+    assert why(rules, again.event("declined", "call", "loan")) == {}  # the lead is closed
+    by_itself = Story().event("engaged", "app", "loan").contact("app-loan")
+    assert why(rules, by_itself) == {"lead_owner": LOANS & OUTBOUND}
+
+
+HAND_OVER = HandOver(
+    name="to_person",
+    products=("fund",),
+    from_families=("online",),
+    to=("call",),
+    within_days=3,
+    return_to=("manager",),
+    return_days=7,
 )
-BOOK = RuleBook(
-    Rules(
-        suitability="rating",
-        quiet={"sms": ("evening",)},
+
+
+def test_a_lead_is_handed_over_and_returned() -> None:
+    rules, lead = Rules(hand_overs=(HAND_OVER,)), Story().event("engaged", "app", "fund")
+    by_call, by_manager = {"to_person": {"manager-fund"}}, {"to_person": {"call-fund"}}
+    assert why(rules, lead, trigger=APP) == by_call  # app-fund stays open: the customer came
+    assert why(rules, lead.wait(2)) == by_call
+    assert why(rules, lead.wait(1)) == by_manager
+    assert why(rules, lead.wait(6)) == by_manager
+    assert why(rules, lead.wait(1)) == {}
+    assert why(rules, Story().event("engaged", "app", "fund").event("converted", product="fund")) == {}
+    assert why(rules, Story().event("engaged", "app", "loan")) == {}
+
+
+def test_a_hand_over_says_where_and_how_its_leads_arise() -> None:
+    def handed(story: Story, **change: Any) -> bool:
+        return why(Rules(hand_overs=(HAND_OVER.model_copy(update=change),)), story) != {}
+
+    assert not handed(Story().event("engaged", "desk", "fund"))
+    assert handed(Story().event("engaged", "desk", "fund"), from_families=(), from_channels=("desk",))
+    assert handed(Story().event("engaged", None, "fund"))
+    assert not handed(Story().event("engaged", None, "fund"), unasked=False)
+    assert handed(Story().event("abandoned", "app", "fund"))
+    assert not handed(Story().event("abandoned", "app", "fund"), events=("engaged",))
+    assert not handed(Story().event("engaged", "app", "fund"), events=("abandoned",))
+    assert not handed(Story().event("engaged", "app", "fund").wait(3), return_to=(), return_days=0)
+
+
+def test_owned_customers_are_their_owners_and_nobody_elses() -> None:
+    owned = {"name": "owned", "column": "vip", "at_least": 1, "owners": ("manager",)}
+    rules = Rules(ownerships=(Ownership(**owned, products=("fund",)),))
+    assert why(rules, vip=True, trigger=APP) == {"owned": {"call-fund"}}
+    assert why(rules, vip=False) == {"owned": ids("manager-")}
+    calls = Rules(ownerships=(Ownership(**owned, channels=("call", "app")),))
+    assert why(calls, vip=True, trigger=APP) == {"owned": ids("call-", "app-")}
+    rated = Rules(ownerships=(Ownership(name="owned", column="rating", at_least=3, owners=("manager",)),))
+    assert why(rated, rating=None) == {"owned": ids("manager-")}  # of whom it is not known has no owner
+
+
+def test_every_rule_in_the_way_is_named() -> None:
+    rules = Rules(
         limits=(Limit(name="grown_up", products=("loan",), column="age", at_least=22),),
-        caps=(Cap(name="weekly", most=2, days=7), Cap(name="fund", products=("fund",), most=1, days=3)),
-        refusal_days=5,
-        complaint_days=4,
-        focus_days=3,
-    ),
-    CATALOGUE,
-    SCHEMA,
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    EVENTS, st.lists(st.integers(-1, 0), min_size=3, max_size=3), st.lists(st.integers(1, 5), min_size=3, max_size=3)
-)
-def test_a_batch_is_masked_as_its_customers_one_by_one_silence_never_and_reasons_agree(
-    rows: list[tuple[int, int, str, int, int]], trigger: list[int], ratings: list[int]
-) -> None:
-    history = History.fresh(CATALOGUE, SCHEMA, np.full(3, 20_000))
-    for who, days, event, channel, product in rows:
-        history.advance(days)
-        history.record(event, np.array([who]), channel=np.array([channel]), product=np.array([product]))
-    profile = people(*({"rating": float(r), "age": 18.0 + 4 * r} for r in ratings))
-    situation = Situation(profile, history, np.array(trigger))
-    mask = BOOK.mask(situation)
-    assert mask[:, 0].all()
-    told = BOOK.reasons(situation)
-    for row in range(3):
-        alone = Situation(profile[:, [row]], history.take(np.array([row])), np.array(trigger[row : row + 1]))
-        assert (BOOK.mask(alone)[0] == mask[row]).all()
-        assert BOOK.reasons(alone)[0] == told[row]
-        assert set(told[row]) == {IDS[i] for i in np.flatnonzero(~mask[row])}
-        assert all(names for names in told[row].values())
+        suitability="rating",
+        caps=(Cap(name="weekly", most=1, days=7),),
+        refusal_days=9,
+    )
+    story = Story().contact("sms-loan").event("declined", "sms", "loan").event("opted_out", "sms")
+    told = RuleBook(rules, CATALOGUE, SCHEMA).reasons(situation(story, age=20.0, rating=2.0))[0]
+    assert told["sms-loan"] == ["consent", "refusal", "grown_up", "weekly"]
+    assert told["sms-check"] == ["no_risk_hold", "consent"]
+    assert told["manager-fund"] == ["suitability", "weekly"]
+    assert told["app-loan"] == ["inbound", "refusal", "grown_up"]
 
 
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        (Rules(quiet={"pigeon": ("day",)}), "quiet == 'pigeon', must be one of: sms, call, app"),
+        (Rules(quiet={"pigeon": ("day",)}), "quiet.pigeon == 'pigeon', must be one of: sms, call"),
         (Rules(suitability="mood"), "suitability == 'mood', must be one of: age, rating, vip"),
         (Rules(suitability="segment"), "suitability == 'segment', must be one of: age, rating, vip"),
-        (Rules(caps=(Cap(name="c", channels=("fax",), most=1, days=1),)), "c.channels == 'fax', must be one of"),
+        (Rules(caps=(Cap(name="c", channels=("fax",), most=1, days=1),)), "caps.c.channels == 'fax', must be one of"),
         (Rules(caps=(Cap(name="c", products=("car",), most=1, days=1),)), "c.products == 'car', must be one of"),
+        (Rules(caps=(Cap(name="c", treatments=("silence",), most=1, days=1),)), "c.treatments == 'silence'"),
+        (Rules(limits=(Limit(name="l", column="size", at_least=1),)), "l.column == 'size', must be one of: age, rating"),
+        (Rules(limits=(Limit(name="l", column="segment", at_least=1),)), "l.column == 'segment', must be one of: age"),
+        (Rules(limits=(Limit(name="l", column="age", one_of=("old",)),)), "l.column == 'age', must be one of: segment"),
+        (Rules(limits=(Limit(name="l", column="segment", one_of=("poor",)),)), "l.one_of == 'poor', must be one of: mass"),
+        (Rules(limits=(Limit(name="l", stages=("old",)),)), "l.stages == 'old', must be one of: new, active, leaving"),
+        (Rules(limits=(Limit(name="l", lacks=("car",)),)), "l.lacks == 'car', must be one of: loan"),
         (
-            Rules(limits=(Limit(name="l", products=("car",), column="age", at_least=1),)),
-            "l.products == 'car', must be one of: loan, fund, care",
-        ),
-        (
-            Rules(limits=(Limit(name="l", products=("loan",), column="size", at_least=1),)),
-            "l.column == 'size', must be one of: age, rating, vip",
-        ),
-        (
-            Rules(limits=(Limit(name="l", products=("loan",), column="age", at_most=95),)),
+            Rules(limits=(Limit(name="l", column="age", at_most=95),)),
             "l.at_most == 95.0, must lie less than 5 scales from the center of age",
         ),
+        (Rules(quiet_times=(QuietTime(name="q", dayparts=("noon",)),)), "q.dayparts == 'noon', must be one of: day"),
+        (
+            Rules(bans=(Ban(name="b", never=Selection(benefits=("car",)), after=Selection(products=("fund",)), days=1),)),
+            "bans.b.never.benefits == 'car', must be one of: none, bonus, points",
+        ),
+        (Rules(hand_overs=(HAND_OVER.model_copy(update={"to": ("fax",)}),)), "hand_overs.to_person.to == 'fax'"),
+        (Rules(ownerships=(Ownership(name="o", holds=("loan",), owners=("boss",)),)), "o.owners == 'boss'"),
+        (Rules(extends="rules.yaml"), "extends, must be read with load_rules"),
     ],
 )
 def test_names_that_do_not_exist_and_bounds_that_cannot_be_seen_are_refused(rules: Rules, said: str) -> None:
@@ -285,17 +322,44 @@ def test_names_that_do_not_exist_and_bounds_that_cannot_be_seen_are_refused(rule
     assert said in str(caught.value)
 
 
-def test_an_inbound_channel_whose_trigger_nobody_knows_is_refused() -> None:
-    with pytest.raises(InputError, match="inbound == 'app_session', must be one of: inbound_call"):
-        RuleBook(Rules(), CATALOGUE, small_schema(triggers=["inbound_call"]))
+def test_what_the_schema_lacks_cannot_be_asked_for() -> None:
+    without = Schema.model_validate({**SAID, "stages": [], "task": {"kind": "continuing"}})
+    for rules, said in [
+        (Rules(limits=(Limit(name="l", stages=("new",)),)), "must not be used: there are no stages in the schema"),
+        (Rules(quiet_times=(QuietTime(name="q", days=("holiday",)),)), "need task.calendar in the schema"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            RuleBook(rules, CATALOGUE, without)
+    weekend = Rules(quiet_times=(QuietTime(name="q", days=("weekend",)),))
+    RuleBook(weekend, CATALOGUE, without)  # everybody knows when the weekend is
+    with pytest.raises(InputError, match="inbound == 'branch_visit', must be one of: app_session"):
+        RuleBook(Rules(), CATALOGUE, Schema.model_validate({**SAID, "triggers": ["app_session"]}))
 
 
 @pytest.mark.parametrize(
-    "fields", [{"column": "age", "at_least": 1}, {"column": "age", "products": ("loan",)}], ids=["of what", "how much"]
+    ("kind", "fields", "need"),
+    [
+        (Limit, {"products": ("loan",)}, "must give a condition"),
+        (Limit, {"column": "age"}, "must give at_least, at_most or one_of together with column"),
+        (Limit, {"at_least": 3, "holds": ("loan",)}, "must give at_least, at_most or one_of together with column"),
+        (Ban, {"never": {}, "after": {"products": ("loan",)}, "days": 1}, "must name something in never and in after"),
+        (HandOver, {"to": ("sms",), "within_days": 1, "return_days": 3}, "must give return_to and return_days together"),
+        (HandOver, {"to": (), "within_days": 1}, "at least 1"),
+        (QuietTime, {"channels": ("sms",)}, "must give dayparts or days"),
+        (Cap, {"most": 1, "days": 367}, "less than or equal to 366"),
+    ],
 )
-def test_a_limit_that_limits_nothing_is_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="limit 'l': must "):
-        Limit.model_validate({"name": "l", **fields})
+def test_rules_that_rule_nothing_are_refused(kind: type[Limit], fields: dict[str, Any], need: str) -> None:
+    with pytest.raises(ValueError, match=need):
+        kind.model_validate({"name": "x", **fields})
+
+
+def test_names_are_not_used_twice_nor_taken_from_built_in_rules() -> None:
+    cap, limit = Cap(name="same", most=1, days=1), Limit(name="same", holds=("loan",))
+    with pytest.raises(ValueError, match="limits uses 'same'|caps uses 'same' again"):
+        Rules(caps=(cap,), limits=(limit,))
+    with pytest.raises(ValueError, match="caps uses 'consent' again"):
+        Rules(caps=(cap.model_copy(update={"name": "consent"}),))
 
 
 def test_the_digest_names_the_content_of_the_book() -> None:
@@ -304,3 +368,12 @@ def test_the_digest_names_the_content_of_the_book() -> None:
 
     assert of(Rules()) == of(Rules(consent=True))
     assert of(Rules()) != of(Rules(consent=False))
+
+
+def test_a_book_leaves_its_situation_as_it_was() -> None:
+    story = Story().contact("sms-loan").event("engaged", "sms", "loan")
+    before = story.history.take(np.array([0]))
+    why(Rules(caps=(Cap(name="c", most=1, days=1),), focus_days=2), story)
+    for name in ("customer", "channel", "product"):
+        assert (getattr(before, name) == getattr(story.history, name)).all()
+    assert len(PRODUCTS) == story.history.product.shape[1]
