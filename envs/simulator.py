@@ -72,9 +72,20 @@ class Simulator:
         self.world, self.seed, self.record = world, seed, record
         self.task = world.schema.task
         self.cadence_days = cadence_days or self.task.cadence_days
-        self.state: CustomerState
-        self.out: Out
+        self._state: CustomerState
+        self._reach: np.ndarray  # by which kernels reach the state
         self._view: View | None = None
+        catalogue = world.catalogue
+        self.out = new_out(0, len(catalogue.pools), len(catalogue.channels), len(catalogue.products))
+
+    @property
+    def state(self) -> CustomerState:
+        """The customers; set it to go on with others."""
+        return self._state
+
+    @state.setter
+    def state(self, state: CustomerState) -> None:
+        self._state, self._reach, self._view = state, state.reach(), None
 
     def reset(self, customer: np.ndarray, day: np.ndarray | None = None, prices: Prices | None = None) -> np.ndarray:
         """Start with new customers; the events of their first morning, if recording.
@@ -82,9 +93,6 @@ class Simulator:
         customer: (batch,) int; day: (batch,) int, first days, default the population's
         """
         self.state = self.fresh(customer, day, prices)
-        catalogue = self.world.catalogue
-        self.out = new_out(len(customer), len(catalogue.pools), len(catalogue.channels), len(catalogue.products))
-        self._reach = self.state.reach()
         self._view, events = self._start(self.state, self._reach)
         return events
 

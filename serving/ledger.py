@@ -104,7 +104,7 @@ class Turn:
     def decisions_of(self, customer_id: str) -> list[Taken]:
         """All decisions of a customer, by time."""
         d = pages.decisions.c
-        query = sa.select(d.at, d.treatment, d.assignment).where(d.customer_id == customer_id)
+        query = sa.select(d.at, d.treatment, d.assignment, d.decision_id).where(d.customer_id == customer_id)
         return [Taken(*row) for row in self._db.execute(query.order_by(d.at, d.seq))]
 
     def events_of(self, customer_id: str, before: int) -> list[Happened]:

@@ -53,6 +53,7 @@ class Taken(NamedTuple):
     at: int  # microseconds since 1970-01-01 UTC
     treatment: str
     assignment: str
+    decision_id: str
 
 
 class Happened(NamedTuple):
