@@ -12,28 +12,30 @@ from envs.calendar import calendar_fields
 from envs.catalogue import Catalogue
 from envs.digest import digest_of
 from envs.history import History, fade
-from envs.prices import price_field
-from envs.profile import profile_fields
+from envs.prices import SPREAD, price_field
+from envs.profile import FLAG, profile_fields
 from envs.schema import Schema
 
+TRACE = "2^(-days / {recency:g})"  # days since then, over the schema's half-life
+
 CHANNEL_FIELDS = (
-    ("recency", "trace of the last contact on this channel"),
-    ("pressure", "faded number of contacts on this channel, /5"),
-    ("engagements", "faded number of engagements on this channel, /5"),
-    ("consent", "1 while the customer has not opted out"),
+    ("recency", "trace of the last contact on this channel", TRACE),
+    ("pressure", "faded number of contacts on this channel", "contacts / 5"),
+    ("engagements", "faded number of engagements on this channel", "engagements / 5"),
+    ("consent", "1 while the customer has not opted out", FLAG),
 )
 PRODUCT_FIELDS = (
-    ("intent", "faded evidence of intent, /5"),
-    ("lead", "trace of the last engagement not yet answered by a conversion or refusal"),
-    ("offered", "trace of the last offer of this product"),
-    ("refusals", "faded number of refusals, /5"),
-    ("holds", "1 if the customer holds the product"),
+    ("intent", "faded evidence of intent", "engagements' worth / 5"),
+    ("lead", "trace of the last engagement not yet answered by a conversion or refusal", TRACE),
+    ("offered", "trace of the last offer of this product", TRACE),
+    ("refusals", "faded number of refusals", "refusals / 5"),
+    ("holds", "1 if the customer holds the product", FLAG),
 )
 CONTACT_FIELDS = (
-    ("contact:pressure", "faded number of contacts on all channels, /10"),
-    ("contact:week", "contacts in the last 7 days, /7"),
-    ("contact:complaints", "faded number of complaints, /5"),
-    ("contact:spend", "log(1 + faded amount spent), /5"),
+    ("contact:pressure", "faded number of contacts on all channels", "contacts / 10"),
+    ("contact:week", "contacts in the last 7 days", "contacts / 7"),
+    ("contact:complaints", "faded number of complaints", "complaints / 5"),
+    ("contact:spend", "faded amount spent", "log(1 + {currency}) / 5"),
 )
 
 
@@ -45,6 +47,7 @@ class Field:
     meaning: str
     low: float
     high: float
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,20 +71,34 @@ class Encoder:
     def fields(self) -> tuple[Field, ...]:
         """The table of fields, in order."""
         rows = list(profile_fields(self.schema, Field))
-        rows += [Field(name, meaning, 0.0, 20.0) for name, meaning in CONTACT_FIELDS]
+        told = {"recency": self.schema.fading.recency, "currency": self.catalogue.currency}
+        rows += [Field(name, meaning, 0.0, 20.0, unit.format(**told)) for name, meaning, unit in CONTACT_FIELDS]
         for channel in self.catalogue.channel_ids:
-            rows += [Field(f"channel:{channel}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0) for n, m in CHANNEL_FIELDS]
+            rows += [
+                Field(f"channel:{channel}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0, u.format(**told))
+                for n, m, u in CHANNEL_FIELDS
+            ]
         for product in self.catalogue.product_ids:
-            rows += [Field(f"product:{product}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0) for n, m in PRODUCT_FIELDS]
+            rows += [
+                Field(f"product:{product}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0, u.format(**told))
+                for n, m, u in PRODUCT_FIELDS
+            ]
         if self.schema.task.calendar:
-            rows += [Field(f"calendar:{name}", f"{name.replace('_', ' ')} of the day", -1.0, 1.0) for name in CALENDAR]
-        rows += [Field(f"moment:{t}", f"1 if the customer comes in by {t}", 0.0, 1.0) for t in self.schema.triggers]
-        if self.schema.task.kind == "finite":
-            rows.append(Field("task:time_left", "days to the end of the task, as a share", 0.0, 1.0))
-            rows.append(Field("task:gap", "days to the next decision, as a share of the task", 0.0, 1.0))
+            units = {name: {"sin": "sine", "cos": "cosine"}.get(name[-3:], FLAG) for name in CALENDAR}
+            rows += [
+                Field(f"calendar:{name}", f"{name.replace('_', ' ')} of the day", -1.0, 1.0, unit)
+                for name, unit in units.items()
+            ]
         rows += [
-            Field(f"price:{name}", f"price of {name}, 0 to the top of its range, logarithmic", 0.0, 2.0)
-            for name in self.price_names
+            Field(f"moment:{t}", f"1 if the customer comes in by {t}", 0.0, 1.0, FLAG) for t in self.schema.triggers
+        ]
+        if self.schema.task.kind == "finite":
+            share = f"days / {self.schema.task.end_day}"
+            rows.append(Field("task:time_left", "days to the end of the task", 0.0, 1.0, share))
+            rows.append(Field("task:gap", "days to the next decision", 0.0, 1.0, share))
+        rows += [
+            Field(f"price:{name}", f"price of a unit of {name}", 0.0, 2.0, _price_unit(self.catalogue.currency, high))
+            for name, high in zip(self.price_names, self.price_highs, strict=True)
         ]
         return tuple(rows)
 
@@ -163,6 +180,10 @@ class Encoder:
         at = list(self.price_columns.values())
         out[:, at] = np.clip(price_field(prices, self.price_highs).astype(np.float32), self._low[at], self._high[at])
         return out
+
+
+def _price_unit(currency: str, high: float) -> str:
+    return f"log(1 + {SPREAD:g} {currency} / {high:g}) / log({1 + SPREAD:g})"
 
 
 _COUNTS = {"pressure", "engagements", "intent", "refusals"}
