@@ -183,7 +183,7 @@ class Encoder:
 
 
 def _price_unit(currency: str, high: float) -> str:
-    return f"log(1 + {SPREAD:g} {currency} / {high:g}) / log({1 + SPREAD:g})"
+    return f"log(1 + {SPREAD:g} p / {high:g}) / log({1 + SPREAD:g}), p in {currency}"
 
 
 _COUNTS = {"pressure", "engagements", "intent", "refusals"}
