@@ -90,7 +90,7 @@ def test_the_verb_prints_both_tables_and_renews_a_section(tmp_path: Path, capsys
     where = str(tmp_path / "small")
     guide = tmp_path / "guide.md"
     begin, end = f"<!-- spaces of {where}: begin -->", f"<!-- spaces of {where}: end -->"
-    guide.write_text(f"# Mine\n\n{begin}\nold\n{end}\n\nkept\n", encoding="utf-8")
+    guide.write_text(f"# Mine\n\n{begin}\nout of date\n{end}\n\nkept\n", encoding="utf-8")
     assert nextbest.run(["spaces", "--world", where, "--into", str(guide)]) == 0
     said = capsys.readouterr().out
     assert "| 4 | call-fund | fund | none | call |" in said
@@ -98,7 +98,7 @@ def test_the_verb_prints_both_tables_and_renews_a_section(tmp_path: Path, capsys
     text = guide.read_text(encoding="utf-8")
     assert text.startswith(f"# Mine\n\n{begin}\n\nObservation: ")
     assert text.endswith(f"\n{end}\n\nkept\n")
-    assert "old" not in text
+    assert "out of date" not in text
     assert nextbest.run(["spaces", "--world", where, "--into", str(guide)]) == 0
     assert guide.read_text(encoding="utf-8") == text
 
