@@ -31,7 +31,8 @@ ROWS = 3  # of a vector environment under test: enough to tell rows apart
 
 def check_environment(make: Make, *, seed: int = 0, steps: int = 40) -> None:
     """Put a single environment through everything. make: builds a new one; steps: of every play."""
-    _describes_itself(make().unwrapped, make().observation_space, make().action_space)
+    env = make()
+    _describes_itself(env.unwrapped, env.observation_space, env.action_space)
     check_face(lambda: SingleFace(make()), seed=seed, steps=steps)
 
 
@@ -112,11 +113,30 @@ def _starts_anew(course: Course) -> None:
             require(not told.reward[waiting].any(), name, "the step after an end has a reward, it must be 0", step)
             ends += int(ended.sum())
             continue
-        face.explain(ended, step)
+        _last_words(face, ended, step)
         for row in np.flatnonzero(ended):
             ends, alike = ends + 1, alike + same(told.last[int(row)], told.observation[row])
     require(ends > 0, name, f"no episode ended within {course.steps} steps: give it a shorter one")
     require(alike < ends, name, "the observation returned after an end is the last one, not a new episode's")
+
+
+def _last_words(face: VectorFace, ended: np.ndarray, step: int) -> None:
+    """What a same-step autoreset must say of the rows that ended, as Gymnasium's own environments do."""
+    info, name = face.info, "autoreset"
+    if not ended.any():
+        require("final_obs" not in info, name, "info tells final_obs though nothing ended", step)
+        return
+    for key in ("final_obs", "_final_obs", "final_info", "_final_info"):
+        require(key in info, name, f"info lacks {key!r} though an episode ended", step)
+    for key in ("_final_obs", "_final_info"):
+        require(same(info[key], ended), name, f"info[{key!r}] does not name the rows that ended", step)
+    final, space = info["final_obs"], face.env.single_observation_space
+    kind = isinstance(final, np.ndarray) and final.dtype == object and final.shape == ended.shape
+    require(kind, name, f"final_obs must be {ended.shape} objects", step)
+    there = np.array([end is not None for end in final])
+    require(same(there, ended), name, "final_obs must hold an observation where a row ended, else None", step)
+    require(all(map(space.contains, final[ended])), name, "a last observation is outside its space", step)
+    require("action_mask" in info["final_info"], name, "info['final_info'] lacks the last action_mask", step)
 
 
 def _rows_are_apart(course: Course) -> None:

@@ -76,59 +76,40 @@ class SingleFace:
     """A gymnasium.Env, started anew as soon as an episode ends."""
 
     def __init__(self, env: Any) -> None:
-        self.env = env
-        self.observation_space = env.observation_space
+        self.env, self.observation_space = env, env.observation_space
         self.reward_space = getattr(env.unwrapped, "reward_space", None)
+        self._masks = (int(env.action_space.n),)
 
     def reset(self, seed: int | None) -> Told:
         observation, info = self._started(seed)
         handed = leaves("info", info) | {"observation": observation}
-        nothing = np.zeros((1,) if self.reward_space is None else (1, *self.reward_space.shape))
-        flag = np.zeros(1, bool)
+        nothing, flag = np.zeros((1, *_objectives(self.reward_space))), np.zeros(1, bool)
         return Told(observation[None], info["action_mask"][None], nothing, flag, flag, NO_ENDS, handed)
 
     def _started(self, seed: int | None) -> tuple[np.ndarray, dict[str, Any]]:
         result = self.env.reset(seed=seed)
         require(isinstance(result, tuple) and len(result) == 2, "contract", "reset() must return (observation, info)")
         observation, info = result
-        self._is_observation(observation, "reset")
-        mask = info.get("action_mask")
-        self._is_mask(mask, "reset")
+        _must_fit("reset", observation, self.observation_space, info, self._masks)
         return observation, info
 
     def step(self, actions: np.ndarray) -> Told:
         observation, reward, terminated, truncated, info = self.env.step(np.int64(actions[0]))
-        self._is_observation(observation, "step")
-        self._is_mask(info.get("action_mask"), "step")
-        self._is_reward(reward)
+        _must_fit("step", observation, self.observation_space, info, self._masks)
+        self._must_be_reward(reward)
         for name, flag in (("terminated", terminated), ("truncated", truncated)):
             require(isinstance(flag, bool | np.bool_), "contract", f"{name} is a {type(flag).__name__}, not a bool")
-        handed = leaves("info", info) | {"observation": observation}
-        if isinstance(reward, np.ndarray):
-            handed["reward"] = reward
-        last, mask, parts = NO_ENDS, info["action_mask"], {k: np.asarray(v)[None] for k, v in _numbers(info).items()}
+        handed = leaves("info", info) | leaves("reward", reward) | {"observation": observation}
+        last, mask, parts = NO_ENDS, info["action_mask"], {k: v[None] for k, v in _arrays(info).items()}
         if terminated or truncated:
             last = {0: observation}
-            handed["last"] = observation
             observation, first = self._started(None)
             mask = first["action_mask"]
-            handed |= leaves("first", first) | {"observation": observation}
+            handed |= leaves("first", first) | {"last": last[0], "observation": observation}
         flags = np.array([terminated]), np.array([truncated])
         return Told(observation[None], mask[None], np.asarray(reward)[None], *flags, last, handed, parts)
 
-    def _is_observation(self, observation: Any, where: str) -> None:
-        space = self.observation_space
-        require(isinstance(observation, np.ndarray), "contract", f"{where}() returned {type(observation).__name__}")
-        shown = f"{observation.dtype} {observation.shape}"
-        require(observation.dtype == space.dtype, "contract", f"{where}() returned {shown}, not {space.dtype}")
-        require(space.contains(observation), "contract", f"{where}() returned an observation outside its space")
-
-    def _is_mask(self, mask: Any, where: str) -> None:
-        count = int(self.env.action_space.n)
-        fits = isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (count,)
-        require(fits, "contract", f"info['action_mask'] of {where}() must be ({count},) bool")
-
-    def _is_reward(self, reward: Any) -> None:
+    def _must_be_reward(self, reward: Any) -> None:
         if self.reward_space is None:
             require(isinstance(reward, float | int | np.floating | np.integer), "contract", "the reward is no number")
             require(bool(np.isfinite(reward)), "contract", f"the reward is {reward}")
@@ -146,75 +127,44 @@ class VectorFace:
     """A gymnasium.vector.VectorEnv, which starts its rows anew by itself."""
 
     def __init__(self, env: Any) -> None:
-        self.env = env
-        self.observation_space = env.observation_space
-        self.reward_space = getattr(env.unwrapped, "reward_space", None)
+        self.env, self.observation_space = env, env.observation_space
         self.mode = env.metadata.get("autoreset_mode")
-        self._info: dict[str, Any] = {}
+        self.info: Mapping[str, Any] = {}  # of the last step, as it was told
+        self._rewards = (env.num_envs, *_objectives(getattr(env.unwrapped, "reward_space", None)))
+        self._masks = (env.num_envs, int(env.single_action_space.n))
 
     def reset(self, seed: int | None) -> Told:
         observation, info = self.env.reset(seed=seed)
-        self._is_told(observation, info, "reset")
-        rows = self.env.num_envs
-        nothing = np.zeros((rows,) if self.reward_space is None else (rows, *self.reward_space.shape))
-        flag = np.zeros(rows, bool)
+        _must_fit("reset", observation, self.observation_space, info, self._masks)
         handed = leaves("info", info) | {"observation": observation}
+        nothing, flag = np.zeros(self._rewards), np.zeros(self.env.num_envs, bool)
         return Told(observation, info["action_mask"], nothing, flag, flag, NO_ENDS, handed)
 
     def step(self, actions: np.ndarray) -> Told:
         observation, reward, terminated, truncated, info = self.env.step(actions)
-        self._info = info
-        self._is_told(observation, info, "step")
-        rows = self.env.num_envs
-        shape = (rows,) if self.reward_space is None else (rows, *self.reward_space.shape)
-        fits = isinstance(reward, np.ndarray) and reward.dtype.kind == "f" and reward.shape == shape
-        require(fits, "contract", f"rewards must be {shape} floats")
+        self.info = info
+        _must_fit("step", observation, self.observation_space, info, self._masks)
+        fits = isinstance(reward, np.ndarray) and reward.dtype.kind == "f" and reward.shape == self._rewards
+        require(fits, "contract", f"rewards must be {self._rewards} floats")
         require(bool(np.isfinite(reward).all()), "contract", "a reward is not finite")
         for name, flag in (("terminated", terminated), ("truncated", truncated)):
-            fits = isinstance(flag, np.ndarray) and flag.dtype == np.bool_ and flag.shape == (rows,)
-            require(fits, "contract", f"{name} must be ({rows},) bool")
+            fits = isinstance(flag, np.ndarray) and flag.dtype == np.bool_ and flag.shape == self._rewards[:1]
+            require(fits, "contract", f"{name} must be {self._rewards[:1]} bool")
         own = {"observation": observation, "reward": reward, "terminated": terminated, "truncated": truncated}
-        final = info.get("final_obs")
-        last = {} if final is None else {row: end for row, end in enumerate(final) if end is not None}
-        parts = _numbers(info)
-        for name, value in _numbers(info.get("final_info", {})).items():
-            there = info.get(f"_{name}")  # where it is not, the last step of an episode told it
+        final = info.get("final_obs", ())
+        last = {row: end for row, end in enumerate(final) if end is not None}
+        handed, parts = leaves("info", info) | own, self._parts(info)
+        return Told(observation, info["action_mask"], reward, terminated, truncated, last, handed, parts)
+
+    @staticmethod
+    def _parts(info: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The arrays of the last step; what it said of an episode that ended may stand in final_info only."""
+        parts = _arrays(info)
+        for name, value in _arrays(info.get("final_info", {})).items():
+            there = info.get(f"_{name}")
             if name in parts and there is not None:
                 parts[name] = np.where(there.reshape(-1, *[1] * (value.ndim - 1)), parts[name], value)
-        return Told(
-            observation, info["action_mask"], reward, terminated, truncated, last, leaves("info", info) | own, parts
-        )
-
-    def _is_told(self, observation: Any, info: Mapping[str, Any], where: str) -> None:
-        space, rows, count = self.observation_space, self.env.num_envs, int(self.env.single_action_space.n)
-        require(isinstance(observation, np.ndarray), "contract", f"{where}() returned {type(observation).__name__}")
-        require(observation.dtype == space.dtype, "contract", f"{where}() returned {observation.dtype}")
-        require(space.contains(observation), "contract", f"{where}() returned an observation outside its space")
-        mask = info.get("action_mask")
-        fits = isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (rows, count)
-        require(fits, "contract", f"info['action_mask'] of {where}() must be ({rows}, {count}) bool")
-
-    def explain(self, ended: np.ndarray, step: int) -> None:
-        """What the same-step autoreset must say of the rows that ended, as in Gymnasium's own environments."""
-        info, name = self._info, "autoreset"
-        if not ended.any():
-            require("final_obs" not in info, name, "info tells final_obs though nothing ended", step)
-            return
-        for key in ("final_obs", "_final_obs", "final_info", "_final_info"):
-            require(key in info, name, f"info lacks {key!r} though an episode ended", step)
-        for key in ("_final_obs", "_final_info"):
-            require(same(info[key], ended), name, f"info[{key!r}] does not name the rows that ended", step)
-        final = info["final_obs"]
-        require(
-            isinstance(final, np.ndarray) and final.dtype == object, name, "final_obs must be an object array", step
-        )
-        there = np.array([end is not None for end in final])
-        require(same(there, ended), name, "final_obs must hold an observation where a row ended, else None", step)
-        space = self.env.single_observation_space
-        inside = all(space.contains(end) for end in final[ended])
-        require(inside, name, "a last observation is outside its space", step)
-        mask = info["final_info"].get("action_mask")
-        require(mask is not None, name, "info['final_info'] lacks the last action_mask", step)
+        return parts
 
     def masks(self) -> np.ndarray:
         if hasattr(self.env.unwrapped, "action_masks"):
@@ -223,6 +173,21 @@ class VectorFace:
 
     def frames(self) -> tuple[np.ndarray, ...] | None:
         return self.env.render() if self.env.render_mode == "rgb_array" else None
+
+
+def _must_fit(where: str, seen: Any, space: Any, info: Any, masks: tuple[int, ...]) -> None:
+    """The observation is in its space and of its kind; the info holds a mask of the right shape."""
+    require(isinstance(seen, np.ndarray), "contract", f"{where}() returned a {type(seen).__name__}, not an array")
+    require(seen.dtype == space.dtype, "contract", f"{where}() returned {seen.dtype}, not {space.dtype}")
+    require(space.contains(seen), "contract", f"{where}() returned an observation outside its space")
+    mask = info.get("action_mask")
+    fits = isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == masks
+    require(fits, "contract", f"info['action_mask'] of {where}() must be {masks} bool")
+
+
+def _objectives(reward_space: Any) -> tuple[int, ...]:
+    """Shape of one row's reward: () for a number."""
+    return () if reward_space is None else tuple(reward_space.shape)
 
 
 def leaves(place: str, value: Any) -> dict[str, np.ndarray]:
@@ -237,6 +202,7 @@ def leaves(place: str, value: Any) -> dict[str, np.ndarray]:
     return {name: leaf for key, part in inside.items() for name, leaf in leaves(f"{place}.{key}", part).items()}
 
 
-def _numbers(info: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays at the top of an info."""
-    return {key: value for key, value in info.items() if isinstance(value, np.ndarray) and value.dtype != object}
+def _arrays(info: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The numbers at the top of an info, as arrays."""
+    found = {key: value for key, value in info.items() if isinstance(value, np.ndarray) and value.dtype != object}
+    return found | {key: np.asarray(value) for key, value in info.items() if isinstance(value, int | float)}

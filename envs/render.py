@@ -60,7 +60,8 @@ class Picture:
 
         for row, timeline in self.watch.timelines.items():
             if row not in self._windows:
-                self._windows[row] = pyplot.figure(figsize=SIZE, dpi=DOTS, num=f"nextbest, row {row}", clear=True)
+                self._windows[row] = pyplot.figure(figsize=SIZE, dpi=DOTS)
+                self._windows[row].canvas.manager.set_window_title(f"nextbest, row {row}")
                 self._windows[row].canvas.manager.show()
             figure = self._windows[row]
             figure.clear()
