@@ -21,8 +21,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from envs.conformance_checks import COMMON, Check, Course, Nonconformance, require, same
-from envs.conformance_faces import Face, SingleFace, VectorFace
+from envs.conformance_checks import COMMON, Check, Course
+from envs.conformance_faces import Face, Nonconformance, SingleFace, Told, VectorFace, require, same
 
 Make = Callable[[], gymnasium.Env[Any, Any]]
 MakeVector = Callable[[int], gymnasium.vector.VectorEnv[Any, Any, Any]]
@@ -160,9 +160,9 @@ def _rows_are_apart(course: Course) -> None:
 
 
 __all__ = [
-    "Course",
     "Face",
     "Nonconformance",
+    "Told",
     "check_agreement",
     "check_environment",
     "check_face",
