@@ -65,6 +65,13 @@ VERBS = (
         "nothing",
         "nextbest validate my-bank/catalogue.yaml",
     ), positional=("path",)),
+    Verb("spaces", "training.configs:SpacesConfig", "training:spaces", page(
+        "Show what a world lets a policy see and do: every observed field, every treatment.",
+        "A field has an index, a name, a meaning, a unit and a range; a treatment has the index by which it is chosen.",
+        "a world: `bank` or a directory",
+        "nothing, or the section between two comments of the file that --into names",
+        "nextbest spaces --world bank",
+    )),
     Verb("simulate", "training.configs:SimulateConfig", "training:simulate", page(
         "Simulate a contact log with a known truth.",
         "Most customers are contacted by siloed campaigns, a stated share by a stochastic coordinated policy "

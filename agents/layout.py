@@ -25,8 +25,8 @@ class Layout:
     def of(cls, encoder: Encoder) -> Layout:
         """The layout of an encoder's observation."""
         names, catalogue = encoder.names, encoder.catalogue
-        product = [[names.index(f"product:{p}:{f}") for f, _ in PRODUCT_FIELDS] for p in catalogue.product_ids]
-        channel = [[names.index(f"channel:{c}:{f}") for f, _ in CHANNEL_FIELDS] for c in catalogue.channel_ids]
+        product = [[names.index(f"product:{p}:{f}") for f, *_ in PRODUCT_FIELDS] for p in catalogue.product_ids]
+        channel = [[names.index(f"channel:{c}:{f}") for f, *_ in CHANNEL_FIELDS] for c in catalogue.channel_ids]
         taken = {column for block in (product, channel) for row in block for column in row}
         return cls(
             general=np.array([i for i in range(len(names)) if i not in taken]),

@@ -30,6 +30,8 @@ class ObservedField(Config):
     """Smallest value."""
     high: float
     """Largest value."""
+    unit: str = ""
+    """In which unit it is read."""
 
 
 class Manifest(Config):

@@ -16,7 +16,7 @@ from envs.encoding import CHANNEL_FIELDS, CONTACT_FIELDS, PLAN, PLAN_ARRAYS, PRO
 from envs.history import History
 from envs.pointers import reach
 from envs.prices import price_field
-from envs.profile import profile_fields
+from envs.profile import FLAG, profile_fields
 from envs.schema import Schema
 
 _COUNTS = {"pressure", "engagements", "intent", "refusals"}
@@ -28,9 +28,9 @@ class Field:
 
     name: str
     meaning: str
-    unit: str
     low: float
     high: float
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,28 +72,31 @@ class Encoder:
     def _blocks(self) -> list[tuple[str, list[Field]]]:
         """Name of each block and its fields."""
         schema, catalogue, task = self.schema, self.catalogue, self.schema.task
-        counts = [Field(*row, 0.0, 20.0) for row in CONTACT_FIELDS]
+        counts = [Field(n, m, 0.0, 20.0, u) for n, m, u in CONTACT_FIELDS]
         channels = [
-            Field(f"channel:{c}:{n}", m, u, 0.0, 20.0 if n in _COUNTS else 1.0)
+            Field(f"channel:{c}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0, u)
             for c in catalogue.channel_ids
             for n, m, u in CHANNEL_FIELDS
         ]
         products = [
-            Field(f"product:{p}:{n}", m, u, 0.0, 20.0 if n in _COUNTS else 1.0)
+            Field(f"product:{p}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0, u)
             for p in catalogue.product_ids
             for n, m, u in PRODUCT_FIELDS
         ]
-        stages = [Field(f"stage:{s}", f"1 in the lifecycle stage {s}", "0 or 1", 0.0, 1.0) for s in schema.stages]
-        calendar = [Field(f"calendar:{n}", f"{n.replace('_', ' ')} of the day", "", -1.0, 1.0) for n in CALENDAR]
-        key_day = [Field("calendar:key_day", "1 on the customer's key day of the month", "0 or 1", 0.0, 1.0)]
-        triggers = [Field(f"moment:{t}", f"1 if the customer comes in by {t}", "0 or 1", 0.0, 1.0) for t in schema.triggers]
+        stages = [Field(f"stage:{s}", f"1 in the lifecycle stage {s}", 0.0, 1.0, FLAG) for s in schema.stages]
+        units = {n: {"sin": "sine", "cos": "cosine"}.get(n[-3:], FLAG) for n in CALENDAR}
+        calendar = [
+            Field(f"calendar:{n}", f"{n.replace('_', ' ')} of the day", -1.0, 1.0, u) for n, u in units.items()
+        ]
+        key_day = [Field("calendar:key_day", "1 on the customer's key day of the month", 0.0, 1.0, FLAG)]
+        triggers = [Field(f"moment:{t}", f"1 if the customer comes in by {t}", 0.0, 1.0, FLAG) for t in schema.triggers]
         clock = [
-            Field("task:time_left", "days to the end of the task", "share of the task", 0.0, 1.0),
-            Field("task:gap", "days to the next decision", "share of the task", 0.0, 1.0),
+            Field("task:time_left", "days to the end of the task", 0.0, 1.0, "share of the task"),
+            Field("task:gap", "days to the next decision", 0.0, 1.0, "share of the task"),
         ]
         prices = [
-            Field(f"price:{n}", f"price of {n}, 0 to the top of its range", "log(1 + 100 p) / log(101)", 0.0, 2.0)
-            for n in self.price_names
+            Field(f"price:{n}", f"price of a unit of {n}", 0.0, 2.0, f"log(1 + 100 x / {top:g} {catalogue.currency}) / log 101")
+            for n, top in zip(self.price_names, self.price_highs, strict=True)
         ]
         return [
             ("profile", list(profile_fields(schema, Field))),

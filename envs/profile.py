@@ -12,22 +12,30 @@ from envs.errors import InputError
 from envs.schema import Column, Schema
 
 T = TypeVar("T")
+FLAG = "0 or 1"  # the unit of what holds or does not
 
 
-def profile_fields(schema: Schema, field: Callable[[str, str, str, float, float], T]) -> Iterator[T]:
-    """One `field(name, meaning, unit, low, high)` for each number and flag, one for each category, one for `missing`."""
+def profile_fields(schema: Schema, field: Callable[[str, str, float, float, str], T]) -> Iterator[T]:
+    """One `field(name, meaning, low, high, unit)` for each number and flag, each category, and each `missing`."""
     for column in features(schema):
         meaning = column.meaning or column.name
         if column.type == "category":
             for value in column.categories:
-                yield field(f"{column.name}={value}", f"1 if {meaning} is {value}", "0 or 1", 0.0, 1.0)
+                yield field(f"{column.name}={value}", f"1 if {meaning} is {value}", 0.0, 1.0, FLAG)
         else:
             low, high = (0.0, 1.0) if column.type == "flag" else (-5.0, 5.0)
-            scaled = f"({column.unit or 'value'} - {column.center:g}) / {column.scale:g}"
-            unit = "0 or 1" if column.type == "flag" else scaled
-            yield field(column.name, meaning, unit, low, high)
+            yield field(column.name, meaning, low, high, _unit(column))
         if column.nullable:
-            yield field(f"{column.name}:missing", f"1 if {meaning} is unknown", "0 or 1", 0.0, 1.0)
+            yield field(f"{column.name}:missing", f"1 if {meaning} is unknown", 0.0, 1.0, FLAG)
+
+
+def _unit(column: Column) -> str:
+    """How the field of a number or flag reads: its own unit, centred and scaled."""
+    if column.type == "flag":
+        return FLAG
+    less = f", less {column.center:g}" if column.center else ""
+    over = f", over {column.scale:g}" if column.scale != 1 else ""
+    return f"{column.unit or 'as given'}{less}{over}"
 
 
 def features(schema: Schema) -> list[Column]:

@@ -75,6 +75,7 @@ class Simulator:
         self._state: CustomerState
         self._reach: np.ndarray  # by which kernels reach the state
         self._view: View | None = None
+        self.morning = np.zeros(0, EVENT)  # events of the first morning of the newest customers, if recording
         catalogue = world.catalogue
         self.out = new_out(0, len(catalogue.pools), len(catalogue.channels), len(catalogue.products))
 
@@ -87,20 +88,22 @@ class Simulator:
     def state(self, state: CustomerState) -> None:
         self._state, self._reach, self._view = state, state.reach(), None
 
-    def reset(self, customer: np.ndarray, day: np.ndarray | None = None, prices: Prices | None = None) -> np.ndarray:
-        """Start with new customers; the events of their first morning, if recording.
-
-        customer: (batch,) int; day: (batch,) int, first days, default the population's
-        """
+    def reset(
+        self, customer: np.ndarray, day: np.ndarray | None = None, prices: Prices | np.ndarray | None = None
+    ) -> None:
+        """Start with new customers. customer: (batch,) int; day: (batch,) int, first days, default the population's;
+        prices: one level, or (batch, 1 + pools), default the schema's."""
         self.state = self.fresh(customer, day, prices)
-        self._view, events = self._start(self.state, self._reach)
-        return events
+        self._view, self.morning = self._start(self.state, self._reach)
 
-    def fresh(self, customer: np.ndarray, day: np.ndarray | None = None, prices: Prices | None = None) -> CustomerState:
+    def fresh(
+        self, customer: np.ndarray, day: np.ndarray | None = None, prices: Prices | np.ndarray | None = None
+    ) -> CustomerState:
         """The state of new customers, without touching the batch."""
         day = np.full(len(customer), self.first_day) if day is None else day
-        level = (prices or prices_from(None, self.world.catalogue, self.world.schema)).vector()
-        return new_customers(self.world, self.seed, customer, day, np.tile(level, (len(customer), 1)))
+        level = prices_from(None, self.world.catalogue, self.world.schema) if prices is None else prices
+        told = level if isinstance(level, np.ndarray) else np.tile(level.vector(), (len(customer), 1))
+        return new_customers(self.world, self.seed, customer, day, told)
 
     @property
     def first_day(self) -> int:
@@ -123,7 +126,8 @@ class Simulator:
 
     def replace(self, rows: np.ndarray, state: CustomerState) -> None:
         """Put new customers in the place of some."""
-        started, _ = self._start(state, state.reach())
+        started, self.morning = self._start(state, state.reach())
+        self.morning["row"] = rows[self.morning["row"]]
         view = self.view()
         observation, mask = view.observation.copy(), view.mask.copy()
         self.state.put(rows, state)
@@ -193,6 +197,12 @@ class Simulator:
         trigger, busy = np.empty(state.batch, np.int64), np.empty(state.batch, np.int64)
         situations(self.world.mechanics.record, at, trigger, busy)
         return self.world.rule_book.mask(Situation(state.profile, state.history, trigger, busy))
+
+    def busy(self) -> np.ndarray:  # (batch,) int64
+        """The channel on which a contact waits to be made, -1: none."""
+        trigger, busy = np.empty(self.state.batch, np.int64), np.empty(self.state.batch, np.int64)
+        situations(self.world.mechanics.record, self._reach, trigger, busy)
+        return busy
 
     def _days(self) -> int:
         if self.task.kind == "continuing":

@@ -1,8 +1,8 @@
 """The vector environment: a batch of customers behind Gymnasium's VectorEnv, stepped by the simulator at once.
 
 An episode is one customer. Churn terminates it; the horizon truncates a continuing task; a finite task ends by itself.
-Autoreset is of the same-step kind: the observation returned after an end is the next customer's, the last one stands
-in `info["final_obs"]`, and what it allowed in `info["final_info"]["action_mask"]`.
+Autoreset is of the same-step kind: the observation and mask returned after an end are the next customer's; the last
+ones stand in `info["final_obs"]` and `info["final_info"]`, as in Gymnasium's own vector environments.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
 
+from envs.episode import SEEDS, reward_vector, terms
 from envs.errors import InputError
-from envs.prices import Prices, prices_from
-from envs.randomness import Luck
-from envs.rules import Situation
+from envs.inside import reasons_of
+from envs.render import FRAMES_PER_SECOND, MODES, Picture
 from envs.simulator import Outcome, Simulator
-from envs.world import World, load_world
-
-PRICE_DRAWS = -3  # the "day" of price draws
+from envs.spaces import action_space, observation_space
+from envs.world import World
 
 
 class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -29,15 +29,19 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
 
     `info["action_mask"]` (num_envs, treatments) says what is allowed; a masked treatment is executed as silence and
     `info["blocked_by"]` names the rules, or, with `strict=True`, raises. `info["reward_vector"]` is (margin, cost,
-    annoyance), in currency, currency and opt-outs.
+    annoyance), in currency, currency and opt-outs. docs/environment.md tells the rest.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata = {
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+        "render_modes": MODES,
+        "render_fps": FRAMES_PER_SECOND,
+    }
 
     def __init__(
         self,
         num_envs: int = 1,
-        world: str | Path | World = "bank",
+        world: str | Path | World | None = "bank",
         prices: dict[str, float] | None = None,
         horizon: int = 90,
         *,
@@ -47,67 +51,119 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         stagger: bool = False,
         first_customer: int = 0,
         render_mode: str | None = None,
+        render_customer: int | None = 0,
     ) -> None:
         """horizon: days; prices: by name, missing ones at their defaults; random_prices: drawn anew for each customer,
         half of them at the default and half log-uniform below the top of the range; stagger: first episodes end at
-        different times; first_customer: number of the first customer of the population."""
-        if horizon < 1:
-            raise InputError("must be at least 1 day", field="horizon", value=horizon)
-        self.num_envs, self.horizon, self.strict = num_envs, horizon, strict
-        self.world = world if isinstance(world, World) else load_world(world)
-        self.prices = prices_from(prices, self.world.catalogue, self.world.schema)
-        self.random_prices, self.stagger, self.first_customer = random_prices, stagger, first_customer
-        self.render_mode = render_mode
-        self.cadence_days = cadence_days or self.world.schema.task.cadence_days
-        fields = self.world.encoder.fields
-        low, high = (np.array([getattr(f, end) for f in fields], np.float32) for end in ("low", "high"))
-        self.single_observation_space = gymnasium.spaces.Box(low, high)
-        self.single_action_space = gymnasium.spaces.Discrete(len(self.world.catalogue.treatment_ids))
-        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
-        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
+        different times; first_customer: number of the first customer of the population; render_customer: the row of
+        the batch that is drawn, None: all of them."""
+        if num_envs < 1:
+            raise InputError("must be at least 1", field="num_envs", value=num_envs)
+        if render_customer is not None and not 0 <= render_customer < num_envs:
+            raise InputError(f"must be from 0 to {num_envs - 1}", field="render_customer", value=render_customer)
+        self.terms = terms(world, prices, horizon, cadence_days, random_prices, first_customer)
+        self.num_envs, self.strict, self.stagger, self.render_mode = num_envs, strict, stagger, render_mode
+        self.world, self.cadence_days = self.terms.world, self.terms.cadence_days
+        self.single_observation_space = observation_space(self.world.encoder)
+        self.single_action_space = action_space(self.world.catalogue)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.simulator: Simulator
+        drawn = range(num_envs) if render_customer is None else (render_customer,)
+        self._picture = None if render_mode is None else Picture(render_mode, self.world, horizon, drawn)
+        self._rows = np.arange(num_envs)
 
     def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start with new customers; the seed fixes their luck."""
-        if isinstance(seed, list):
-            seed = seed[0]
+        """Start with new customers; the seed fixes their luck. options: `first_customer`, `prices`, until a reset."""
+        now = self.terms.told(options)
+        if not (seed is None or isinstance(seed, int | np.integer)):
+            raise InputError("must be one int: the rows are customers of one population", field="seed", value=seed)
         super().reset(seed=seed)
-        luck = seed if seed is not None else int(self.np_random.integers(2**31))
-        self.simulator = Simulator(self.world, luck, cadence_days=self.cadence_days)
-        self._next = self.first_customer + self.num_envs
-        customers = self.first_customer + np.arange(self.num_envs)
-        self.simulator.reset(customers, prices=self.prices)
-        self.simulator.set_prices(self._prices(customers))
-        self._days = np.zeros(self.num_envs, np.int64)
-        if self.stagger and self.world.schema.task.kind == "continuing":
-            self._days = np.floor(Luck(luck, customers, np.full(self.num_envs, -4)).uniform(0) * self.horizon).astype(
-                int
-            )
-        return self._observation(), {"action_mask": self.action_masks()}
+        luck = int(self.np_random.integers(SEEDS)) if seed is None else int(seed)
+        customers = now.first_customer + self._rows
+        self.simulator, self._now, self._luck = now.simulator(luck, customers, record=self._picture is not None), now, luck
+        self._next = now.first_customer + self.num_envs
+        self._prices = now.prices_of(customers, luck)
+        self.simulator.set_prices(self._prices)
+        ahead = self.stagger and now.continuing
+        self._days = now.days_before(customers, luck) if ahead else np.zeros(self.num_envs, np.int64)
+        if self._picture is not None:
+            self._picture.begin(self.simulator)
+        return self._observation(), {"action_mask": self.action_masks(), "_action_mask": self._everyone()}
 
     def action_masks(self) -> np.ndarray:
         """(num_envs, treatments) bool: what is allowed now, a copy."""
+        self._must_be_started()
         return self.simulator.view().mask.copy()
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Carry out one treatment per customer."""
-        asked = self._checked(actions)
-        blocked_by = self._blocked_by(asked)
-        prices = self.simulator.state.prices.copy()
-        outcome = self.simulator.step(asked)
-        self._days += outcome.days
-        continuing = self.world.schema.task.kind == "continuing"
-        truncated = (self._days >= self.horizon) & ~outcome.terminated & continuing
-        info: dict[str, Any] = {"reward_vector": _vector(outcome), "blocked_by": blocked_by}
-        ended = outcome.terminated | truncated
-        if ended.any():
-            self._start_anew(ended, info)
-        info["action_mask"] = self.action_masks()
-        return self._observation(), outcome.reward(prices), outcome.terminated, truncated, info
+        charged, outcome, terminated, truncated, info = self._take(actions)
+        return self._observation(), outcome.reward(charged), terminated, truncated, info
 
-    def _checked(self, actions: np.ndarray) -> np.ndarray:  # (num_envs,) int64
-        asked = np.asarray(actions, dtype=np.int64).reshape(self.num_envs)
+    def _take(self, actions: np.ndarray) -> tuple[np.ndarray, Outcome, np.ndarray, np.ndarray, dict[str, Any]]:
+        """The step but for its reward and observation; first the prices that hold for it, (num_envs, 1 + pools)."""
+        self._must_be_started()
+        asked = self._checked(actions)
+        told = {"blocked_by": self._blocked_by(asked), "prices": self._prices.copy()}
+        charged, outcome = self._prices, self.simulator.step(asked)
+        self._days += outcome.days
+        terminated = outcome.terminated.copy()
+        truncated = (self._days >= self._now.horizon) & ~terminated & self._now.continuing
+        told |= {"reward_vector": reward_vector(outcome), "effort": outcome.tally.effort.copy()}
+        if self._picture is not None:
+            self._picture.add(self.simulator, outcome)
+        info: dict[str, Any] = {}
+        ended = terminated | truncated
+        if ended.any():
+            info = self._last_words(ended, told)
+            self._start_anew(np.flatnonzero(ended))
+        info |= told | {"action_mask": self.action_masks()}
+        info |= {f"_{name}": self._everyone() for name in (*told, "action_mask")}
+        return charged, outcome, terminated, truncated, info
+
+    def _last_words(self, ended: np.ndarray, told: dict[str, np.ndarray]) -> dict[str, Any]:
+        """What the ended rows would have said without the autoreset, as Gymnasium's vector environments tell it."""
+        rows, view = np.flatnonzero(ended), self.simulator.view()
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        for row, last in zip(rows, view.observation[rows], strict=True):
+            final_obs[row] = last
+        final_info: dict[str, np.ndarray] = {}
+        for name, value in {**told, "action_mask": view.mask}.items():
+            final_info[name] = np.full(self.num_envs, None) if value.dtype == object else np.zeros_like(value)
+            final_info[name][rows] = value[rows]
+            final_info[f"_{name}"] = ended.copy()
+        words = {"final_obs": final_obs, "final_info": final_info}
+        return words | {f"_{name}": ended.copy() for name in words}
+
+    def _start_anew(self, rows: np.ndarray) -> None:
+        """Put new customers in some rows."""
+        customers = self._next + np.arange(len(rows))
+        self._next += len(rows)
+        prices = self._now.prices_of(customers, self._luck)
+        self.simulator.replace(rows, self.simulator.fresh(customers, prices=prices))
+        self._prices = self._prices.copy()
+        self._prices[rows] = prices
+        self._days[rows] = 0
+        if self._picture is not None:
+            self._picture.begin(self.simulator, rows)
+
+    def _must_be_started(self) -> None:
+        if not hasattr(self, "simulator"):
+            raise gymnasium.error.ResetNeeded("There are no customers yet: call reset() first.")
+
+    def _everyone(self) -> np.ndarray:
+        return np.ones(self.num_envs, bool)
+
+    def _observation(self) -> np.ndarray:
+        return self.simulator.view().observation.copy()
+
+    def _checked(self, actions: np.ndarray) -> np.ndarray:  # (num_envs,) int64, a copy
+        asked = np.array(actions, dtype=np.int64).reshape(-1)
+        if len(asked) != self.num_envs:
+            raise InputError(f"must hold {self.num_envs} actions, one per row", field="actions", value=len(asked))
         count = len(self.world.catalogue.treatment_ids)
         strange = np.flatnonzero((asked < 0) | (asked >= count))
         if len(strange):
@@ -115,56 +171,30 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
             raise InputError(f"must be a position from 0 to {count - 1}", field="action", value=asked[row], row=row)
         return asked
 
-    def _observation(self) -> np.ndarray:
-        return self.simulator.view().observation.copy()
-
-    def _start_anew(self, ended: np.ndarray, info: dict[str, Any]) -> None:
-        rows = np.flatnonzero(ended)
-        info["final_obs"] = np.array([None] * self.num_envs, dtype=object)
-        last = self._observation()
-        for row in rows:
-            info["final_obs"][row] = last[row]
-        info["_final_obs"] = ended.copy()
-        info["final_info"] = {"action_mask": self.action_masks(), "_action_mask": ended.copy()}
-        customers = self._next + np.arange(len(rows))
-        self._next += len(rows)
-        state = self.simulator.fresh(customers, prices=self.prices)
-        state.prices[:] = self._prices(customers)
-        self.simulator.replace(rows, state)
-        self._days[rows] = 0
-
-    def _prices(self, customers: np.ndarray) -> np.ndarray:  # (customers, 1 + pools)
-        fixed = np.tile(self.prices.vector(), (len(customers), 1))
-        if not self.random_prices:
-            return fixed
-        luck = Luck(self.simulator.seed, customers, np.full(len(customers), PRICE_DRAWS))
-        return draw_prices(luck, self.prices, self.world.encoder.price_highs)
-
-    def _blocked_by(self, asked: np.ndarray) -> list[list[str]]:
-        """Names of the rules in the way of each masked treatment that was asked for."""
-        mask, state = self.simulator.view().mask, self.simulator.state
-        wrong = np.flatnonzero(~mask[np.arange(self.num_envs), asked])
-        out: list[list[str]] = [[] for _ in range(self.num_envs)]
+    def _blocked_by(self, asked: np.ndarray) -> np.ndarray:  # (num_envs,) object, tuples of names
+        """Names of the rules in the way of each masked treatment that was asked for; () where there are none."""
+        out = np.empty(self.num_envs, object)
+        out.fill(())
+        wrong = np.flatnonzero(~self.simulator.view().mask[self._rows, asked])
         if len(wrong):
-            situation = Situation(state.profile[wrong], state.history.take(wrong), state.trigger[wrong].astype(np.int64))
-            ids = self.world.catalogue.treatment_ids
-            for row, reasons in zip(wrong, self.world.rule_book.reasons(situation), strict=True):
-                out[row] = reasons[ids[asked[row]]]
+            for row, rules in zip(wrong, reasons_of(self.simulator, wrong, asked[wrong]), strict=True):
+                out[row] = rules
             if self.strict:
                 first = int(wrong[0])
+                name = self.world.catalogue.treatment_ids[asked[first]]
                 need = f"must be allowed; blocked by: {', '.join(out[first])}"
-                raise InputError(need, field="treatment", value=ids[asked[first]], row=first)
+                raise InputError(need, field="treatment", value=name, row=first)
         return out
 
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """The timelines of the rows that are drawn, each (height, width, 3) uint8; None when a window shows them."""
+        if self._picture is None:
+            gymnasium.logger.warn("render() draws nothing without a render mode, e.g. render_mode='rgb_array'.")
+            return None
+        self._must_be_started()
+        return self._picture.frames() if self.render_mode == "rgb_array" else None
 
-def draw_prices(luck: Luck, base: Prices, highs: np.ndarray) -> np.ndarray:
-    """Training prices: each with probability 1/2 at its base, else log-uniform from 1 % of its top to its top."""
-    columns = []
-    for k, (level, high) in enumerate(zip(base.vector(), highs, strict=True)):
-        drawn = high * 0.01 ** (1 - luck.uniform(2 * k))
-        columns.append(np.where(luck.uniform(2 * k + 1) < 0.5, level, drawn))
-    return np.stack(columns, axis=1)
-
-
-def _vector(outcome: Outcome) -> np.ndarray:  # (num_envs, 3) float64
-    return np.stack([outcome.tally.margin, outcome.tally.cost, outcome.tally.annoyance], axis=1)
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the windows, if there are any."""
+        if self._picture is not None:
+            self._picture.close()

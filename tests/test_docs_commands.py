@@ -25,7 +25,8 @@ from envs.flags import config_from_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-LONGEST = 120  # lines of a guide
+LONGEST = 120  # lines of a guide, generated tables apart
+GENERATED = re.compile(r"<!-- (spaces of .+): begin -->.*<!-- \1: end -->", re.DOTALL)
 CODES = {"0000": 0.3, "D01": 0.2, "D02": 0.15, "L01": 0.2, "L02": 0.15}  # campaign code -> propensity, in the own log
 
 
@@ -43,8 +44,9 @@ VERBS = [(guide, line) for guide in GUIDES for line in commands(guide) if line.s
 
 
 def test_guides_are_there_and_short() -> None:
-    assert set(GUIDES) >= {"bank.md", "evaluation.md", "serving.md", "own-log.md"}
-    assert {name: text.count("\n") for name, text in GUIDES.items() if text.count("\n") > LONGEST} == {}
+    assert set(GUIDES) >= {"bank.md", "environment.md", "evaluation.md", "serving.md", "own-log.md"}
+    written = {name: GENERATED.sub("", text) for name, text in GUIDES.items()}
+    assert {name: text.count("\n") for name, text in written.items() if text.count("\n") > LONGEST} == {}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in GUIDES if f"docs/{name}" not in readme] == []
 

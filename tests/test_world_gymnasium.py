@@ -14,10 +14,11 @@ from world_kit import CONTINUING, FINITE, named, small_world
 
 import envs
 from envs.environment import BankEnv
+from envs.episode import draw_prices
 from envs.errors import InputError
 from envs.prices import Prices, price_of
 from envs.randomness import Luck
-from envs.vector import BankVectorEnv, draw_prices
+from envs.vector import BankVectorEnv
 from envs.world import World
 
 assert envs.__doc__  # importing the package registers the environment
@@ -39,7 +40,6 @@ def churning() -> World:
 def test_gymnasiums_checker_has_no_complaints(options: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message=".*render modes.*")  # there is nothing to look at
         check_env(gymnasium.make(ID, **options).unwrapped)
 
 
@@ -88,40 +88,6 @@ def test_an_action_outside_the_catalogue_is_refused_and_changes_nothing(action: 
     np.testing.assert_array_equal(batch.simulator.view().observation, before)
 
 
-def test_returned_arrays_are_never_used_again() -> None:
-    batch = BankVectorEnv(4, churning(), horizon=3)
-    observation, info = batch.reset(seed=0)
-    kept = [(observation, observation.copy()), (info["action_mask"], info["action_mask"].copy())]
-    for step in range(8):
-        told = batch.step(allowed(batch.action_masks(), step))
-        arrays = [*told[:4], told[4]["action_mask"], told[4]["reward_vector"]]
-        if "final_obs" in told[4]:
-            arrays += [row for row in told[4]["final_obs"] if row is not None]
-        kept += [(a, a.copy()) for a in arrays]
-    for array, copy in kept:
-        np.testing.assert_array_equal(array, copy)
-
-
-def test_scribbling_on_what_was_returned_changes_nothing() -> None:
-    def run(scribble: bool) -> list[Any]:
-        batch, seen = BankVectorEnv(4, churning(), horizon=3), []
-        arrays = [batch.reset(seed=0)[0]]
-        for step in range(6):
-            mask = batch.action_masks()
-            action = allowed(mask, step)
-            if scribble:
-                for array in (*arrays, mask, batch.action_masks()):
-                    array[...] = 0
-            observation, reward, terminated, truncated, info = batch.step(action)
-            seen.append((observation.copy(), reward.copy(), terminated.copy(), truncated.copy()))
-            arrays = [observation, reward, terminated, truncated, info["action_mask"]]
-        return seen
-
-    for clean, soiled in zip(run(False), run(True), strict=True):
-        for a, b in zip(clean, soiled, strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
 def test_a_masked_treatment_is_silence_and_its_rules_are_named() -> None:
     env = gymnasium.make(ID, world=small_world(**NO_CHURN), disable_env_checker=True).unwrapped
     seen = set()
@@ -136,7 +102,7 @@ def test_a_masked_treatment_is_silence_and_its_rules_are_named() -> None:
         np.testing.assert_array_equal(observation, same)
         assert reward == nothing
         assert told["reward_vector"][1:].tolist() == [0, 0]
-        assert none["blocked_by"] == []
+        assert none["blocked_by"] == ()
         assert bool(told["blocked_by"]) == (forbidden != 0)
         seen |= set(told["blocked_by"])
     assert seen >= {"inbound", "holds_already", "suitability"}
@@ -150,7 +116,7 @@ def test_a_strict_environment_raises_and_stays_where_it_was() -> None:
     forbidden = int(np.argmin(env.action_masks()))
     name = env.world.catalogue.treatment_ids[forbidden]
     before = env.action_masks()
-    with pytest.raises(InputError, match=rf"treatment == '{name}' \(row 0\), must be allowed; blocked by: \w+"):
+    with pytest.raises(InputError, match=rf"treatment == '{name}', must be allowed; blocked by: \w+"):
         env.step(forbidden)
     np.testing.assert_array_equal(env.action_masks(), before)
     env.step(0)
@@ -353,8 +319,7 @@ def test_the_single_environment_is_a_batch_of_one() -> None:
     world = churning()
     env, batch = BankEnv(world, horizon=6), BankVectorEnv(1, world, horizon=6)
     one, _ = env.reset(seed=9)
-    seed = int(np.random.Generator(np.random.PCG64(np.random.SeedSequence(9))).integers(2**31))
-    several, _ = batch.reset(seed=seed)
+    several, _ = batch.reset(seed=9)
     np.testing.assert_array_equal(one, several[0])
     for step in range(6):
         action = int(allowed(env.action_masks()[None], step)[0])

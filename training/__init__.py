@@ -16,6 +16,7 @@ VERBS = {
     "promote": "training.promote",
     "demo": "training.demo",
     "init": "training.init",
+    "spaces": "training.spaces",
     "validate": "training.validate",
 }
 

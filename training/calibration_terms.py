@@ -58,7 +58,7 @@ class Words:
         if head.per == "decision":
             own += [f"own_channel.{name}" for name in OWN_CHANNEL] + ["conflict"]
         own += [f"{name} * {name}" for name in BENDING if name in own]
-        offer = [*attributes, *own, *(name for name, _ in CONTACT_FIELDS)]
+        offer = [*attributes, *own, *(name for name, *_ in CONTACT_FIELDS)]
         state = [*self._profile, *self._calendar, *self._clock]
         state += [f"{a} * {b}" for a, b in combinations_with_replacement(self._bends, 2)]
         if head.per == "decision" and head.given in ("always", "purchased"):
@@ -68,7 +68,7 @@ class Words:
 
     @property
     def _profile(self) -> list[str]:
-        return list(profile_fields(self.encoder.schema, lambda name, meaning, low, high: name))
+        return list(profile_fields(self.encoder.schema, lambda name, *_: name))
 
     @property
     def _bends(self) -> list[str]:

@@ -210,6 +210,15 @@ class InitConfig(Config):
     """Replace starter files that are already there."""
 
 
+class SpacesConfig(Config):
+    """Show what a world lets a policy see and do."""
+
+    world: str = "bank"
+    """The world: `bank` (built in) or the directory of another one."""
+    into: Path | None = None
+    """A Markdown file whose section about this world is written anew."""
+
+
 class ValidateConfig(Config):
     """Check a file or directory and say what it is."""
 

@@ -115,7 +115,8 @@ class _Run:
         for start in range(0, len(customers), BATCH):
             batch = customers[start : start + BATCH]
             simulator = Simulator(world, self.seed, cadence_days=cadence, record=True)
-            self.recorder.happened(simulator.reset(batch, day=self.first_day + batch % WEEK), batch)
+            simulator.reset(batch, day=self.first_day + batch % WEEK)
+            self.recorder.happened(simulator.morning, batch)
             for _ in range(0, self.days - cadence + 1, cadence):
                 self._step(simulator, policy, digest, assignment, keep_silence)
             self.advance(len(batch))

@@ -1,0 +1,105 @@
+"""An episode: one customer's days, and the options that both Gymnasium faces share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.errors import InputError
+from envs.prices import Prices, prices_from
+from envs.randomness import Luck
+from envs.simulator import Outcome, Simulator
+from envs.world import World, load_world
+
+PRICE_DRAWS, STAGGER_DRAWS = -3, -4  # the "days" of these draws
+SEEDS = 2**31  # a reset without a seed draws one below this
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What episodes are like: world, prices, length, and which customers live them."""
+
+    world: World
+    prices: Prices
+    horizon: int  # days after which a continuing task is cut off
+    cadence_days: int  # days between two decisions of a continuing task
+    random_prices: bool  # new prices for every customer
+    first_customer: int  # number of the first customer of the population
+
+    def simulator(self, luck: int, customers: np.ndarray, *, record: bool = False) -> Simulator:
+        """A simulator at the first decision of some customers. customers: (batch,) int."""
+        simulator = Simulator(self.world, luck, cadence_days=self.cadence_days, record=record)
+        simulator.reset(customers, prices=self.prices)
+        return simulator
+
+    def prices_of(self, customers: np.ndarray, luck: int) -> np.ndarray:
+        """(customers, 1 + pools) float64, what each of them is told, and charged."""
+        if not self.random_prices:
+            return np.tile(self.prices.vector(), (len(customers), 1))
+        draws = Luck(luck, customers, np.full(len(customers), PRICE_DRAWS))
+        return draw_prices(draws, self.prices, self.world.encoder.price_highs)
+
+    def days_before(self, customers: np.ndarray, luck: int) -> np.ndarray:
+        """(customers,) int64, days that first episodes are ahead, so that they do not all end at once."""
+        share = Luck(luck, customers, np.full(len(customers), STAGGER_DRAWS)).uniform(0)
+        return np.asarray(np.floor(share * self.horizon), dtype=np.int64)
+
+    @property
+    def continuing(self) -> bool:
+        return self.world.schema.task.kind == "continuing"
+
+    def told(self, options: Mapping[str, Any] | None) -> Terms:
+        """These terms as the options of a reset change them; an option that does not exist is refused."""
+        given = dict(options or {})
+        changed: dict[str, Any] = {}
+        if "prices" in given:
+            changed["prices"] = prices_from(given.pop("prices"), self.world.catalogue, self.world.schema)
+        if "first_customer" in given:
+            changed["first_customer"] = int(given.pop("first_customer"))
+        if given:
+            raise InputError("must be one of: first_customer, prices", field="options", value=next(iter(given)))
+        return replace(self, **changed) if changed else self
+
+
+def terms(
+    world: str | Path | World | None,
+    prices: dict[str, float] | None,
+    horizon: int,
+    cadence_days: int | None,
+    random_prices: bool,
+    first_customer: int,
+) -> Terms:
+    """Terms out of the options that `gymnasium.make` takes, checked."""
+    if world is None:
+        raise InputError("must be given: the directory of a world, or the name of a built-in one", field="world")
+    if horizon < 1:
+        raise InputError("must be at least 1 day", field="horizon", value=horizon)
+    if cadence_days is not None and cadence_days < 1:
+        raise InputError("must be at least 1 day", field="cadence_days", value=cadence_days)
+    there = world if isinstance(world, World) else load_world(world)
+    return Terms(
+        world=there,
+        prices=prices_from(prices, there.catalogue, there.schema),
+        horizon=horizon,
+        cadence_days=cadence_days or there.schema.task.cadence_days,
+        random_prices=random_prices,
+        first_customer=first_customer,
+    )
+
+
+def draw_prices(luck: Luck, base: Prices, highs: np.ndarray) -> np.ndarray:
+    """Training prices: each with probability 1/2 at its base, else log-uniform from 1 % of its top to its top."""
+    columns = []
+    for k, (level, high) in enumerate(zip(base.vector(), highs, strict=True)):
+        drawn = high * 0.01 ** (1 - luck.uniform(2 * k))
+        columns.append(np.where(luck.uniform(2 * k + 1) < 0.5, level, drawn))
+    return np.stack(columns, axis=1)
+
+
+def reward_vector(outcome: Outcome) -> np.ndarray:
+    """(batch, 3) float64: margin, cost, annoyance, in currency, currency and opt-outs."""
+    return np.stack([outcome.tally.margin, outcome.tally.cost, outcome.tally.annoyance], axis=1)
