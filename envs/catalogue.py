@@ -28,6 +28,9 @@ class Product(Config):
     meaning: str = Field("", description="One phrase for people.")
     selling: bool = Field(True, description="False for care and other contacts that sell nothing.")
     once: bool = Field(False, description="True if a customer who holds it is not offered it again.")
+    income: Literal["interest", "fee"] = Field(
+        "interest", description="What its margin is: interest (a spread on balances) or fee (commissions, premiums)."
+    )
     risk_level: int = Field(
         1, ge=1, le=5, description="Product risk, 1 (lowest) to 5; held against the customer's rating."
     )
