@@ -73,15 +73,14 @@ def _of_customers(rows: pl.DataFrame, people: People, tables: Tables, period: Pe
     for position, came in _came_in(tables, people, period):
         active[came, position] = True
     met, active = met[:, :channels], active[:, :channels]
-    there = np.stack([met, active], axis=1).astype(np.float64).reshape(count, -1)
-    sums = np.stack([people.total(column) for column in there.T], axis=1).reshape(-1, 2, channels)
+    pairs = [people.sums(rows, (columns, channels)) for rows, columns in (met.nonzero(), active.nonzero())]
     return {
         "customers": people.sums(everyone),
         "days": people.total(people.days),
         "contacts_histogram": people.sums(everyone, (np.minimum(contacts, CONTACT_BINS - 1), CONTACT_BINS)),
         "conversions_histogram": people.sums(everyone, (np.minimum(conversions, CONVERSION_BINS - 1), CONVERSION_BINS)),
         "channels_histogram": people.sums(everyone, (active.sum(axis=1), channels + 1)),
-        "channel_customers": sums.astype(np.int64),
+        "channel_customers": np.stack(pairs, axis=1),
         "newcomers": people.sums(np.flatnonzero(people.newcomer)),
         "newcomers_converted": people.sums(np.flatnonzero(people.newcomer & (conversions > 0))),
         "churned": people.sums(np.unique(who[kind == KINDS.index("churned")])),

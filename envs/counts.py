@@ -27,7 +27,7 @@ OPENED, ANSWERED, DROPPED = 0, 1, 2  # columns of `leads`
 TAKEN, DAYS, ENGAGED, CONVERTED = 0, 1, 2, 3  # columns of `hand_overs`
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Counts:
     """Sufficient statistics of a set of customers over a period. NaN: the log does not say.
 
@@ -64,6 +64,9 @@ class Counts:
         types: dict[str, type] = {_SEEN: np.bool_, **dict.fromkeys(_FLOATS, np.float64)}
         said: dict[str, Any] = {name: np.zeros(shape, types.get(name, np.int64)) for name, shape in shapes.items()}
         return cls(**{f.name: said.get(f.name, 0 if f.type == "int" else 0.0) for f in fields(cls)})
+
+    def __repr__(self) -> str:
+        return f"Counts of {self.customers:,} customers over {self.days:,.1f} days, {self.events.sum():,} events"
 
     def __add__(self, other: Counts) -> Counts:
         """Both sets of customers together."""

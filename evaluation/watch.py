@@ -68,15 +68,12 @@ class Watched:
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         from rich.table import Table
 
-        from evaluation.page import number
-
         table = Table(title=f"{self.counts.customers:,} customers, {told(self.period)}", title_justify="left")
         for title in ("indicator", "value", "interval", "unit, or why there is none"):
             table.add_column(title, justify="right" if title in ("value", "interval") else "left", no_wrap=True)
         for row in self.indicators.iter_rows(named=True):
-            between = "" if row["low"] is None else f"{number(row['low'])} to {number(row['high'])}"
-            value = "–" if row["value"] is None else number(row["value"])
-            table.add_row(row["indicator"], value, between, row["note"] or row["unit"])
+            between = "" if row["low"] is None else f"{shown(row['low'])} to {shown(row['high'])}"
+            table.add_row(row["indicator"], shown(row["value"]), between, row["note"] or row["unit"])
         yield table
 
     def _repr_html_(self) -> str:
@@ -87,6 +84,15 @@ class Watched:
 def told(period: Period) -> str:
     """A period in words."""
     return f"{period.start:%Y-%m-%d} to before {period.end:%Y-%m-%d}"
+
+
+def shown(value: float | None) -> str:
+    """A value as text: four significant digits, whole numbers as such, a dash for what is undefined."""
+    from evaluation.page import number
+
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value == round(value) else number(value)
 
 
 def watch(config: WatchConfig) -> Watched:

@@ -10,6 +10,7 @@ from envs.counts import CONTACT_BINS, OPENED, TAKEN
 from envs.process import CHANNEL_FIGURES, HAND_OVER_FIGURES, UNASKED, ChannelFigure
 from evaluation.figures import INK, PALETTE, WIDTH, canvas, svg
 from evaluation.page import number, template
+from evaluation.watch import shown, told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,8 +23,6 @@ _HALVES = tuple(tuple(f for f in CHANNEL_FIGURES if f.unasked == leads) for lead
 
 def page(watched: Watched) -> str:
     """One self-contained HTML page."""
-    from evaluation.watch import told
-
     return template("watch.html.j2").render(
         customers=f"{watched.counts.customers:,}",
         period=told(watched.period),
@@ -78,15 +77,9 @@ def contacts(watched: Watched) -> Figure:
     return figure
 
 
-def _shown(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value == round(value) and value else number(value)
-
-
 def _indicators(watched: Watched) -> list[dict[str, Any]]:
     rows = watched.indicators.iter_rows(named=True)
-    return [{**row, **{name: _shown(row[name]) for name in ("value", "low", "high")}} for row in rows]
+    return [{**row, **{name: shown(row[name]) for name in ("value", "low", "high")}} for row in rows]
 
 
 def _per_channel(
@@ -96,7 +89,7 @@ def _per_channel(
     frame = watched.process
     found = {(f, c): v for f, c, to, v in frame.select("figure", "from", "to", "value").iter_rows() if to is None}
     names = (*watched.catalogue.channel_ids, *([UNASKED] if all(f.unasked for f in figures) else []))
-    return figures, [(name, [_shown(found.get((f.name, name))) for f in figures]) for name in names]
+    return figures, [(name, [shown(found.get((f.name, name))) for f in figures]) for name in names]
 
 
 def _hand_overs(watched: Watched) -> list[tuple[str, str, list[str]]]:
@@ -106,4 +99,4 @@ def _hand_overs(watched: Watched) -> list[tuple[str, str, list[str]]]:
         if taker is not None:
             pairs.setdefault((source, taker), {})[figure] = value
     order = sorted(pairs.items(), key=lambda pair: -(pair[1]["taken_up"] or 0.0))[:MOST_HAND_OVERS]
-    return [(*pair, [_shown(values[f.name]) for f in HAND_OVER_FIGURES]) for pair, values in order]
+    return [(*pair, [shown(values[f.name]) for f in HAND_OVER_FIGURES]) for pair, values in order]
