@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from envs.counts import CONTACT_BINS, CONVERSION_BINS, KINDS, Counts
-from envs.leads import DAY, GONE, MEANING, OVER, follow_all
-from envs.observed import People, Period, contacts_of, happened, people_of, period_of
-from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance, event_amounts
+from envs.leads import DAY, ENGAGEMENT, GONE, MEANING, OVER, SIGN, follow_all
+from envs.observed import People, Period, contacts_of, happened, inside, people_of, period_of
+from envs.reward import contact_annoyance, event_amounts
 from envs.schema import Schema
 from envs.tables import Tables
 
@@ -36,19 +37,20 @@ def blocks_of(
     """The same for `blocks` parts of the customers, by a hash of the id: the units of a jackknife."""
     period = period or period_of(tables)
     people = people_of(tables, period, blocks, assets)
-    rows = happened(tables, people, period)
-    written = np.tile(recorded(tables.schema, tables.events["event"]), (blocks, 1))
+    contacts = contacts_of(tables, people, period)
+    rows = happened(tables, contacts, people, period)
+    written = np.tile(recorded(tables.schema, tables.events["event"].unique()), (blocks, 1))
     found = {"recorded": written, **_of_customers(rows, people, tables, period), **_of_events(rows, people, tables)}
-    found |= {**_of_decisions(tables, people, period), **_of_leads(rows, people, tables, period, patience)}
+    found |= {**_of_reward(tables, contacts, people, period), **_of_leads(rows, people, tables, period, patience)}
     return [Counts(**{name: _plain(each[block]) for name, each in found.items()}) for block in range(blocks)]
 
 
-def recorded(schema: Schema, seen: pl.Series) -> np.ndarray:  # (kinds,) bool
+def recorded(schema: Schema, seen: Iterable[str]) -> np.ndarray:  # (kinds,) bool
     """Kinds of events that a log writes down: those that the schema's reward or annoyance reads, and those seen."""
     task = schema.task
     named = {*task.reward.margin_per_value, *task.reward.margin_per_event, *task.reward.cost_per_value}
     named |= set(task.annoyance_events) - set(task.annoyance_missing)
-    named |= {"contacted", *seen.unique().to_list()}
+    named |= {"contacted", *seen}
     return np.array([kind in named for kind in KINDS])
 
 
@@ -92,7 +94,7 @@ def _came_in(tables: Tables, people: People, period: Period) -> list[tuple[int, 
     """Channel by channel, who came in by it: by its event, or by the trigger of a decision."""
     names = {"customer_id": pl.col("customer_id"), "at": pl.col("at")}
     moments = [tables.events.select(**names, moment="event"), tables.decisions.select(**names, moment="trigger")]
-    seen = pl.concat(moments).filter((pl.col("at") >= period.start) & (pl.col("at") < period.end))
+    seen = pl.concat(moments).filter(inside(period))
     known = seen.select("customer_id", "moment").unique().join(people.frame, "customer_id")
     return [
         (position, known.filter(pl.col("moment") == channel.inbound)["who"].to_numpy())
@@ -110,15 +112,11 @@ def _of_events(rows: pl.DataFrame, people: People, tables: Tables) -> dict[str, 
     return {"events": people.sums(who, *keys), "values": people.sums(who, *keys, weight=rows["value"].to_numpy())}
 
 
-def _of_decisions(tables: Tables, people: People, period: Period) -> dict[str, np.ndarray]:
+def _of_reward(tables: Tables, contacts: pl.DataFrame, people: People, period: Period) -> dict[str, np.ndarray]:
     """The parts of the reward, by the functions that simulator and evaluation use, and effort."""
     catalogue, missing = tables.catalogue, tables.schema.task.annoyance_missing
-    inside = (pl.col("at") >= period.start) & (pl.col("at") < period.end)
-    made = contacts_of(tables).filter(inside).join(people.frame, "customer_id")
-    option, who = made["option"].to_numpy(), made["who"].to_numpy()
-    column = tables.encoder.names.index(PRESSURE_FIELD)
-    pressure = made["observation"].list.get(column).to_numpy().astype(np.float64) * PRESSURE_UNIT
-    amounts = event_amounts(tables.events.filter(inside), tables.schema).join(people.frame, "customer_id")
+    option, who, pressure = (contacts[name].to_numpy() for name in ("option", "who", "pressure"))
+    amounts = event_amounts(tables.events.filter(inside(period)), tables.schema).join(people.frame, "customer_id")
     ids = list(catalogue.product_ids)
     product = amounts["product"].replace_strict(ids, list(range(len(ids))), default=len(ids), return_dtype=pl.Int64)
     whose = amounts["who"].to_numpy()
@@ -152,7 +150,8 @@ def _of_leads(
         thread=pl.col("who") * products + pl.col("product"),
         meaning=pl.col("kind").replace_strict(known, means, return_dtype=pl.Int64),
     ).select("thread", "at", "meaning", "channel", "who")
-    threads = about.select("thread", "who").unique()
+    threads = about.filter(pl.col("meaning").is_in([ENGAGEMENT, SIGN])).select("thread", "who").unique()
+    about = about.join(threads, "thread", "semi")  # where no lead opens there is nothing to follow
     gone = threads.join(people.frame.filter(pl.col("left").is_not_null()), "who")
     last = [(gone, pl.col("left"), GONE), (threads, pl.lit(period.end), OVER)]
     ends = [

@@ -13,9 +13,10 @@ import polars as pl
 from envs.catalogue import SILENCE
 from envs.counts import KINDS
 from envs.errors import InputError
+from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT
 from envs.tables import INSTANT, Tables
 
-FRAME = ("customer_id", "at", "event", "channel", "product", "value")
+FRAME = ("who", "at", "event", "channel", "product", "value")
 
 
 class Period(NamedTuple):
@@ -38,7 +39,7 @@ def period_of(tables: Tables) -> Period:
 class People:
     """The customers observed, in the order of their ids. Arrays of shape (customers,)."""
 
-    frame: pl.DataFrame  # customer_id, who (position), left (when they churned, or null)
+    frame: pl.DataFrame  # customer_id, who (position), left (when they churned, null: not within the period)
     block: np.ndarray  # int64, by a hash of the id
     blocks: int
     days: np.ndarray  # float64, from the start of the period, or the customer's, to its end or to churn
@@ -62,7 +63,7 @@ def people_of(tables: Tables, period: Period, blocks: int, assets: str | None) -
     """The customers who were there within the period. assets: a column of customers.parquet, None: not known."""
     start, end = (pl.lit(instant).cast(INSTANT) for instant in period)
     events = tables.events.group_by("customer_id").agg(
-        left=pl.col("at").filter(pl.col("event") == "churned").min(),
+        left=pl.col("at").filter((pl.col("event") == "churned") & (pl.col("at") < end)).min(),
         bought=((pl.col("event") == "converted") & (pl.col("at") < start)).any(),
     )
     holds = [name for name in tables.customers.columns if name.startswith("holds_")]
@@ -106,30 +107,44 @@ def _amount(tables: Tables, name: str | None) -> pl.Expr:
     return (pl.lit(10.0).pow(value) if column.unit.startswith("log10") else value).fill_null(np.nan)
 
 
-def contacts_of(tables: Tables) -> pl.DataFrame:
-    """The decisions that were carried out, all but silence and a shadow's, with option (position), channel, product."""
+def contacts_of(tables: Tables, people: People, period: Period) -> pl.DataFrame:
+    """The decisions that were carried out, all but silence and a shadow's, of the customers observed.
+
+    -> who, at, option (the treatment's position), channel, product, pressure (faded contacts before, as observed)
+    """
     catalogue, treatment = tables.catalogue, pl.col("treatment")
     ids = list(catalogue.treatment_ids)
-    made = tables.decisions.filter((treatment != SILENCE) & (pl.col("assignment") != "shadow"))
+    made = (treatment != SILENCE) & (pl.col("assignment") != "shadow") & inside(period)
+    observed = pl.col("observation").list.get(tables.encoder.names.index(PRESSURE_FIELD))
+    rows = tables.decisions.filter(made).select(
+        "customer_id", "at", "treatment", pressure=observed.cast(pl.Float64) * PRESSURE_UNIT
+    )
     channel, product = ([getattr(t, name) for t in catalogue.treatments] for name in ("channel", "product"))
-    return made.with_columns(
+    return rows.join(people.frame, "customer_id").select(
+        "who",
+        "at",
+        "pressure",
         option=treatment.replace_strict(ids, list(range(len(ids))), return_dtype=pl.Int64),
         channel=treatment.replace_strict(ids[1:], channel, return_dtype=pl.String),
         product=treatment.replace_strict(ids[1:], product, return_dtype=pl.String),
     )
 
 
-def happened(tables: Tables, people: People, period: Period) -> pl.DataFrame:
+def inside(period: Period) -> pl.Expr:
+    """True where `at` lies in the period."""
+    return (pl.col("at") >= period.start) & (pl.col("at") < period.end)
+
+
+def happened(tables: Tables, contacts: pl.DataFrame, people: People, period: Period) -> pl.DataFrame:
     """What happened to the customers observed: who, at, kind, channel, product (positions; the last: none), value.
 
     A contact is a decision that was carried out, or a `contacted` event without one.
     """
-    contacts = contacts_of(tables).with_columns(event=pl.lit("contacted"), value=pl.lit(None, pl.Float64))
-    known = (pl.col("event") == "contacted") & pl.col("decision_id").is_not_null()
-    rows = pl.concat([contacts.select(FRAME), tables.events.filter(~known).select(FRAME)])
-    rows = rows.filter((pl.col("at") >= period.start) & (pl.col("at") < period.end))
-    rows = rows.join(people.frame.select("customer_id", "who"), "customer_id")
-    _check_ratings(rows)
+    own = (pl.col("event") == "contacted") & pl.col("decision_id").is_not_null()
+    events = tables.events.filter(~own & inside(period)).join(people.frame, "customer_id")
+    _check_ratings(events)
+    made = contacts.with_columns(event=pl.lit("contacted"), value=pl.lit(None, pl.Float64))
+    rows = pl.concat([made.select(FRAME), events.select(FRAME)])
     ids = {"event": KINDS, "channel": tables.catalogue.channel_ids, "product": tables.catalogue.product_ids}
     places = [
         pl.col(name).replace_strict(list(known), list(range(len(known))), default=len(known), return_dtype=pl.Int64)
@@ -138,9 +153,9 @@ def happened(tables: Tables, people: People, period: Period) -> pl.DataFrame:
     return rows.select("who", "at", *places, pl.col("value").fill_null(0.0)).rename({"event": "kind"})
 
 
-def _check_ratings(rows: pl.DataFrame) -> None:
+def _check_ratings(events: pl.DataFrame) -> None:
     fine = pl.col("value").is_between(1, 5).fill_null(False)
-    wrong = rows.filter((pl.col("event") == "satisfaction_rated") & ~fine)
+    wrong = events.filter((pl.col("event") == "satisfaction_rated") & ~fine)
     if wrong.height:
         customer, value = wrong.select("customer_id", "value").row(0)
         need = f"of satisfaction_rated (customer {customer}) must be 1 to 5"

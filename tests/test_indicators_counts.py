@@ -187,6 +187,13 @@ def test_a_period_keeps_what_lies_in_it() -> None:
     assert (n.newcomers, n.churned) == (0, 0)  # the loan of the first day is held at the start
 
 
+def test_what_comes_after_the_period_is_not_known_in_it() -> None:
+    tables = log([("a",)], [("a", 0, "sms-fund")], [("a", 1, "engaged", "sms", "fund"), ("a", 4, "churned")])
+    n = counts_of(tables, period=Period(at(0), at(3)))
+    assert (n.churned, n.days, n.leads[0].tolist()) == (0, 3.0, [1, 0, 0])
+    assert counts_of(tables).leads[0].tolist() == [1, 0, 1]
+
+
 def test_holdings_and_assets_are_those_known_at_the_start() -> None:
     tables = log([("a", False, 10, -5), ("a", True, 20, -1), ("a", False, 30, 2)], [("a", 0, "silence")])
     n = counts_of(tables, assets="euros")
