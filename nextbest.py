@@ -103,6 +103,14 @@ VERBS = (
         "canonical tables, quarantine.parquet and import.json with the counts",
         "nextbest import mapped exports --mapping my-bank/mapping.yaml --out runs/my-bank",
     ), positional=("source",), fixed={"kind": "mapped"}, hidden=("outcome", "salt", "test_share")),
+    Verb("indicators", "evaluation.configs:WatchConfig", "evaluation:watch", page(
+        "Measure what a bank watches on a contact log, with intervals.",
+        "Conversion, margin, retention, complaints per 10,000 contacts and more, each by one formula "
+        "(docs/indicators.md); per channel and hand-over: delivery, engagement, leads, time to follow-up.",
+        "TABLES",
+        "indicators.html, indicators.json, indicators.csv, process.csv",
+        "nextbest indicators runs/bank --out runs/indicators",
+    ), positional=("tables",)),
     Verb("calibrate", "training.configs:CalibrateConfig", "training:calibrate", page(
         "Fit a world to a contact log: how customers respond, with standard errors.",
         "Reads the training customers only. The fidelity report compares the fitted world with one that "

@@ -28,11 +28,13 @@ class Product(Config):
     meaning: str = Field("", description="One phrase for people.")
     selling: bool = Field(True, description="False for care and other contacts that sell nothing.")
     once: bool = Field(False, description="True if a customer who holds it is not offered it again.")
+    income: Literal["interest", "fee"] = Field(
+        "interest", description="What its margin is: interest (a spread on balances) or fee (commissions, premiums)."
+    )
     risk_level: int = Field(
         1, ge=1, le=5, description="Product risk, 1 (lowest) to 5; held against the customer's rating."
     )
     features: dict[str, float] = Field(default_factory=dict, description="Numbers that describe the product to models.")
-    income: Literal["interest", "fee"] = Field("interest", description="Kind of income that its margin is.")
     closes: tuple[Family, ...] = Field(
         (), description="Families of channels over which a contact can close it; elsewhere it only warms. Empty: all."
     )

@@ -1,6 +1,7 @@
 """Floor 2, what a policy is worth: logs, estimators, intervals, the report.
 
-`evaluation.evaluate(log, policies) -> Report`, `evaluation.read_log(tables, part)`, `evaluation.apply(tables, policy)`.
+`evaluation.evaluate(log, policies) -> Report`, `evaluation.read_log(tables, part)`, `evaluation.apply(tables, policy)`,
+`evaluation.watch(WatchConfig(...)) -> Watched`.
 Each is loaded when it is first used.
 """
 
@@ -15,6 +16,7 @@ VERBS = {
     "EvaluationSettings": "evaluation.settings",
     "apply": "evaluation.apply",
     "apply_policy": "evaluation.apply",
+    "watch": "evaluation.watch",
 }
 
 __getattr__ = lazy_verbs(__name__, VERBS)

@@ -24,3 +24,20 @@ class ApplyConfig(Config):
     """Decisions per call of the network."""
     out: Path | None = None
     """Parquet file to write; by default decisions.parquet under runs/."""
+
+
+class WatchConfig(Config):
+    """Measure what a bank watches on a log: indicators, and process figures per channel and hand-over."""
+
+    tables: Path
+    """Directory of canonical tables."""
+    patience: float = Field(7.0, gt=0.0)
+    """Days for which a lead stays open until somebody takes it up."""
+    assets: str | None = None
+    """Column of customers.parquet with the assets under management at the start; none: not known."""
+    blocks: int = Field(40, ge=2)
+    """Blocks of customers that the intervals are computed from, by leaving out one at a time."""
+    confidence: float = Field(0.95, gt=0.5, lt=1.0)
+    """Of the intervals."""
+    out: Path | None = None
+    """Directory for indicators.html, indicators.json and two CSV files; by default under runs/."""

@@ -28,7 +28,7 @@ def forest(report: Report) -> Figure:
     """The lead estimate of every policy with its interval; the full horizon by model beside it, hollow."""
     modelled = "fqe" if "fqe" in report.estimators and report.lead.estimator != "fqe" else None
     names = report.policies[::-1]
-    figure, axes = _figure(1.3 + 0.45 * len(names))
+    figure, axes = canvas(1.3 + 0.45 * len(names))
     for row, name in enumerate(names):
         _interval(axes, report.estimate(name).interval, row + (0.12 if modelled else 0), PALETTE[0], filled=True)
         if modelled:
@@ -49,7 +49,7 @@ def forest(report: Report) -> Figure:
 
 def support(report: Report) -> Figure:
     """Effective sample size by decision: cumulative (solid) and of each decision alone (dotted)."""
-    figure, axes = _figure(3.2 + 0.15 * (len(report.supports) // 4))
+    figure, axes = canvas(3.2 + 0.15 * (len(report.supports) // 4))
     steps = np.arange(1, report.data.horizon + 1)
     for index, found in enumerate(report.supports[1:]):
         colour = PALETTE[index % len(PALETTE)]
@@ -75,7 +75,7 @@ def mix(report: Report) -> Figure:
     bands = [(report.treatments[a], report.mix[:, a]) for a in shown]
     if len(rest):
         bands.append((f"{len(rest)} others", report.mix[:, rest].sum(axis=1)))
-    figure, axes = _figure(1.7 + 0.4 * len(report.policies))
+    figure, axes = canvas(1.7 + 0.4 * len(report.policies))
     left, rows = np.zeros(len(report.policies)), np.arange(len(report.policies))[::-1]
     handles: list[Any] = []
     for index, (_, share) in enumerate(bands):
@@ -102,7 +102,8 @@ def svg(figure: Figure, salt: str) -> str:
     return text[text.index("<svg") :].replace(INK, "currentColor")
 
 
-def _figure(height: float) -> tuple[Figure, Any]:
+def canvas(height: float) -> tuple[Figure, Any]:
+    """An empty figure as wide as the page, and its axes. height: inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), layout="constrained")

@@ -24,7 +24,7 @@ PARTS = {"margin": "Margin", "cost": "Cost", "annoyance": "Annoyance", "undiscou
 
 def page(report: Report) -> str:
     """The whole report as one self-contained HTML page."""
-    return _template("report.html.j2").render(
+    return template("report.html.j2").render(
         report=report,
         data=report.data,
         leading=lead_title(report),
@@ -161,7 +161,8 @@ def _simulated(row: dict[str, Any], name: str, bounds: tuple[str, str] | None) -
 
 
 @cache
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """A page's template, of this package."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
