@@ -76,9 +76,7 @@ def tell_trigger(m: Any, trigger: int, out: int) -> None:
 
 
 @kernel
-def encode_one(
-    m: Any, h: Any, i: int, profile: int, left: float, gap: float, prices: int, out: int
-) -> None:
+def encode_one(m: Any, h: Any, i: int, profile: int, left: float, gap: float, prices: int, out: int) -> None:
     """Write the observation of customer i, all but the moment.
 
     m: a record with the fields of PLAN; h: of HISTORY; profile, prices, out: addresses of the customer's rows, float32

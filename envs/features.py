@@ -70,7 +70,9 @@ class Factor:
     name: str
     source: int  # OBSERVED, LATENT or CONFLICT
     columns: np.ndarray  # (options,) int32, -1: the value is 0; of CONFLICT: the option's product
-    offered: np.ndarray = field(default_factory=lambda: NOTHING)  # of CONFLICT: (products,) int32, the field `offered`, -1 of what does not sell
+    offered: np.ndarray = field(
+        default_factory=lambda: NOTHING
+    )  # of CONFLICT: (products,) int32, the field `offered`, -1 of what does not sell
 
 
 @dataclass(frozen=True)

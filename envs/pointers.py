@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 SINGLE, DOUBLE, LONG, BYTE = (np.dtype([("value", kind)]) for kind in ("f4", "f8", "i8", "u1"))
 
 
-def place(dtype: np.dtype[Any]) -> Callable[[int, int], Any]:
+def place(dtype: np.dtype[Any]) -> Callable[[Any, int], Any]:
     """A kernel (address, k) -> element k, a record of `dtype` that can be read and written."""
     record, size = numba.from_dtype(dtype), dtype.itemsize
 
@@ -33,7 +33,8 @@ def place(dtype: np.dtype[Any]) -> Callable[[int, int], Any]:
 
         return record(types.uint64, types.int64), build
 
-    return element  # type: ignore[no-any-return]
+    found: Any = element
+    return found
 
 
 single_at, double_at, long_at, byte_at = place(SINGLE), place(DOUBLE), place(LONG), place(BYTE)

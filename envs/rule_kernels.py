@@ -24,9 +24,7 @@ ZERO = np.uint64(0)
 
 
 @kernel
-def mask_one(
-    book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, out: np.ndarray
-) -> None:
+def mask_one(book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, out: np.ndarray) -> None:
     """Write customer i's mask into `out`, (treatments,) bool: True where a treatment is allowed.
 
     profile: (batch, profile fields) float32; trigger: position in schema.triggers, -1: outbound; busy: position of the
@@ -89,9 +87,7 @@ def _add_both(closed: np.ndarray, row: int, book: Book, these: int, those: int) 
 
 
 @kernel
-def _close(
-    book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, closed: np.ndarray
-) -> None:
+def _close(book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, closed: np.ndarray) -> None:
     step = 0 if closed.shape[0] == 1 else 1
     level = book.levels[_level(book, profile, i)]
     me = h.customer[i]

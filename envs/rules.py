@@ -25,8 +25,20 @@ from envs.rule_text import Levels, Rules
 from envs.schema import Schema
 
 __all__ = [
-    *("Ban", "Book", "Cap", "HandOver", "Levels", "Limit", "Ownership", "QuietTime", "RuleBook", "Rules", "Selection"),
-    *("Situation", "load_rules", "mask_one"),
+    "Ban",
+    "Book",
+    "Cap",
+    "HandOver",
+    "Levels",
+    "Limit",
+    "Ownership",
+    "QuietTime",
+    "RuleBook",
+    "Rules",
+    "Selection",
+    "Situation",
+    "load_rules",
+    "mask_one",
 ]
 
 
