@@ -326,5 +326,5 @@ def _calendar(schema: Schema, books: Sequence[Rules]) -> np.ndarray:
     weekend = (days + 3) % 7 >= 5
     holiday = np.zeros(len(days), bool)
     if schema.task.calendar is not None:
-        holiday = calendar_fields(days, schema.task.calendar)[CALENDAR.index("holiday")] > 0
+        holiday = calendar_fields(days, schema.task.calendar)[:, CALENDAR.index("holiday")] > 0
     return np.asarray(WEEKEND * weekend + HOLIDAY * holiday + WORKING_DAY * ~(weekend | holiday), np.uint8)
