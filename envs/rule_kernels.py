@@ -23,7 +23,7 @@ ONE = np.uint64(1)
 ZERO = np.uint64(0)
 
 
-@kernel
+@inlined
 def mask_one(
     book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, out: np.ndarray
 ) -> None:
@@ -88,7 +88,7 @@ def _add_both(closed: np.ndarray, row: int, book: Book, these: int, those: int) 
         closed[row, w] |= book.words[these, w] & book.words[those, w]
 
 
-@kernel
+@inlined
 def _close(
     book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, closed: np.ndarray
 ) -> None:
