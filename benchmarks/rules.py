@@ -18,7 +18,14 @@ from envs.world import BUILT_IN, load_world
 BATCH = 8192
 TREATMENTS = (64, 200, 1000)  # silence included
 TARGET = 150  # ns per customer of the bank as it is
-EVENTS = {"engaged": 0.05, "declined": 0.03, "opted_out": 0.002, "complained": 0.005, "applied": 0.01, "abandoned": 0.02}
+EVENTS = {
+    "engaged": 0.05,
+    "declined": 0.03,
+    "opted_out": 0.002,
+    "complained": 0.005,
+    "applied": 0.01,
+    "abandoned": 0.02,
+}
 
 
 def rules(options: Options, result: Result) -> None:

@@ -72,6 +72,8 @@ class Book(NamedTuple):
     clauses: np.ndarray  # (clauses,) CLAUSE
     hand_overs: np.ndarray  # (hand-overs,) HAND_OVER
     marks: np.ndarray  # flat uint64: which counters count a contact, by its age, channel, product and treatment
-    ints: np.ndarray  # flat int32: [profile field of the first level's category, categories, level of each], flags, lists
+    ints: (
+        np.ndarray
+    )  # flat int32: [profile field of the first level's category, categories, level of each], flags, lists
     calendar: np.ndarray  # (days,) uint8, kinds of days from FIRST_DAY on
     scratch: np.ndarray  # (1, words) uint64

@@ -46,7 +46,8 @@ class Levels(Config):
 
     column: str = Field(description="Observed category column that says to which level a customer belongs.")
     files: dict[str, str] = Field(
-        default_factory=dict, description="Category -> rule book of that level, which extends this one; read on loading."
+        default_factory=dict,
+        description="Category -> rule book of that level, which extends this one; read on loading.",
     )
     rules: dict[str, Rules] = Field(default_factory=dict, description="Category -> the rules of that level, whole.")
 

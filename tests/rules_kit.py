@@ -102,11 +102,12 @@ class Story:
             "contacted", int(CATALOGUE.channel_of[position]), int(CATALOGUE.product_of[position]), position
         )
 
-    def event(
-        self, event: str, channel: str | None = None, product: str | None = None, value: float = np.nan
-    ) -> Story:
+    def event(self, event: str, channel: str | None = None, product: str | None = None, value: float = np.nan) -> Story:
         """Any other event, or a contact that nobody decided here."""
-        places = (-1 if channel is None else CHANNELS.index(channel), -1 if product is None else PRODUCTS.index(product))
+        places = (
+            -1 if channel is None else CHANNELS.index(channel),
+            -1 if product is None else PRODUCTS.index(product),
+        )
         return self._record(event, *places, -1, value)
 
     def _record(self, event: str, channel: int, product: int, treatment: int, value: float = np.nan) -> Story:
@@ -121,7 +122,9 @@ def situation(story: Story | None = None, trigger: int = -1, busy: int = -1, **p
     return Situation(people(profile), history, np.array([trigger]), np.array([busy], np.int16))
 
 
-def why(rules: Rules, story: Story | None = None, trigger: int = -1, busy: int = -1, **profile: Any) -> dict[str, set[str]]:
+def why(
+    rules: Rules, story: Story | None = None, trigger: int = -1, busy: int = -1, **profile: Any
+) -> dict[str, set[str]]:
     """Each rule that closes something to one customer, with what it closes; channels that wait for a trigger apart.
 
     The mask and the reasons must agree.

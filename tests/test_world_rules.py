@@ -6,8 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rules_kit import CATALOGUE, CHECKS, FUNDS, LOANS, MONDAY, OUTBOUND, PRODUCTS, SAID, SCHEMA, SELLING, STAGES
-from rules_kit import Story, ids, situation, why
+from rules_kit import (
+    CATALOGUE,
+    CHECKS,
+    FUNDS,
+    LOANS,
+    MONDAY,
+    OUTBOUND,
+    PRODUCTS,
+    SAID,
+    SCHEMA,
+    SELLING,
+    STAGES,
+    Story,
+    ids,
+    situation,
+    why,
+)
 
 from envs.errors import InputError
 from envs.rules import Ban, Cap, HandOver, Limit, Ownership, QuietTime, RuleBook, Rules, Selection
@@ -84,11 +99,19 @@ def test_a_product_above_the_risk_rating_is_unsuitable_and_a_missing_rating_is_t
 @pytest.mark.parametrize(
     ("condition", "open_to", "closed_to"),
     [
-        ({"column": "age", "at_least": 22, "at_most": 65}, [{"age": 22.0}, {"age": 65.0}], [{"age": 21.0}, {"age": 66.0}]),
+        (
+            {"column": "age", "at_least": 22, "at_most": 65},
+            [{"age": 22.0}, {"age": 65.0}],
+            [{"age": 21.0}, {"age": 66.0}],
+        ),
         ({"column": "rating", "at_least": 2}, [{"rating": 2.0}], [{"rating": 1.0}, {"rating": None}]),
         ({"column": "vip", "at_most": 0}, [{"vip": False}], [{"vip": True}]),
         ({"column": "segment", "one_of": ("rich",)}, [{"segment": "rich"}], [{"segment": "mass"}]),
-        ({"column": "region", "one_of": ("east", "west")}, [{"region": "west"}], [{"region": "north"}, {"region": None}]),
+        (
+            {"column": "region", "one_of": ("east", "west")},
+            [{"region": "west"}],
+            [{"region": "north"}, {"region": None}],
+        ),
     ],
 )
 def test_a_limit_is_open_to_those_who_meet_it_and_closed_to_the_unknown(
@@ -139,7 +162,11 @@ def test_a_cap_counts_contacts_one_by_one_in_a_rolling_window() -> None:
         ({"families": ("online",), "inbound": True}, "app-fund", ids("sms-", "app-") - CHECKS),
         ({"channels": ("app",)}, "app-fund", ids("app-")),
         ({"benefits": ("bonus", "points")}, "sms-loan-bonus", {"sms-loan-bonus", "call-loan-points"}),
-        ({"products": ("fund",), "families": ("offline",), "inbound": True}, "desk-fund", {"manager-fund", "desk-fund"}),
+        (
+            {"products": ("fund",), "families": ("offline",), "inbound": True},
+            "desk-fund",
+            {"manager-fund", "desk-fund"},
+        ),
     ],
 )
 def test_a_cap_counts_and_closes_its_scope(scope: dict[str, Any], counting: str, closed: set[str]) -> None:
@@ -295,10 +322,16 @@ def test_every_rule_in_the_way_is_named() -> None:
         (Rules(caps=(Cap(name="c", channels=("fax",), most=1, days=1),)), "caps.c.channels == 'fax', must be one of"),
         (Rules(caps=(Cap(name="c", products=("car",), most=1, days=1),)), "c.products == 'car', must be one of"),
         (Rules(caps=(Cap(name="c", treatments=("silence",), most=1, days=1),)), "c.treatments == 'silence'"),
-        (Rules(limits=(Limit(name="l", column="size", at_least=1),)), "l.column == 'size', must be one of: age, rating"),
+        (
+            Rules(limits=(Limit(name="l", column="size", at_least=1),)),
+            "l.column == 'size', must be one of: age, rating",
+        ),
         (Rules(limits=(Limit(name="l", column="segment", at_least=1),)), "l.column == 'segment', must be one of: age"),
         (Rules(limits=(Limit(name="l", column="age", one_of=("old",)),)), "l.column == 'age', must be one of: segment"),
-        (Rules(limits=(Limit(name="l", column="segment", one_of=("poor",)),)), "l.one_of == 'poor', must be one of: mass"),
+        (
+            Rules(limits=(Limit(name="l", column="segment", one_of=("poor",)),)),
+            "l.one_of == 'poor', must be one of: mass",
+        ),
         (Rules(limits=(Limit(name="l", stages=("old",)),)), "l.stages == 'old', must be one of: new, active, leaving"),
         (Rules(limits=(Limit(name="l", lacks=("car",)),)), "l.lacks == 'car', must be one of: loan"),
         (
@@ -307,7 +340,9 @@ def test_every_rule_in_the_way_is_named() -> None:
         ),
         (Rules(quiet_times=(QuietTime(name="q", dayparts=("noon",)),)), "q.dayparts == 'noon', must be one of: day"),
         (
-            Rules(bans=(Ban(name="b", never=Selection(benefits=("car",)), after=Selection(products=("fund",)), days=1),)),
+            Rules(
+                bans=(Ban(name="b", never=Selection(benefits=("car",)), after=Selection(products=("fund",)), days=1),)
+            ),
             "bans.b.never.benefits == 'car', must be one of: none, bonus, points",
         ),
         (Rules(hand_overs=(HAND_OVER.model_copy(update={"to": ("fax",)}),)), "hand_overs.to_person.to == 'fax'"),
@@ -343,7 +378,11 @@ def test_what_the_schema_lacks_cannot_be_asked_for() -> None:
         (Limit, {"column": "age"}, "must give at_least, at_most or one_of together with column"),
         (Limit, {"at_least": 3, "holds": ("loan",)}, "must give at_least, at_most or one_of together with column"),
         (Ban, {"never": {}, "after": {"products": ("loan",)}, "days": 1}, "must name something in never and in after"),
-        (HandOver, {"to": ("sms",), "within_days": 1, "return_days": 3}, "must give return_to and return_days together"),
+        (
+            HandOver,
+            {"to": ("sms",), "within_days": 1, "return_days": 3},
+            "must give return_to and return_days together",
+        ),
         (HandOver, {"to": (), "within_days": 1}, "at least 1"),
         (QuietTime, {"channels": ("sms",)}, "must give dayparts or days"),
         (Cap, {"most": 1, "days": 367}, "less than or equal to 366"),
@@ -356,7 +395,7 @@ def test_rules_that_rule_nothing_are_refused(kind: type[Limit], fields: dict[str
 
 def test_names_are_not_used_twice_nor_taken_from_built_in_rules() -> None:
     cap, limit = Cap(name="same", most=1, days=1), Limit(name="same", holds=("loan",))
-    with pytest.raises(ValueError, match="limits uses 'same'|caps uses 'same' again"):
+    with pytest.raises(ValueError, match="caps uses 'same' again"):
         Rules(caps=(cap,), limits=(limit,))
     with pytest.raises(ValueError, match="caps uses 'consent' again"):
         Rules(caps=(cap.model_copy(update={"name": "consent"}),))

@@ -36,7 +36,8 @@ quiet_times:
 bans:
 - {name: apart, never: {products: [fund]}, after: {products: [loan]}, days: 3}
 hand_overs:
-- {name: lead, products: [fund], from_families: [online], to: [call], within_days: 3, return_to: [manager], return_days: 4}
+- {name: lead, products: [fund], from_families: [online], to: [call], within_days: 3, return_to: [manager],
+   return_days: 4}
 """
 CHAIN = {
     "rules.yaml": HEAD,
@@ -70,7 +71,13 @@ def test_a_reason_names_the_level_that_set_the_rule(tmp_path: Path) -> None:
     branch = load_rules(written(tmp_path) / "regions" / "branch.yaml")
     story = Story().contact("sms-loan").contact("sms-loan").event("opted_out", "sms").event("declined", None, "loan")
     told = RuleBook(branch, CATALOGUE, SCHEMA).reasons(situation(story, rating=1.0))[0]
-    assert told["sms-loan"] == ["consent", "quiet_hours (branch)", "refusal (branch)", "weekly (branch)", "sms (branch)"]
+    assert told["sms-loan"] == [
+        "consent",
+        "quiet_hours (branch)",
+        "refusal (branch)",
+        "weekly (branch)",
+        "sms (branch)",
+    ]
     assert told["call-fund"] == ["quiet_hours (branch)", "suitability (east)", "stages", "weekly (branch)", "apart"]
 
 
@@ -97,19 +104,39 @@ LOOSER = [  # what a level says, its line, the field, the line above
     ("limits:\n- {name: adults, at_most: 71}", 3, "limits.adults.at_most == 71.0", "line 7, says: 70.0"),
     ("limits:\n- {name: adults, at_most: null}", 3, "limits.adults.at_most == 'nothing'", "line 7, says: 70.0"),
     ("limits:\n- {name: adults, column: rating}", 3, "limits.adults.column == 'rating'", "line 7, says: age"),
-    ("limits:\n- {name: stages, stages: [new, leaving]}", 3, "limits.stages.stages == 'new, leaving'", "line 8, says: new"),
-    ("ownerships:\n- {name: owned, owners: [manager, call]}", 3, "owned.owners == 'manager, call'", "line 16, says: manager"),
+    (
+        "limits:\n- {name: stages, stages: [new, leaving]}",
+        3,
+        "limits.stages.stages == 'new, leaving'",
+        "line 8, says: new",
+    ),
+    (
+        "ownerships:\n- {name: owned, owners: [manager, call]}",
+        3,
+        "owned.owners == 'manager, call'",
+        "line 16, says: manager",
+    ),
     ("ownerships:\n- {name: owned, at_most: 1}", 3, "owned.at_most == 1.0", "line 16, says: nothing"),
-    ("quiet_times:\n- {name: rest, days: [holiday]}", 3, "quiet_times.rest.days == 'holiday'", "line 18, says: weekend"),
+    (
+        "quiet_times:\n- {name: rest, days: [holiday]}",
+        3,
+        "quiet_times.rest.days == 'holiday'",
+        "line 18, says: weekend",
+    ),
     ("quiet_times:\n- {name: rest, dayparts: [evening]}", 3, "rest.dayparts == 'evening'", "line 18, says:"),
     ("bans:\n- {name: apart, days: 2}", 3, "bans.apart.days == 2", "line 20, says: 3"),
     ("bans:\n- {name: apart, never: {channels: [sms]}}", 3, "bans.apart.never.channels == 'sms'", "line 20, says:"),
     ("hand_overs:\n- {name: lead, to: [call, manager]}", 3, "lead.to == 'call, manager'", "line 22, says: call"),
     ("hand_overs:\n- {name: lead, within_days: 5}", 3, "lead.within_days == 5", "line 22, says: 3"),
     ("hand_overs:\n- {name: lead, within_days: 2}", 3, "lead.within_days == 2", "line 22, says: 3"),
-    ("hand_overs:\n- {name: lead, return_days: 3}", 3, "lead.return_days == 3", "line 22, says: 4"),
+    ("hand_overs:\n- {name: lead, return_days: 3}", 3, "lead.return_days == 3", "line 23, says: 4"),
     ("hand_overs:\n- {name: lead, unasked: false}", 3, "lead.unasked == False", "line 22, says: True"),
-    ("hand_overs:\n- {name: lead, events: [engaged]}", 3, "lead.events == 'engaged'", "line 22, says: engaged, abandoned"),
+    (
+        "hand_overs:\n- {name: lead, events: [engaged]}",
+        3,
+        "lead.events == 'engaged'",
+        "line 22, says: engaged, abandoned",
+    ),
 ]
 
 
@@ -154,18 +181,26 @@ def test_a_loosening_two_levels_down_shows_the_line_that_set_the_rule(tmp_path: 
     with pytest.raises(InputError, match=r"branch.yaml, line 3: .*most == 3, must not loosen what .*east.yaml, line 4"):
         load_rules(directory / "regions" / "branch.yaml")
     directory = written(tmp_path, regions_branch="extends: east.yaml\nsuitability: null\n")
-    with pytest.raises(InputError, match=r"branch.yaml, line 2: suitability == 'nothing', .*east.yaml, line 5, says: rat"):
+    with pytest.raises(
+        InputError, match=r"branch.yaml, line 2: suitability == 'nothing', .*east.yaml, line 5, says: rat"
+    ):
         load_rules(directory / "regions" / "branch.yaml")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("caps:\n- {name: a, most: 1, days: 2}\n- {name: b, most: -1, days: 2}", "line 3: caps.b.most == -1, must be gre"),
+        (
+            "caps:\n- {name: a, most: 1, days: 2}\n- {name: b, most: -1, days: 2}",
+            "line 3: caps.b.most == -1, must be gre",
+        ),
         ("caps:\n- {name: a, most: 17, days: 2}", "line 2: caps.a.most == 17, must be at most 16: so many contacts"),
         ("caps:\n- {name: a, most: 1}", "line 2: caps.a.days, must be given"),
         ("caps:\n- {most: 1, days: 1}", "line 2: caps.0.name, must be given"),
-        ("caps:\n- {name: a, most: 1, days: 1}\n- {name: a, most: 2, days: 1}", "line 3: caps.a == 'a', must be a name of its own"),
+        (
+            "caps:\n- {name: a, most: 1, days: 1}\n- {name: a, most: 2, days: 1}",
+            "line 3: caps.a == 'a', must be a name of its own",
+        ),
         ("capz: []", "line 1: capz, is not a field, must be one of: name, extends"),
         ("name: x\nlimits:\n- {name: a, column: age}", "line 3: limits.a, must give at_least, at_most or one_of"),
         ("quiet: {sms: 3}", "line 1: quiet.sms == 3, must be"),
@@ -177,7 +212,10 @@ def test_a_loosening_two_levels_down_shows_the_line_that_set_the_rule(tmp_path: 
         ("levels: {column: region, files: {east: rules.yaml}}", "line 1: levels.files.east == 'rules.yaml', must be a"),
         ("levels: {files: {}}", "line 1: levels.column, must be given"),
         ("levels: 3", "line 1: levels == 3, must be a mapping: column, files"),
-        ("levels:\n  column: region\n  filez: {}", "line 3: levels.filez, is not a field, must be one of: column, files"),
+        (
+            "levels:\n  column: region\n  filez: {}",
+            "line 3: levels.filez, is not a field, must be one of: column, files",
+        ),
         ("levels:\n  column: region\n  rules:\n    east: {once: 3}", "line 4: once == 3, must be"),
     ],
 )
@@ -191,8 +229,16 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path, text: str
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
-        ("rules.yaml", HEAD.replace("products: [loan]}, days: 3", "products: [car]}, days: 3"), "rules.yaml, line 20: bans"),
-        ("regions/east.yaml", "extends: ../rules.yaml\n\nquiet: {fax: [day]}\n", "east.yaml, line 3: quiet.fax == 'fax'"),
+        (
+            "rules.yaml",
+            HEAD.replace("products: [loan]}, days: 3", "products: [car]}, days: 3"),
+            "rules.yaml, line 20: bans",
+        ),
+        (
+            "regions/east.yaml",
+            "extends: ../rules.yaml\n\nquiet: {fax: [day]}\n",
+            "east.yaml, line 3: quiet.fax == 'fax'",
+        ),
     ],
 )
 def test_names_that_do_not_exist_are_told_with_the_line_of_their_level(
@@ -241,7 +287,9 @@ def test_levels_may_stand_in_the_file_itself(tmp_path: Path) -> None:
     assert rules.levels.rules["east"].caps[0] == rules.caps[0].model_copy(update={"most": 1})
     assert rules.levels.rules["east"].origins == {"weekly": "east"}
     file.write_text(inside.replace("most: 1", "most: 9") + HEAD)
-    with pytest.raises(InputError, match=r"all.yaml, line 4: caps.weekly.most == 9, must not loosen .*all.yaml, line 14"):
+    with pytest.raises(
+        InputError, match=r"all.yaml, line 4: caps.weekly.most == 9, must not loosen .*all.yaml, line 14"
+    ):
         load_rules(file)
 
 
@@ -250,7 +298,10 @@ def test_levels_may_stand_in_the_file_itself(tmp_path: Path) -> None:
     [
         (Levels(column="size", rules={}), "levels.column == 'size', must be one of: segment, region"),
         (Levels(column="age", rules={}), "levels.column == 'age', must be one of: segment, region"),
-        (Levels(column="region", rules={"south": Rules()}), "levels.rules.south == 'south', must be one of: east, west"),
+        (
+            Levels(column="region", rules={"south": Rules()}),
+            "levels.rules.south == 'south', must be one of: east, west",
+        ),
         (Levels(column="region", rules={"east": Rules(consent=False)}), "east.consent == False, must not loosen True"),
         (Levels(column="region", rules={"east": Rules(quiet={"fax": ("day",)})}), "quiet.fax == 'fax', must be one of"),
         (Levels(column="region", files={"east": "east.yaml"}), "levels.files, must be read with load_rules"),

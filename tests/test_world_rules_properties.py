@@ -1,4 +1,4 @@
-"""What holds of any rules and any history: the slow reference agrees, a batch is its customers, tightening closes more."""
+"""What holds of any rules and histories: a slow reference agrees, a batch is its customers, tightening closes more."""
 
 from __future__ import annotations
 
@@ -187,7 +187,9 @@ def test_each_number_and_list_that_is_drawn_tighter_never_allows_more(
         for c in rules.caps
     ]
     change["bans"] = [{"name": b.name, "days": b.days + 3, "either_order": True} for b in rules.bans]
-    change["limits"] = [{"name": limit.name, "lacks": [*limit.lacks, "fund"], "treatments": []} for limit in rules.limits]
+    change["limits"] = [
+        {"name": limit.name, "lacks": [*limit.lacks, "fund"], "treatments": []} for limit in rules.limits
+    ]
     change["quiet_times"] = [{"name": q.name, "products": [], "families": []} for q in rules.quiet_times]
     change["hand_overs"] = [{"name": h.name, "products": [], "unasked": True} for h in rules.hand_overs]
     change["ownerships"] = [{"name": o.name, "products": [], "families": []} for o in rules.ownerships]
