@@ -32,9 +32,11 @@ def check_names(rules: Rules, catalogue: Catalogue, schema: Schema) -> None:
     for section, rule in rules.named():
         if isinstance(rule, Condition):
             _check_bounds(rules, f"{section}.{rule.name}", rule, schema)
-    if any("holiday" in rule.days or "working_day" in rule.days for rule in rules.quiet_times):
-        if schema.task.calendar is None:
-            raise rules.fault("need task.calendar in the schema: holidays of which country?", "quiet_times")
+    for rule in rules.quiet_times:
+        if {"holiday", "working_day"} & set(rule.days) and schema.task.calendar is None:
+            raise rules.fault(
+                "need task.calendar in the schema: holidays of which country?", f"quiet_times.{rule.name}.days"
+            )
     for category, level in () if rules.levels is None else rules.levels.rules.items():
         for field, was, now in loosened(rules, level):
             raise level.fault(f"must not loosen {was!r} of the level above", f"levels.rules.{category}.{field}", now)
@@ -45,9 +47,9 @@ def _levels(rules: Rules, schema: Schema) -> Iterator[_Used]:
     if rules.levels is not None:
         columns = {c.name: c for c in features(schema) if c.type == "category"}
         yield _Used("levels.column", rules.levels.column, tuple(columns), "observed category columns")
-        column = columns.get(rules.levels.column)
-        for category in rules.levels.rules if column is not None else ():
-            yield _Used(f"levels.rules.{category}", category, column.categories)
+        known = columns[rules.levels.column].categories if rules.levels.column in columns else ()
+        for category in rules.levels.rules:
+            yield _Used(f"levels.rules.{category}", category, known)
 
 
 def _used(rules: Rules, catalogue: Catalogue, schema: Schema) -> Iterator[_Used]:

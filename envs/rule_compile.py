@@ -2,103 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 
 from envs.calendar import FIRST_DAY, LAST_DAY, calendar_fields
 from envs.calendar import NAMES as CALENDAR
 from envs.catalogue import Catalogue
-from envs.profile import profile_fields
-from envs.rule_kinds import Cap, Condition, HandOver, Ownership, QuietTime, Selection
-from envs.rule_tables import AMONG, CLAUSE, DAY, GATE, HAND_OVER, HOLDS, HOLIDAY, LACKS, LEVEL, ONCE, RANGE, SELLS
-from envs.rule_tables import EMPTY, STAGE, WEEKEND, WORKING_DAY, Book
+from envs.rule_counters import bans, benefits, caps, keep
+from envs.rule_kinds import Condition, HandOver, Ownership, QuietTime
+from envs.rule_sets import Compiler
+from envs.rule_tables import (
+    AMONG,
+    CLAUSE,
+    DAY,
+    EMPTY,
+    GATE,
+    HAND_OVER,
+    HOLDS,
+    HOLIDAY,
+    LACKS,
+    LEVEL,
+    ONCE,
+    RANGE,
+    SELLS,
+    STAGE,
+    WEEKEND,
+    WORKING_DAY,
+    Book,
+)
 from envs.rule_text import BUILT_IN, Rules
 from envs.schema import Column, Schema
 
 KINDS_OF_DAY = {"weekend": WEEKEND, "holiday": HOLIDAY, "working_day": WORKING_DAY}
-
-
-@dataclass
-class _Counter:
-    """Counts some contacts in a window; when there are `most`, closes treatments."""
-
-    rule: int
-    channels: np.ndarray  # (1 + channels,) bool, an unknown one first
-    products: np.ndarray  # (1 + products,) bool
-    treatments: np.ndarray  # (1 + treatments,) bool
-    most: int
-    days: int
-    closes: np.ndarray  # (treatments,) bool
-
-
-@dataclass
-class Compiler:
-    """Tables in the making."""
-
-    catalogue: Catalogue
-    schema: Schema
-    words: list[np.ndarray] = field(default_factory=list)  # rows of (treatments,) bool
-    gates: list[tuple[int, ...]] = field(default_factory=list)
-    clauses: list[tuple[float, ...]] = field(default_factory=list)
-    hand_overs: list[tuple[int, ...]] = field(default_factory=list)
-    marks: list[np.ndarray] = field(default_factory=list)
-    ints: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.size = len(self.catalogue.treatment_ids)
-        self.fields = list(profile_fields(self.schema, lambda name, *_: name))
-        self.columns = {column.name: column for column in self.schema.columns}
-        products = self.catalogue.products
-        self.verifying = self.of_products(p.id for p in products if p.clears_hold)
-        self.outbound = self.of_channels(c.id for c in self.catalogue.channels if c.inbound is None)
-
-    def of_products(self, ids: Iterable[str]) -> np.ndarray:  # (treatments,) bool
-        wanted = set(ids)
-        return np.array([False, *(t.product in wanted for t in self.catalogue.treatments)])
-
-    def of_channels(self, ids: Iterable[str]) -> np.ndarray:  # (treatments,) bool
-        wanted = set(ids)
-        return np.array([False, *(t.channel in wanted for t in self.catalogue.treatments)])
-
-    def row(self, treatments: np.ndarray) -> int:
-        """Keep a set of treatments, (treatments,) bool. -> its row"""
-        self.words.append(treatments)
-        return len(self.words) - 1
-
-    def list_of(self, values: Iterable[int]) -> tuple[int, int]:
-        """Keep a list of integers. -> its first position and its size"""
-        first = len(self.ints)
-        self.ints += [int(value) for value in values]
-        return first, len(self.ints) - first
-
-    def channels_of(self, chosen: Selection, inbound: bool) -> np.ndarray:
-        """Channels of a selection, inbound ones only where they are asked for or named. -> (channels,) bool"""
-        return np.array(
-            [
-                (not chosen.channels or c.id in chosen.channels)
-                and (not chosen.families or c.family in chosen.families)
-                and (inbound or c.inbound is None or c.id in chosen.channels)
-                for c in self.catalogue.channels
-            ]
-        )
-
-    def treatments_of(self, chosen: Selection, inbound: bool = True) -> np.ndarray:
-        """The treatments of a selection. -> (treatments,) bool"""
-        channels = self.channels_of(chosen, inbound)
-        return np.array(
-            [
-                False,
-                *(
-                    bool(channels[c])
-                    and (not chosen.treatments or t.id in chosen.treatments)
-                    and (not chosen.products or t.product in chosen.products)
-                    and (not chosen.benefits or t.benefit in chosen.benefits)
-                    for t, c in zip(self.catalogue.treatments, self.catalogue.channel_of[1:], strict=True)
-                ),
-            ]
-        )
 
 
 def compile_book(rules: Rules, catalogue: Catalogue, schema: Schema) -> tuple[Book, tuple[tuple[str, ...], ...]]:
@@ -154,7 +90,9 @@ def _level(make: Compiler, rules: Rules) -> tuple[tuple[float, ...], tuple[str, 
     quiet_row = make.row(np.array([False, *quiet]))
     rating = _known(make, rules.suitability) if rules.suitability is not None else (-1, -1, 0.0, 1.0)
     risk = np.array([-1, *(make.catalogue.products[p].risk_level for p in make.catalogue.product_of[1:])])
-    above = [make.row(risk > r) for r in range(6)][0]
+    above = len(make.words)
+    for level in range(6):
+        make.row(risk > level)
     gate = len(make.gates)
     for rule in rules.quiet_times:
         _quiet_time(make, rule, names.index(rule.name))
@@ -164,8 +102,8 @@ def _level(make: Compiler, rules: Rules) -> tuple[tuple[float, ...], tuple[str, 
     for ownership in rules.ownerships:
         _ownership(make, ownership, names.index(ownership.name))
     gates = len(make.gates) - gate
-    counters = [*_caps(make, rules, names), *_bans(make, rules, names), *_benefits(make, rules.benefit_days)]
-    group, counter, rule_at, longest = _count(make, counters)
+    counters = [*caps(make, rules, names), *bans(make, rules, names), *benefits(make, rules.benefit_days)]
+    group, counter, rule_at, longest = keep(make, counters)
     hand_over = len(make.hand_overs)
     for hand in rules.hand_overs:
         make.hand_overs.append(_hand_over(make, hand, names.index(hand.name)))
@@ -232,78 +170,6 @@ def _ownership(make: Compiler, rule: Ownership, position: int) -> None:
     make.gates.append((position, *_clauses(make, rule), make.row(owner), others))
 
 
-def _counts(make: Compiler, chosen: Selection, inbound: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which channels, products and treatments of a contact a selection counts; each with the unknown one first.
-
-    A contact of which something is not known counts where the selection does not ask for it.
-    """
-    channels = make.channels_of(chosen, inbound)
-    products = [not chosen.products or p in chosen.products for p in make.catalogue.product_ids]
-    treatments = [
-        (not chosen.treatments or t.id in chosen.treatments) and (not chosen.benefits or t.benefit in chosen.benefits)
-        for t in make.catalogue.treatments
-    ]
-    unknown = not (chosen.treatments or chosen.benefits)
-    return (
-        np.array([not (chosen.channels or chosen.families), *channels]),
-        np.array([not chosen.products, *products]),
-        np.array([unknown, unknown, *treatments]),  # an unknown treatment, silence, then the others
-    )
-
-
-def _caps(make: Compiler, rules: Rules, names: Sequence[str]) -> list[_Counter]:
-    """Caps. Verification is kept out of those that do not name it, so that a hold can always be cleared."""
-    out = []
-    for cap in rules.caps:
-        closes = make.treatments_of(cap, cap.inbound)
-        if not (cap.products or cap.treatments):
-            closes &= ~make.verifying
-        out.append(_Counter(names.index(cap.name), *_counts(make, cap, cap.inbound), cap.most, cap.days, closes))
-    return out
-
-
-def _bans(make: Compiler, rules: Rules, names: Sequence[str]) -> list[_Counter]:
-    out = []
-    for ban in rules.bans:
-        pairs = [(ban.never, ban.after), (ban.after, ban.never)] if ban.either_order else [(ban.never, ban.after)]
-        for closed, seen in pairs:
-            counted = _counts(make, seen, inbound=True)
-            out.append(_Counter(names.index(ban.name), *counted, 1, ban.days, make.treatments_of(closed)))
-    return out
-
-
-def _benefits(make: Compiler, days: int) -> list[_Counter]:
-    """A benefit shown for a product closes that product's treatments with another one, or none."""
-    shown = dict.fromkeys((t.product, t.benefit) for t in make.catalogue.treatments if t.benefit != "none" and days)
-    out = []
-    for product, benefit in shown:
-        seen = Selection(products=(product,), benefits=(benefit,))
-        closes = make.of_products([product]) & ~make.treatments_of(seen)
-        if closes.any():
-            counted = _counts(make, seen, inbound=True)
-            out.append(_Counter(BUILT_IN.index("offer_consistency"), *counted, 1, days, closes))
-    return out
-
-
-def _count(make: Compiler, counters: list[_Counter]) -> tuple[int, int, int, int]:
-    """Keep the counters of a level. -> position of their marks, row of the first, position of rules, longest window"""
-    group, row = sum(len(part) for part in make.marks), len(make.words)
-    longest = max((c.days for c in counters), default=0)
-    for counter in counters:
-        make.row(counter.closes)
-    rule_at, _ = make.list_of(counter.rule for counter in counters)
-    for first in range(0, len(counters), 64):
-        some = counters[first : first + 64]
-        digits = [[(16 - c.most) >> k & 1 for c in some] for k in range(5)]
-        ages = [[age < c.days for c in some] for age in range(longest)]
-        tables = [np.stack([getattr(c, name) for c in some], axis=1) for name in ("channels", "products", "treatments")]
-        rows = np.concatenate([np.array(digits, bool), np.array(ages, bool), *tables])
-        bits = np.zeros((len(rows), 64), np.uint8)
-        bits[:, : len(some)] = rows
-        make.marks.append(np.packbits(bits, axis=1, bitorder="little").view("<u8")[:, 0].astype(np.uint64))
-    return group, row, rule_at, longest
-
-
 def _hand_over(make: Compiler, rule: HandOver, position: int) -> tuple[int, ...]:
     products = [not rule.products or p in rule.products for p in make.catalogue.product_ids]
     origins = [
@@ -326,5 +192,5 @@ def _calendar(schema: Schema, books: Sequence[Rules]) -> np.ndarray:
     weekend = (days + 3) % 7 >= 5
     holiday = np.zeros(len(days), bool)
     if schema.task.calendar is not None:
-        holiday = calendar_fields(days, schema.task.calendar)[CALENDAR.index("holiday")] > 0
+        holiday = calendar_fields(days, schema.task.calendar)[:, CALENDAR.index("holiday")] > 0
     return np.asarray(WEEKEND * weekend + HOLIDAY * holiday + WORKING_DAY * ~(weekend | holiday), np.uint8)

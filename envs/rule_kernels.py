@@ -13,8 +13,23 @@ import numpy as np
 from envs.calendar import FIRST_DAY
 from envs.history import NEVER, RING, History
 from envs.jit import inlined, kernel
-from envs.rule_tables import AMONG, DAY, EMPTY, HOLDS, LACKS, ONCE, OUTBOUND, RANGE, SELLING, SELLS, SHARED, STAGE
-from envs.rule_tables import VERIFYING, WEEKEND, WORKING_DAY, Book
+from envs.rule_tables import (
+    AMONG,
+    DAY,
+    HOLDS,
+    LACKS,
+    ONCE,
+    OUTBOUND,
+    RANGE,
+    SELLING,
+    SELLS,
+    SHARED,
+    STAGE,
+    VERIFYING,
+    WEEKEND,
+    WORKING_DAY,
+    Book,
+)
 from envs.rule_text import BUILT_IN
 
 (_INBOUND, _RISK_HOLD, _NO_RISK_HOLD, _WAITING, _CONSENT, _QUIET, _HOLDS_ALREADY) = range(7)
@@ -23,7 +38,7 @@ ONE = np.uint64(1)
 ZERO = np.uint64(0)
 
 
-@kernel
+@inlined
 def mask_one(book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, out: np.ndarray) -> None:
     """Write customer i's mask into `out`, (treatments,) bool: True where a treatment is allowed.
 
@@ -74,45 +89,45 @@ def _level(book: Book, profile: np.ndarray, i: int) -> int:
 
 
 @inlined
-def _add(closed: np.ndarray, row: int, book: Book, these: int) -> None:
+def _add(closed: np.ndarray, row: int, words: np.ndarray, these: int) -> None:
     for w in range(closed.shape[1]):
-        closed[row, w] |= book.words[these, w]
+        closed[row, w] |= words[these, w]
 
 
 @inlined
-def _add_both(closed: np.ndarray, row: int, book: Book, these: int, those: int) -> None:
+def _add_both(closed: np.ndarray, row: int, words: np.ndarray, these: int, those: int) -> None:
     """Close what is in two sets."""
     for w in range(closed.shape[1]):
-        closed[row, w] |= book.words[these, w] & book.words[those, w]
+        closed[row, w] |= words[these, w] & words[those, w]
 
 
-@kernel
+@inlined
 def _close(book: Book, h: History, profile: np.ndarray, i: int, trigger: int, busy: int, closed: np.ndarray) -> None:
     step = 0 if closed.shape[0] == 1 else 1
     level = book.levels[_level(book, profile, i)]
     me = h.customer[i]
     channel_row = SHARED + h.product.shape[1]
-    _add(closed, _INBOUND * step, book, channel_row + h.channel.shape[1] + 1 + trigger)
-    _add(closed, _QUIET * step, book, level.quiet)
+    _add(closed, _INBOUND * step, book.words, channel_row + h.channel.shape[1] + 1 + trigger)
+    _add(closed, _QUIET * step, book.words, level.quiet)
     if me.risk_hold:
-        _add(closed, _RISK_HOLD * step, book, SELLING)
+        _add(closed, _RISK_HOLD * step, book.words, SELLING)
     else:
-        _add(closed, _NO_RISK_HOLD * step, book, VERIFYING)
+        _add(closed, _NO_RISK_HOLD * step, book.words, VERIFYING)
     if busy >= 0:
-        _add(closed, _WAITING * step, book, channel_row + busy)
+        _add(closed, _WAITING * step, book.words, channel_row + busy)
     if me.day - me.last_complaint < level.complaint_days:
-        _add(closed, _COMPLAINT * step, book, SELLING)
+        _add(closed, _COMPLAINT * step, book.words, SELLING)
     if level.consent:
         for c in range(h.channel.shape[1]):
             if h.channel[i, c].opted_out:
-                _add(closed, _CONSENT * step, book, channel_row + c)
+                _add(closed, _CONSENT * step, book.words, channel_row + c)
     if level.rating >= 0:
-        _add(closed, _SUITABILITY * step, book, level.above + _rating(level, profile, i))
+        _add(closed, _SUITABILITY * step, book.words, level.above + _rating(level, profile, i))
     _of_products(book, level, h, i, closed, step)
     for g in range(level.gate, level.gate + level.gates):
         gate = book.gates[g]
         met = _met(book, gate, h, profile, i)
-        _add(closed, gate.rule * step, book, gate.holds if met else gate.fails)
+        _add(closed, gate.rule * step, book.words, gate.holds if met else gate.fails)
     _of_contacts(book, level, h, i, closed, step)
 
 
@@ -127,10 +142,10 @@ def _rating(level: Any, profile: np.ndarray, i: int) -> int:
 @inlined
 def _met(book: Book, gate: Any, h: History, profile: np.ndarray, i: int) -> bool:
     """True if all clauses of a gate hold for customer i."""
+    met = True
     for k in range(gate.first, gate.first + gate.clauses):
-        if not _holds(book, book.clauses[k], h, profile, i):
-            return False
-    return True
+        met &= _holds(book, book.clauses[k], h, profile, i)
+    return met
 
 
 @inlined
@@ -140,7 +155,7 @@ def _holds(book: Book, clause: Any, h: History, profile: np.ndarray, i: int) -> 
         known = clause.missing < 0 or profile[i, clause.missing] == 0
         return bool(known and clause.low <= value <= clause.high)
     if clause.kind == DAY:
-        return _kind_of_day(book, h.customer[i].day) & clause.at == 0
+        return bool(_kind_of_day(book, h.customer[i].day) & clause.at == 0)
     for k in range(clause.first, clause.first + clause.size):
         which = book.ints[k]
         if clause.kind == AMONG and profile[i, which] > 0.5:
@@ -168,11 +183,11 @@ def _of_products(book: Book, level: Any, h: History, i: int, closed: np.ndarray,
     for p in range(h.product.shape[1]):
         product = h.product[i, p]
         if product.holds and level.once and book.ints[flags + p] & ONCE:
-            _add(closed, _HOLDS_ALREADY * step, book, SHARED + p)
+            _add(closed, _HOLDS_ALREADY * step, book.words, SHARED + p)
         if product.pending and level.pending:
-            _add(closed, _PENDING * step, book, SHARED + p)
+            _add(closed, _PENDING * step, book.words, SHARED + p)
         if day - product.last_refusal < level.refusal_days:
-            _add(closed, _REFUSAL * step, book, SHARED + p)
+            _add(closed, _REFUSAL * step, book.words, SHARED + p)
         if day - product.last_offer < level.focus_days and book.ints[flags + p] & SELLS:
             offered, voice = offered + 1, p
         if product.lead != NEVER:
@@ -199,9 +214,9 @@ def _of_lead(book: Book, level: Any, h: History, i: int, p: int, closed: np.ndar
         if not (hand.abandoned if broken_off else hand.engaged) or not (book.ints[hand.of + p] and book.ints[origin]):
             continue
         if age < hand.within_days:
-            _add_both(closed, hand.rule * step, book, SHARED + p, hand.off_to)
+            _add_both(closed, hand.rule * step, book.words, SHARED + p, hand.off_to)
         elif age < hand.within_days + hand.return_days:
-            _add_both(closed, hand.rule * step, book, SHARED + p, hand.off_return)
+            _add_both(closed, hand.rule * step, book.words, SHARED + p, hand.off_return)
 
 
 @inlined
@@ -235,7 +250,7 @@ def _of_contacts(book: Book, level: Any, h: History, i: int, closed: np.ndarray,
         counter = 64 * group
         while full != ZERO:
             if full & ONE:
-                _add(closed, book.ints[level.rule + counter] * step, book, level.counter + counter)
+                _add(closed, book.ints[level.rule + counter] * step, book.words, level.counter + counter)
             full >>= ONE
             counter += 1
         at = by_treatment + book.ints[2 + book.ints[1] + products]

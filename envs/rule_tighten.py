@@ -10,7 +10,7 @@
 | conditions of a limit | only add and narrow them |
 | most of a cap | only lower it |
 | owners and condition of an ownership | not change them: those who have no owner would gain |
-| to, within_days, return_to, return_days of a hand-over | change them so that at no age of the lead one more channel may follow it up |
+| to, within_days, return_to, return_days of a hand-over | change them if at no age of a lead another channel gains |
 """
 
 from __future__ import annotations

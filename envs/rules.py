@@ -15,6 +15,7 @@ import numpy as np
 from envs.catalogue import Catalogue
 from envs.digest import digest_of
 from envs.history import History
+from envs.profile import profile_fields
 from envs.rule_checks import check_names
 from envs.rule_compile import compile_book
 from envs.rule_kernels import levels_all, mask_all, mask_one, reasons_all
@@ -79,7 +80,7 @@ class RuleBook:
     def mask(self, at: Situation) -> np.ndarray:
         """True where a treatment is allowed. -> (batch, treatments) bool."""
         out = np.empty((at.history.batch, len(self.catalogue.treatment_ids)), bool)
-        mask_all(self.compiled, at.history, *_arrays(at), out)
+        mask_all(self.compiled, at.history, *self._arrays(at), out)
         return out
 
     def reasons(self, at: Situation) -> list[dict[str, list[str]]]:
@@ -87,7 +88,7 @@ class RuleBook:
         book, ids, batch = self.compiled, self.catalogue.treatment_ids, at.history.batch
         names = self._shown
         closed = np.zeros((batch, max(map(len, names)), book.words.shape[1]), np.uint64)
-        profile, trigger, busy = _arrays(at)
+        profile, trigger, busy = self._arrays(at)
         reasons_all(book, at.history, profile, trigger, busy, closed)
         levels = np.zeros(batch, np.int64)
         levels_all(book, profile, levels)
@@ -106,9 +107,17 @@ class RuleBook:
             for rules, names in zip((self.rules, *below), self._compiled[1], strict=True)
         )
 
+    def _arrays(self, at: Situation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Profile, trigger and busy as the kernels take them, which check nothing."""
+        batch, history = at.history.batch, at.history
+        busy = np.full(batch, -1) if at.busy is None else at.busy
+        sizes = (at.profile.shape, at.trigger.shape, busy.shape, history.channel.shape[1], history.product.shape[1])
+        channels, products = len(self.catalogue.channel_ids), len(self.catalogue.product_ids)
+        if sizes != ((batch, self._fields), (batch,), (batch,), channels, products):
+            raise ValueError(f"a situation of sizes {sizes}, must fit {batch} customers of this catalogue and schema")
+        profile = np.ascontiguousarray(at.profile, np.float32)
+        return profile, np.asarray(at.trigger, np.int64), np.asarray(busy, np.int64)
 
-def _arrays(at: Situation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Profile, trigger and busy as the kernels take them."""
-    busy = np.full(at.history.batch, -1) if at.busy is None else at.busy
-    profile = np.ascontiguousarray(at.profile, np.float32)
-    return profile, np.asarray(at.trigger, np.int64), np.asarray(busy, np.int64)
+    @cached_property
+    def _fields(self) -> int:
+        return sum(1 for _ in profile_fields(self.schema, lambda name, *_: name))

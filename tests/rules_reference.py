@@ -40,7 +40,9 @@ class Person:
         value = None if asked.column is None else self.profile[asked.column]
         if asked.column is not None and value is None:
             return False
-        if asked.at_least is not None and value < asked.at_least or asked.at_most is not None and value > asked.at_most:
+        if asked.at_least is not None and value < asked.at_least:
+            return False
+        if asked.at_most is not None and value > asked.at_most:
             return False
         if asked.one_of and value not in asked.one_of:
             return False

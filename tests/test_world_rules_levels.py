@@ -36,7 +36,8 @@ quiet_times:
 bans:
 - {name: apart, never: {products: [fund]}, after: {products: [loan]}, days: 3}
 hand_overs:
-- {name: lead, products: [fund], from_families: [online], to: [call], within_days: 3, return_to: [manager], return_days: 4}
+- {name: lead, products: [fund], from_families: [online], to: [call], within_days: 3, return_to: [manager],
+   return_days: 4}
 """
 CHAIN = {
     "rules.yaml": HEAD,
@@ -128,7 +129,7 @@ LOOSER = [  # what a level says, its line, the field, the line above
     ("hand_overs:\n- {name: lead, to: [call, manager]}", 3, "lead.to == 'call, manager'", "line 22, says: call"),
     ("hand_overs:\n- {name: lead, within_days: 5}", 3, "lead.within_days == 5", "line 22, says: 3"),
     ("hand_overs:\n- {name: lead, within_days: 2}", 3, "lead.within_days == 2", "line 22, says: 3"),
-    ("hand_overs:\n- {name: lead, return_days: 3}", 3, "lead.return_days == 3", "line 22, says: 4"),
+    ("hand_overs:\n- {name: lead, return_days: 3}", 3, "lead.return_days == 3", "line 23, says: 4"),
     ("hand_overs:\n- {name: lead, unasked: false}", 3, "lead.unasked == False", "line 22, says: True"),
     (
         "hand_overs:\n- {name: lead, events: [engaged]}",

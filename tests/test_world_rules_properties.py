@@ -1,4 +1,4 @@
-"""What holds of any rules and any history: the slow reference agrees, a batch is its customers, tightening closes more."""
+"""What holds of any rules and histories: a slow reference agrees, a batch is its customers, tightening closes more."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ def _rules(path: Path) -> str:
     together = all(file.is_file() for file in beside)
     if together:
         RuleBook(rules, load_catalogue(beside[0]), load_schema(beside[1]))
-    size = f"{len(rules.limits)} limits, {len(rules.caps)} caps"
+    levels = 0 if rules.levels is None else len(rules.levels.rules)
+    size = f"{len(list(rules.named()))} rules by name, {levels} levels below"
     return f"{size}, checked against the catalogue and schema beside it" if together else size
 
 
@@ -140,4 +141,5 @@ _FILES: tuple[Check, ...] = (
     ("training file", {"steps"}, _training),
     ("rule book", {"caps"}, _rules),
     ("rule book", {"consent"}, _rules),
+    ("rule book", {"extends"}, _rules),
 )
