@@ -22,7 +22,7 @@ from envs.happening import (
     sums_at,
     tally_at,
 )
-from envs.history import NAMES, NEVER, RECENCY, RING, channel_at, customer_at, faded, product_at, record_one
+from envs.history import NAMES, NEVER, RECENCY, RING, customer_at, faded, product_at, record_one
 from envs.jit import kernel
 from envs.mechanics import (
     CANCELLED,

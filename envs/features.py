@@ -10,7 +10,7 @@ A feature is a product of factors, written `a * b`. A factor is one of
     conflict                the strongest trace of an offer (field `offered`) of another product that sells; silence: 0
     latent.NAME             what only a simulation knows, never an observation:
                             irritation, frailty, taste (own product), reach (own channel),
-                            clash (trace of another product, or of another benefit for the same one, on another channel),
+                            clash (trace of another product, or another benefit for the same one, on another channel),
                             context (1 if one desk decides and hands on what it knows, 0 among silos),
                             clock (years since the first day of the population)
 """

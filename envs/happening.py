@@ -1,4 +1,4 @@
-"""What happens to a customer, written down: into history, into the parts of the reward, into counts and into the log."""
+"""What happens to a customer, written down: into history, the parts of the reward, the counts and the log."""
 
 from __future__ import annotations
 

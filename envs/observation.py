@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.calendar import calendar_table, check_days, days_of_month
 from envs.calendar import NAMES as CALENDAR
+from envs.calendar import calendar_table, check_days, days_of_month
 from envs.catalogue import Catalogue
 from envs.digest import digest_of
 from envs.encoding import CHANNEL_FIELDS, CONTACT_FIELDS, PLAN, PLAN_ARRAYS, PRODUCT_FIELDS, encode_all

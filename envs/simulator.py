@@ -16,8 +16,8 @@ from envs.happening import EVENT, Out, new_out
 from envs.mechanics import first_day
 from envs.prices import Prices, prices_from
 from envs.randomness import seed_word
-from envs.state import CustomerState, new_customers
 from envs.rules import Situation
+from envs.state import CustomerState, new_customers
 from envs.step import see_all, situations, start_all, step_some
 from envs.world import World
 
