@@ -26,8 +26,7 @@ def _cache() -> Path:
 
 
 if "NUMBA_CACHE_DIR" not in os.environ:
-    os.environ["NUMBA_CACHE_DIR"] = str(_cache())
-    numba.config.reload_config()
+    numba.config.CACHE_DIR = str(_cache())  # type: ignore[attr-defined]
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 

@@ -33,8 +33,7 @@ def place(dtype: np.dtype[Any]) -> Callable[[Any, int], Any]:
 
         return record(types.uint64, types.int64), build
 
-    found: Any = element
-    return found
+    return element
 
 
 single_at, double_at, long_at, byte_at = place(SINGLE), place(DOUBLE), place(LONG), place(BYTE)
