@@ -9,7 +9,7 @@ keeps the arrays for as long as the record is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numba
@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 SINGLE, DOUBLE, LONG, BYTE = (np.dtype([("value", kind)]) for kind in ("f4", "f8", "i8", "u1"))
 
 
-def place(dtype: np.dtype[Any]) -> Callable[[Any, int], Any]:
+def place(dtype: np.dtype[Any]) -> Any:
     """A kernel (address, k) -> element k, a record of `dtype` that can be read and written."""
     record, size = numba.from_dtype(dtype), dtype.itemsize
 
