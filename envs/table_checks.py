@@ -6,6 +6,7 @@ Rows are counted from 0 as they stand in the frame that is checked, which is the
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 import polars as pl
 
@@ -25,7 +26,8 @@ def refuse(file: str, frame: pl.DataFrame, field: str, wrong: pl.Expr, need: str
     if len(rows):
         row = int(rows[0])
         value = frame.slice(row, 1).select(pl.col(field) if shown is None else shown).item()
-        raise InputError(need, file=file, field=field, value=value, row=row)
+        shown_value = str(value) if isinstance(value, datetime) else value
+        raise InputError(need, file=file, field=field, value=shown_value, row=row)
 
 
 def check_columns(file: str, frame: pl.DataFrame, known: Collection[str]) -> None:
