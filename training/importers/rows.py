@@ -165,10 +165,12 @@ def csv_rows(
     asked = [header.index(name) for name in columns] if table else []
     rows: list[Row | Quarantined] = []
     for number, cells in enumerate(table[1:]):
-        raw = json.dumps(cells, ensure_ascii=False)
         if len(cells) != len(header):
-            rows.append(Quarantined(path.name, number, f"must have {len(header)} cells", raw))
-        elif any(UNREADABLE in cells[i] for i in asked):
+            whole = json.dumps(cells, ensure_ascii=False)
+            rows.append(Quarantined(path.name, number, f"must have {len(header)} cells", whole))
+            continue
+        raw = json.dumps({header[i]: cells[i] for i in asked}, ensure_ascii=False)  # what was not asked for stays out
+        if any(UNREADABLE in cells[i] for i in asked):
             rows.append(Quarantined(path.name, number, f"must be text in {encoding}", raw))
         else:
             rows.append(Row(number, raw, dict(zip(header, cells, strict=True))))
