@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from envs.catalogue import SILENCE
@@ -88,7 +89,17 @@ def check_decisions(frame: pl.DataFrame, customers: pl.DataFrame, task: Task, tr
         elapsed = pl.col("at").dt.date() - pl.col("at").min().over("customer_id").dt.date()
         need = f"must be before the task's end, {task.end_day} days after the customer's first decision"
         refuse(DECISIONS, timed, "at", elapsed.dt.total_days() >= task.end_day, need)
+    _check_observed(frame)
     _check_chosen(frame, treatments)
+
+
+def _check_observed(frame: pl.DataFrame) -> None:
+    """Observations, all of one length, hold finite numbers."""
+    values = frame["observation"].explode(empty_as_null=False).to_numpy()
+    strange = np.flatnonzero(~np.isfinite(values))
+    if strange.size:
+        row, value = int(strange[0]) // (len(values) // frame.height), float(values[strange[0]])
+        raise InputError("must hold finite numbers", file=DECISIONS, field="observation", value=value, row=row)
 
 
 def _check_chosen(frame: pl.DataFrame, treatments: tuple[str, ...]) -> None:

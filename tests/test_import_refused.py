@@ -94,6 +94,12 @@ FAULTS: list[tuple[str, Change, str]] = [
     ("decisions", cast("at", pl.String()), "at == 'String', must be of type Datetime"),
     ("decisions", doubled, "decision_id == 'd02' (row 2), must be unique"),
     ("decisions", copied_contact, "customer_id == 'c0' (row 2), must not get one treatment twice at one instant"),
+    (
+        "decisions",
+        lambda f: put("observation", [float("nan")] * len(f["observation"][0]))(f),
+        "nan (row 2), must hold fin",
+    ),
+    ("decisions", put("observation", [0.0]), "observation == 1 (row 2), must hold"),
     ("decisions", put("assignment", "best"), "assignment == 'best' (row 2), must be one of"),
     ("events", lambda f: f.with_columns(note=pl.lit("")), "note == '(a column)', is not a column"),
     ("events", put("event", "dreamt"), "event == 'dreamt' (row 2), must be one of"),
