@@ -36,7 +36,7 @@ class SimulateConfig(Config):
 class ImportConfig(Config):
     """Turn a foreign contact log into the canonical tables."""
 
-    kind: Literal["starbucks", "hillstrom", "mapped"]
+    kind: Literal["starbucks", "hillstrom", "open_bandit", "bank_calls", "mapped"]
     """Which log it is; mapped: a bank's own files."""
     source: Path
     """The file or directory to read."""
@@ -44,6 +44,8 @@ class ImportConfig(Config):
     """Mapped only: how own columns map to the tables; catalogue.yaml and schema.yaml stand beside it."""
     outcome: Literal["visit", "conversion", "spend"] = "visit"
     """Hillstrom only: the outcome that counts as margin."""
+    policy: Literal["random", "bts", "both"] = "both"
+    """Open Bandit only: the logging policy whose rows are read; bts is Thompson sampling."""
     test_share: float = Field(0.3, gt=0.0, lt=1.0)
     """Share of customers that training and calibration never see, by a named hash of the id."""
     salt: str = "nextbest-1"
