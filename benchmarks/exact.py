@@ -183,7 +183,7 @@ def _brute_force(result: Result) -> None:
             two = np.bincount([first, second], minlength=len(joint)).astype(float)
             constant, daily = (lagrangian_bound(model, two, capacity, USUAL, by_day=b).value for b in (False, True))
             best = float(joint[first, second])
-            rows.append((best, constant, daily, constant / best - 1, daily / best - 1))
+            rows.append((best, constant, daily, (constant - best) / abs(best), (daily - best) / abs(best)))
     frame = pl.DataFrame(rows, orient="row", schema=["optimum", "constant", "by day", "gap constant", "gap by day"])
     told = frame.describe(percentiles=[0.5]).filter(pl.col("statistic").is_in(["mean", "min", "50%", "max"]))
     show(f"Two customers, one call a day between them: {len(frame)} pairs of states, by brute force", told)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from exact_kit import haphazard, preset, small
@@ -178,3 +182,17 @@ def test_the_optimum_decides_in_the_vector_environment() -> None:
         assert not any(info["blocked_by"])
     off = returns - solution.values[0][start]
     assert abs(off.sum()) < norm.isf(FAMILY / 2) * np.sqrt((off**2).sum())
+
+
+def test_the_guide_computes_shares_of_optimum_less_silence() -> None:
+    """The Python of docs/exact.md runs as it stands, and its myopic rule reaches what the guide's table says."""
+    text = (Path(__file__).resolve().parent.parent / "docs" / "exact.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    told: dict[str, Any] = {}
+    exec(code, told)
+    assert told["reached"]["silence"] == 0
+    assert told["reached"]["optimum"] == pytest.approx(1.0)
+    row = next(line for line in text.splitlines() if line.startswith("| myopic rule, true heads"))
+    assert f"{told['reached']['myopic']:.2f}"[1:] == row.split("|")[3].strip()
+    states, pairs = told["model"].states, told["model"].pairs
+    assert f"{states:,}\nstates, {pairs:,} pairs" in text
