@@ -84,11 +84,12 @@ def simulate(config: SimulateConfig) -> SimulatedLog:
     world = weekly(load_world(config.world), config.test_share)
     customers, finite = np.arange(config.customers), world.schema.task.kind == "finite"
     share = 1.0 if finite else config.randomised_share
+    days = WEEK * len(world.schema.task.days) if finite else config.days  # a finite task sets the length of its steps
     arm = Luck(config.seed, customers, np.full(config.customers, ARM)).uniform(0) < share
     recorder = Recorder(world)
     first_day = Simulator(world).first_day
     with progress("simulating the contact log", total=config.customers) as advance:
-        run = _Run(recorder, config.seed, first_day, config.days, advance)
+        run = _Run(recorder, config.seed, first_day, days, advance)
         policy = logging_policy(world)
         run.decide(world, policy, customers[arm], WEEK, "randomised", keep_silence=True)
         if not finite:
@@ -114,14 +115,12 @@ class _Run:
     def decide(
         self, world: World, policy: Policy, customers: np.ndarray, cadence: int, assignment: str, *, keep_silence: bool
     ) -> None:
-        task = world.schema.task
-        steps = len(task.days) if task.kind == "finite" else self.days // cadence
         digest = digest_of([policy.name, TEMPERATURE, FLOOR, world.rule_book.digest])
         for start in range(0, len(customers), BATCH):
             batch = customers[start : start + BATCH]
             simulator = Simulator(world, self.seed, cadence_days=cadence, note=self.recorder.note)
             simulator.reset(batch, day=self.first_day + batch % WEEK)
-            for _ in range(steps):
+            for _ in range(0, self.days - cadence + 1, cadence):
                 self._step(simulator, policy, digest, assignment, keep_silence)
             self.advance(len(batch))
 
