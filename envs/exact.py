@@ -21,7 +21,7 @@ from envs.exact_states import WEEK, StateTable
 from envs.population import DescribedPopulation
 from envs.prices import Prices
 from envs.profile import features
-from envs.rules import Rules
+from envs.rules import Cap, Rules
 from envs.world import World
 
 # What each head may wait for here; other heads are refused.
@@ -36,7 +36,9 @@ HEADS = {
     "converted_value": "converted",
     "churned_value": "churned",
 }
+TRACES = ("recency", "pressure", "engagement", "intent", "refusal")  # of what can happen here
 RULES = frozenset(["name", "consent", "once", "quiet", "caps", "refusal_days"])  # fields of a rule book that are known
+CAP = frozenset(["name", "channels", "most", "days"])  # and of a cap
 
 
 @dataclass(frozen=True)
@@ -188,12 +190,13 @@ def _chances(outcomes: Outcomes, *, ends: bool) -> tuple[sparse.csr_matrix, np.n
 
 def _check(world: World) -> None:
     """What must hold for `StateTable` to count a world's states and for `Outcomes` to be its outcomes."""
-    task, rules, fading = world.schema.task, world.rules, world.schema.fading.model_dump()
+    task, rules, fading = world.schema.task, world.rules, world.schema.fading
     if task.kind != "finite" or world.coefficients.resolution != "window" or task.calendar:
         raise InputError("must be finite, with resolution: window and no calendar, to be exact", field="task")
     if world.coefficients.hidden is not None or world.schema.triggers:
         raise InputError("must be without hidden states and triggers to be exact", field="world")
-    for trace, half_life in fading.items():
+    for trace in TRACES:
+        half_life = getattr(fading, trace)
         if np.float32(np.exp2(-float(task.days[-1]) / half_life)) != 1:
             raise InputError("must be so long that nothing fades (1e12)", field=f"fading.{trace}", value=half_life)
     for column in features(world.schema):
@@ -209,11 +212,10 @@ def _check(world: World) -> None:
 def _check_windows(world: World, rules: Rules) -> None:
     """Rules and fields must not need to remember on which of several days something happened."""
     task, whole = world.schema.task, world.schema.task.days[-1]
-    for name, field in Rules.model_fields.items():
-        if name not in RULES and getattr(rules, name) != field.get_default(call_default_factory=True):
-            raise InputError("must be left out to be exact", file="rules.yaml", field=name, value=getattr(rules, name))
+    _check_rest(rules, RULES)
     for cap in rules.caps:
-        if cap.products or cap.days <= whole:
+        _check_rest(cap, CAP)
+        if cap.days <= whole:
             need = f"must count contacts over the whole task, more than {whole} days"
             raise InputError(need, file="rules.yaml", field=cap.name, value=cap.days)
     if rules.refusal_days and rules.refusal_days <= whole:
@@ -221,3 +223,11 @@ def _check_windows(world: World, rules: Rules) -> None:
         raise InputError(need, file="rules.yaml", field="refusal_days", value=rules.refusal_days)
     if any(later - earlier < WEEK for earlier, later in zip(task.days, task.days[2:], strict=False)):
         raise InputError("must not hold three decisions within seven days", field="task.days", value=task.days)
+
+
+def _check_rest(written: Rules | Cap, known: frozenset[str]) -> None:
+    """What the exact model does not know of must be left at its default."""
+    for name, field in type(written).model_fields.items():
+        value = getattr(written, name)
+        if name not in known and value != field.get_default(call_default_factory=True):
+            raise InputError("must be left out to be exact", file="rules.yaml", field=name, value=value)

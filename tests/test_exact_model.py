@@ -228,6 +228,7 @@ def changed(**parts: object) -> World:
         (lambda: changed(rules={"refusal_days": 8}), "refusal_days == 8, must be 0 or more than 8"),
         (lambda: changed(rules={"focus_days": 3}), "focus_days == 3, must be left out"),
         (lambda: changed(rules={"caps": (Cap(name="few", most=1, days=7),)}), "few == 7, must count contacts"),
+        (lambda: changed(rules={"caps": (Cap(name="one", products=("card",), most=1, days=31),)}), "products == "),
         (lambda: changed(task={"days": (0, 3, 6), "end_day": 9}), "three decisions within seven days"),
     ],
 )
