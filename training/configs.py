@@ -18,13 +18,13 @@ class SimulateConfig(Config):
     """Simulate the contact log of a bank: customers, decisions with propensities, events."""
 
     world: str = "bank"
-    """The world to simulate: `bank` (built in) or the directory of a calibrated world."""
+    """The world to simulate: a built-in one (`bank`, `exact`) or the directory of a calibrated world."""
     customers: int = Field(5000, ge=1)
     """Number of customers."""
     days: int = Field(91, ge=7)
-    """Days of history per customer."""
+    """Days of history per customer; a finite task has its own."""
     randomised_share: float = Field(0.4, ge=0.0, le=1.0)
-    """Share of whole customers decided once a week by a stochastic policy, propensities logged."""
+    """Share of whole customers decided once a week by a stochastic policy, propensities logged; finite task: all."""
     test_share: float = Field(0.3, gt=0.0, lt=1.0)
     """Share of customers that training and calibration never see, by a named hash of the id."""
     seed: int = Field(0, ge=0)
