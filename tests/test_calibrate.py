@@ -25,7 +25,8 @@ from envs.tables import Tables, read_tables, write_tables
 from envs.world import World, load_world
 from training.calibrate import Calibration, calibrate
 from training.calibration_ensemble import ensemble
-from training.calibration_rows import Source, head_rows
+from training.calibration_rows import head_rows
+from training.calibration_source import Source
 from training.configs import CalibrateConfig, ImportConfig
 from training.import_log import import_log
 
