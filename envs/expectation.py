@@ -1,9 +1,8 @@
 """What a treatment is expected to bring until the next decision, by the heads of a world.
 
-Heads may look at one hidden state, `latent.frailty`, the customer's own standard normal number: an observation does not
-say it, so expectations are averaged over it, by Gauss-Hermite quadrature. It is one number for all heads: the average is
-taken over what the whole chain of heads brings, not head by head. The history of a customer says something about it
-that this average does not use.
+Heads may look at one hidden state, `latent.frailty`, the customer's own standard normal number. An observation does not
+say it, so expectations are averaged over it, by Gauss-Hermite quadrature: over what the whole chain of heads brings,
+since the number is the same in all of them. What a customer's history says of the number, the average does not use.
 """
 
 from __future__ import annotations

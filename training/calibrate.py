@@ -27,8 +27,8 @@ from training.calibration_choice import Chooser
 from training.calibration_effects import HIDDEN, correlations
 from training.calibration_estimates import Estimator
 from training.calibration_findings import Finding
-from training.calibration_held import held_back
 from training.calibration_heads import FittedHead, HeadFitter, with_sign
+from training.calibration_held import held_back
 from training.calibration_result import Calibration
 from training.calibration_reward import reward_by_treatment
 from training.calibration_rows import head_rows
@@ -115,7 +115,9 @@ def _heads(
     strongest = sorted((h for h in heads if h.effect is not None), key=lambda h: -h.effect.ratio if h.effect else 0.0)
     agree = dict(zip((h.name for h in strongest), correlations(h.modes for h in strongest if h.modes), strict=True))
     unfitted = (
-        Finding(f"head {name}", "its coefficients", "the form names it, the log has no rows for it", "the world lacks it")
+        Finding(
+            f"head {name}", "its coefficients", "the form names it, the log has no rows for it", "the world lacks it"
+        )
         for name in form
         if name not in {h.name for h in heads}
     )

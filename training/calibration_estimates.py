@@ -117,7 +117,7 @@ class Estimator:
             free = unshrunk(x, head.rows, head.link, beta, self.errors)
             beta, penalty = free.fit.beta, UNIT * free.held
         found: Mixed = fit_mixed(x, head.rows, head.link, penalty, beta, sigma)
-        return np.r_[found.beta, found.sigma]
+        return np.asarray(np.r_[found.beta, found.sigma])
 
     def used(self, numbers: Numbers) -> tuple[np.ndarray, np.ndarray]:
         """The estimate that the world has, and its standard error. Each (names,)."""
@@ -129,4 +129,4 @@ class Estimator:
         return shrunk if self.use == "penalised" else free
 
     def _penalty(self, model: Model, held: np.ndarray) -> np.ndarray:
-        return model.penalty if self.use == "penalised" else UNIT * held
+        return model.penalty if self.use == "penalised" else UNIT * held.astype(np.float64)

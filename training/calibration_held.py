@@ -1,4 +1,4 @@
-"""What a head's rows cannot determine: classes without a row, separated levels, coefficients that only a prior holds."""
+"""What the rows of a head cannot determine: classes without a row, separated levels, what only a prior holds."""
 
 from __future__ import annotations
 
@@ -49,5 +49,7 @@ def held_back(held: Mapping[str, tuple[int, int]]) -> tuple[Finding, ...]:
     heads = ", ".join(f"{name} {c} of {of}" for name, (c, of) in some.items())
     what = "features that always come together, or that are too rare"
     evidence = f"{count} of {total} coefficients have less information than a prior of unit variance: {heads}"
-    assumption = "the prior shares the effect out; held coefficients are marked in calibration.json and have no interval"
+    assumption = (
+        "the prior shares the effect out; held coefficients are marked in calibration.json and have no interval"
+    )
     return (Finding("coefficients", what, evidence, assumption),)

@@ -1,8 +1,8 @@
 """Which outcomes a log records where: no event is not the same as no record of events.
 
 An answer that never comes on a channel, or never before or after some day, although at the rate of the other rows it
-would have come EXPECTED times, is taken as not recorded there. Such rows are put aside and counted; they are never read
-as "did not happen". One exception is declared, not guessed: pairs of answer and channel that the user says are recorded.
+would have come EXPECTED times, is taken as not recorded there. Such rows are put aside and counted, never read as "did
+not happen". The exception is declared, not guessed: pairs of answer and channel that the user says are recorded.
 """
 
 from __future__ import annotations

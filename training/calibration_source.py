@@ -39,7 +39,7 @@ class Source:
 
     @cached_property
     def channel(self) -> np.ndarray:  # (decisions,) int64, -1 for silence
-        return self.tables.catalogue.channel_of[self.treatment]
+        return np.asarray(self.tables.catalogue.channel_of[self.treatment])
 
     @cached_property
     def day(self) -> np.ndarray:  # (decisions,) int64, days since 1970-01-01

@@ -64,7 +64,7 @@ class CalibrateConfig(Config):
     heldout_share: float = Field(0.2, gt=0.0, lt=1.0)
     """Share of the training customers on which the fidelity of the fitted world is measured."""
     estimate: Literal["penalised", "debiased"] = "penalised"
-    """Coefficients of the world: penalised predict best; debiased are not shrunk. Intervals are always of the latter."""
+    """Coefficients of the world: penalised predict best, debiased are not shrunk; intervals are of the latter."""
     form: str | None = None
     """World or coefficients.yaml whose heads name the features to fit; heads that it lacks have theirs chosen."""
     standard_errors: Literal["customer", "row"] = "customer"

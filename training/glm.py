@@ -111,13 +111,17 @@ def solve(
     """Maximise the weighted log-likelihood - 1/2 sum(penalty * standardised coefficient^2).
 
     x: (n, columns), the first of them constant or none; penalty: (columns,), 0 for the constant
-    start: coefficients to start from, on the original scale; from nearby ones a few steps are enough
+    start: coefficients to start from, on the original scale, if they are better than none; nearby, few steps do
     """
     scale = scaling(x, rows.weight)
     z, back = scale.apply(x), scale.back()
-    b = np.zeros(x.shape[1]) if start is None else np.linalg.solve(back, start)
-    if start is None and has_constant(x):
+    b = np.zeros(x.shape[1])
+    if has_constant(x):
         b[0] = _constant(link, rows)
+    if start is not None:
+        near = np.linalg.solve(back, start)
+        if _height(z, rows, link, penalty, near) >= _height(z, rows, link, penalty, b):
+            b = near
     beta = back @ _ascend(z, rows, link, penalty, b, steps)
     return Solution(beta, spread(rows, x @ beta) if link == "lognormal" else None)
 

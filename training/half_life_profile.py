@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -24,6 +23,7 @@ from training.glm import fit, log_likelihood, solve
 DECISIONS = 30_000  # of whole customers, drawn at random, on which half-lives are judged
 ROWS = 15_000  # kept per head
 TERMS = 40  # most features of a head besides the traces
+RANK = 1e-6  # eigenvalue of a correlation matrix below which it counts as 0
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Profile:
     days: np.ndarray  # (candidates,) float64, ascending
     worth: np.ndarray  # (candidates, customers) float64, log-likelihood of the heads that the half-life touches
     heads: tuple[str, ...]  # these heads
-    p: float  # that none of their traces matters, at the best candidate, times the number of candidates
+    p: float  # of no trace mattering, at the best candidate, times the number of candidates
 
 
 @dataclass
@@ -46,7 +46,7 @@ class ProfiledHead:
 
     @property
     def penalty(self) -> np.ndarray:
-        return UNIT * (np.array(self.names) != "1")
+        return np.asarray(UNIT * (np.array(self.names) != "1"))
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,8 @@ class Profiler:
                 for row, x in zip(worth, columns, strict=True):
                     row += self._worth(item, x, worth.shape[1])
         best = int(worth.sum(axis=1).argmax())
-        tests = [self._wald(item, columns[best], moved) for item, columns, moved in touched]
-        statistic, freedom = (sum(values) for values in zip(*tests, strict=True)) if tests else (0.0, 0)
-        p = min(float(chi2.sf(statistic, freedom)) * len(days), 1.0) if freedom else 1.0
+        tests = [self._test(item, columns[best], moved) for item, columns, moved in touched]
+        p = min(_together(tests) * len(days), 1.0)
         return Profile(np.array(days), worth, tuple(item.head.name for item, _, _ in touched), p)
 
     def _worth(self, item: ProfiledHead, x: np.ndarray, customers: int) -> np.ndarray:  # (customers,) float64
@@ -126,16 +125,30 @@ class Profiler:
         each = rows.weight * log_likelihood(link, x @ item.beta, rows, sigma)
         return np.bincount(rows.customer, weights=each, minlength=customers)
 
-    def _wald(self, item: ProfiledHead, x: np.ndarray, moved: np.ndarray) -> tuple[float, int]:
-        """Wald statistic and degrees of freedom of the features that the half-life moves."""
-        found = fit(x, item.head.rows, item.head.link, item.penalty, item.beta)
+    def _test(self, item: ProfiledHead, x: np.ndarray, moved: np.ndarray) -> tuple[float, float, int]:
+        """Wald and likelihood-ratio statistic of the features that the half-life moves, and their number.
+
+        The first minds that customers decide many times, the second that rare features make the first too sure.
+        """
+        rows, link, penalty = item.head.rows, item.head.link, item.penalty
+        found = fit(x, rows, link, penalty, item.beta)
         inner = found.covariance[np.ix_(moved, moved)]
         scale = np.sqrt(np.maximum(np.diag(inner), 1e-300))
         correlation = inner / np.outer(scale, scale)
         z = found.beta[moved] / scale
-        return float(z @ np.linalg.pinv(correlation, rcond=1e-6, hermitian=True) @ z), int(
-            np.linalg.matrix_rank(correlation, tol=1e-6, hermitian=True)
-        )
+        wald = float(z @ np.linalg.pinv(correlation, rcond=RANK, hermitian=True) @ z)
+        without = solve(x[:, ~moved], rows, link, penalty[~moved], found.beta[~moved])
+        more = log_likelihood(link, x @ found.beta, rows, found.sigma)
+        more = more - log_likelihood(link, x[:, ~moved] @ without.beta, rows, without.sigma)
+        return wald, 2 * float(rows.weight @ more), int(np.linalg.matrix_rank(correlation, tol=RANK, hermitian=True))
+
+
+def _together(tests: list[tuple[float, float, int]]) -> float:
+    """The larger p of the two statistics, summed over heads; 1 where there is nothing to test."""
+    freedom = sum(number for _, _, number in tests)
+    if not freedom:
+        return 1.0
+    return max(float(chi2.sf(sum(test[kind] for test in tests), freedom)) for kind in (0, 1))
 
 
 def sampled(tables: Tables, rng: np.random.Generator) -> Tables:

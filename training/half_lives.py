@@ -19,9 +19,11 @@ from training.half_life_profile import Profile, Profiler
 from training.runs import Advance
 
 NAMES = tuple(Fading.model_fields)
-GRID = tuple(float(2**k) for k in range(8))  # days, 1 to 128
+GRID = tuple(2.0**k for k in range(-1, 8))  # days, a half to 128
 FINE = tuple(2 ** (k / 4) for k in range(-3, 4))  # of the best of the grid
-ALPHA = 0.01  # of the test whether a trace matters at all
+ALPHA = (
+    0.001  # of the test whether a trace matters at all; assumed: strict, since a new half-life makes new observations
+)
 QUANTILE = float(chi2.ppf(0.95, 1))
 AGREE = 1e-3  # largest difference between a recorded observation and its replay
 COARSE = 0.4  # share of the work that sweep one is
@@ -101,7 +103,7 @@ def _kept(
 
 
 def adjusted_ratio(profile: Profile) -> np.ndarray:  # (candidates,) float64
-    """Twice the log-likelihood lacking to the best, times curvature / variance of the customers' scores where lower."""
+    """Twice the log-likelihood lacking to the best, times curvature / variance of scores where that is below 1."""
     total, at = profile.worth.sum(axis=1), np.log2(profile.days)
     best, factor = int(total.argmax()), 1.0
     if 0 < best < len(total) - 1:
@@ -124,7 +126,7 @@ def vertex(at: np.ndarray, height: np.ndarray) -> float:
 
 
 def interval(at: np.ndarray, ratio: np.ndarray) -> tuple[float | None, float | None]:
-    """Days between which the ratio, drawn with straight lines over log2(days), is below the quantile. at: log2(days)."""
+    """Days between which the ratio, drawn in straight lines over log2(days), is below the quantile. at: log2(days)."""
     best = int(ratio.argmin())
     lower = upper = None
     for k in range(best, 0, -1):

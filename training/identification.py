@@ -48,7 +48,8 @@ def _treatments(s: Source) -> Iterator[Finding]:
     """Treatments and attributes that the log never, or hardly ever, shows."""
     ids, counts = s.tables.catalogue.treatment_ids, _counts(s)
     assumption = "what their attributes do in other treatments, summed"
-    for what, which in (("never chosen", counts == 0), (f"chosen fewer than {FEW} times", (counts > 0) & (counts < FEW))):
+    rare = (counts > 0) & (counts < FEW)
+    for what, which in (("never chosen", counts == 0), (f"chosen fewer than {FEW} times", rare)):
         names = [ids[k] for k in np.flatnonzero(which) if k]
         if names:
             evidence = f"{len(names)} of {len(ids) - 1} treatments {what}: {_named(names)}"
@@ -71,16 +72,16 @@ def _apart(s: Source) -> Iterator[Finding]:
     for name, column in zip(attributes.names, attributes.values[logged].T, strict=True):
         if column.any():
             same.setdefault(column.tobytes(), []).append(name)
-    for names in same.values():
-        if len(names) > 1:
-            rows = int(counts @ attributes.column(names[0]))
-            what, evidence = f"which of {_named(names)} does it", f"they come together in all of {rows:,} contacts"
-            yield Finding("attributes", what, evidence, "each has a share of the effect, as its prior says")
+    together = [names for names in same.values() if len(names) > 1]
+    for names in together:
+        rows = int(counts @ attributes.column(names[0]))
+        what, evidence = f"which of {_named(names)} does it", f"they come together in all of {rows:,} contacts"
+        yield Finding("attributes", what, evidence, "each has a share of the effect, as its prior says")
     channels = np.unique(catalogue.channel_of[logged])
     for position, product in enumerate(catalogue.product_ids):
         mine = logged[catalogue.product_of[logged] == position]
         own = np.unique(catalogue.channel_of[mine])
-        if len(own) == 1 and len(channels) > 1 and len(same.get(attributes.column(f"product={product}")[logged].tobytes(), [1])) == 1:
+        if len(own) == 1 and len(channels) > 1 and not any(f"product={product}" in names for names in together):
             channel = catalogue.channel_ids[own[0]]
             evidence = f"all {int(counts[mine].sum()):,} contacts for it go over {channel}"
             yield Finding(f"product {product}", "how it does on other channels", evidence, "effects of both add up")
@@ -105,8 +106,8 @@ def _selection(s: Source) -> Iterator[Finding]:
 def _silence(s: Source) -> Iterator[Finding]:
     silent, rows = int((s.treatment == 0).sum()), len(s.treatment)
     if silent == 0:
-        yield Finding("silence", "what happens without a contact", f"a contact in each of {rows:,} decisions",
-                      "what the attribute `contact` adds is read off nothing: no effect of its own")  # fmt: skip
+        evidence = f"a contact in each of {rows:,} decisions"
+        yield Finding("silence", "what happens without a contact", evidence, "contact as such changes nothing")
     elif silent == rows:
         yield Finding("contacts", "what contacts do", f"silence in each of {rows:,} decisions", "nothing")
 
@@ -119,8 +120,8 @@ def _attempts(s: Source) -> Iterator[Finding]:
         return
     most = int(np.bincount(customer).max())
     if most == 1:
-        yield Finding("attempts", "how answers change with the number of attempts", "no customer has two contacts",
-                      "they do not: pressure and recency have no effect")  # fmt: skip
+        what, evidence = "how answers change with the number of attempts", "no customer has two contacts"
+        yield Finding("attempts", what, evidence, "they do not: pressure and recency have no effect")
         return
     gaps = np.unique((day[1:] - day[:-1])[customer[1:] == customer[:-1]])
     if len(gaps) == 1:
@@ -144,8 +145,9 @@ def _missing_events(s: Source) -> Iterator[Finding]:
     reward, seen = task.reward, set(s.tables.events["event"].unique())
     counted = {*reward.margin_per_value, *reward.margin_per_event, *task.annoyance_events}
     for event in sorted(counted - seen):
-        yield Finding(f"event {event}", "how often it happens", f"0 in {s.tables.events.height:,} events, not recorded "
-                      "or too rare", "never; the part of the reward that it makes is missing, not zero")  # fmt: skip
+        evidence = f"0 in {s.tables.events.height:,} events: not recorded, or too rare"
+        assumption = "never; the part of the reward that it makes is missing, not zero"
+        yield Finding(f"event {event}", "how often it happens", evidence, assumption)
     absent = [a for a in ANSWERS if a not in seen and a not in counted]
     if absent and (s.treatment > 0).any():
         evidence = f"no event {', '.join(absent)}"
@@ -161,8 +163,8 @@ def _organic(s: Source) -> Iterator[Finding]:
 
 def _pending(s: Source) -> Iterator[Finding]:
     """Outcome windows that run past the end of the log."""
-    last = max((t["at"].max() for t in (s.tables.events, s.decisions) if t.height), default=None)
-    late = s.windows.filter(pl.col("end") > last).height if last is not None else 0
+    last = pl.concat([s.tables.events["at"], s.decisions["at"]]).max()
+    late = s.windows.filter(pl.col("end") > last).height
     if late:
         evidence = f"{late:,} of {s.windows.height:,} outcome windows end after the last record"
         yield Finding("outcomes", "what was still to come when the log ended", evidence, "nothing was")
@@ -187,7 +189,8 @@ def _columns(s: Source) -> Iterator[Finding]:
         if name.endswith(":missing") and values.any():
             share, column = float(values.mean()), name.removesuffix(":missing")
             assumed = "customers without it are a group of their own, with one level"
-            yield Finding(f"column {column}", "its value for some customers", f"missing in {share:.1%} of decisions", assumed)
+            evidence = f"missing in {share:.1%} of decisions"
+            yield Finding(f"column {column}", "its value for some customers", evidence, assumed)
         elif not name.endswith(":missing") and np.ptp(values) == 0:
             yield Finding(f"column {name}", "what it does", "the same in every decision", "nothing")
 
@@ -205,7 +208,10 @@ def _half_lives(s: Source, half_lives: Sequence[HalfLife]) -> Iterator[Finding]:
 def _hidden(random_effects: bool) -> Finding:
     what = "states that leave no record: irritation, intent before it shows, tastes"
     evidence = "a log shows contacts and answers only"
+    assumption = "traces of contacts and answers stand for them; nothing else is hidden"
     if random_effects:
-        return Finding("hidden states", what, evidence, "traces of contacts and answers, and one effect per customer that "
-                       "all heads share up to sign and size, normal and independent of the profile")  # fmt: skip
-    return Finding("hidden states", what, evidence, "traces of contacts and answers stand for them; nothing else is hidden")
+        assumption = (
+            "traces of contacts and answers stand for them, and one normal effect per customer, independent of "
+        )
+        assumption += "the profile, that heads share up to size and sign"
+    return Finding("hidden states", what, evidence, assumption)

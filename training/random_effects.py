@@ -1,5 +1,4 @@
-"""A random intercept per customer, integrated out: eta = x beta + sigma u, u ~ N(0, 1), the same u in all of a
-customer's rows.
+"""A random intercept per customer, integrated out: eta = x beta + sigma u, u ~ N(0, 1), one u per customer.
 
 The likelihood of a customer, the integral over u of the product of the rows' likelihoods, is computed by adaptive
 Gauss-Hermite quadrature: nodes around the mode of each customer's integrand (Pinheiro and Bates 1995, Journal of
@@ -49,8 +48,7 @@ class Mixed:
 
 
 def overdispersion(eta: np.ndarray, rows: Rows, link: Link) -> float:
-    """z of the score test of sigma = 0 (Commenges and Jacqmin-Gadda 1997, JRSS B 59), one-sided: large if customers
-    differ."""
+    """z of the score test of sigma = 0 (Commenges and Jacqmin-Gadda 1997, JRSS B 59): large if customers differ."""
     gradient, curvature = derivatives(link, eta, rows)
     together = by_customer(rows.weight * gradient, rows.customer)
     excess = together**2 - by_customer(rows.weight * curvature, rows.customer)
@@ -166,9 +164,7 @@ def _posterior(problem: _Problem, theta: np.ndarray, modes: np.ndarray | None) -
     return _Posterior(height, u, nodes, share / total)
 
 
-def _scores_and_information(
-    problem: _Problem, theta: np.ndarray, now: _Posterior
-) -> tuple[np.ndarray, np.ndarray]:
+def _scores_and_information(problem: _Problem, theta: np.ndarray, now: _Posterior) -> tuple[np.ndarray, np.ndarray]:
     """Score of each customer (customers, columns + 1) and the observed information with the penalty, by Louis."""
     rows, of, z = problem.rows, problem.of, problem.z
     eta, size = z @ theta[:-1], len(theta)
@@ -181,7 +177,9 @@ def _scores_and_information(
         one = np.column_stack([problem.sums(z * gradient[:, None]), problem.sums(gradient) * u])
         scores += share[:, None] * one
         inner -= one.T @ (share[:, None] * one)
-        bend, cross, last = bend + weight * curvature, cross + weight * curvature * at, last + weight @ (curvature * at**2)
+        bend += weight * curvature
+        cross += weight * curvature * at
+        last += float(weight @ (curvature * at**2))
     inner += scores.T @ scores
     inner[:-1, :-1] += (z * bend[:, None]).T @ z
     inner[:-1, -1] += z.T @ cross
