@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.response import Hidden
+from training.calibration_findings import Finding
 from training.calibration_rows import HeadRows
 from training.glm import solve
 from training.random_effects import Mixed, fit_mixed, overdispersion
@@ -19,7 +20,9 @@ from training.random_effects import Mixed, fit_mixed, overdispersion
 FRAILTY = "latent.frailty"
 ALPHA = 0.01  # of the likelihood-ratio test against no effect; assumed: one false effect in a hundred heads
 WORTH_FITTING = 1.645  # z of the score test below which the integral is not computed
-ROWS = 40_000  # rows of whole customers on which an effect is fitted
+CELLS = 8_000_000  # rows x features of whole customers on which an effect is fitted
+ROWS = (20_000, 400_000)  # fewest and most of these rows
+SHARE = 0.5  # share of a head's rows that can be afforded, below which an effect would cost more than it explains
 REPEATED = 1.5  # rows per customer below which an effect cannot be told from noise; assumed
 
 HIDDEN = Hidden(
@@ -39,20 +42,35 @@ class Effect:
     correlation: float | None  # of the customers' likeliest values with those of the strongest head; it gives the sign
 
 
-def whole_customers(head: HeadRows, rng: np.random.Generator) -> HeadRows:
-    """All rows of as many customers, drawn at random, as make at most ROWS rows."""
+def whole_customers(head: HeadRows, features: int, rng: np.random.Generator) -> HeadRows:
+    """All rows of as many customers, drawn at random, as can be afforded with so many features."""
+    most = affordable(features)
     ids, position = np.unique(head.rows.customer, return_inverse=True)
     order = rng.permutation(len(ids))
     size = np.bincount(position)[order]
     drawn = np.zeros(len(ids), bool)
-    drawn[order[: max(int(np.searchsorted(np.cumsum(size), ROWS, side="right")), 1)]] = True
+    drawn[order[: max(int(np.searchsorted(np.cumsum(size), most, side="right")), 1)]] = True
     return head.take(np.flatnonzero(drawn[position]))
+
+
+def affordable(features: int) -> int:
+    """Rows on which an effect can be fitted beside so many features."""
+    return int(np.clip(CELLS // max(features, 1), *ROWS))
 
 
 def repeats(head: HeadRows) -> bool:
     """Can an effect be seen: several rows per customer, and a response that has one?"""
     customers = max(len(np.unique(head.rows.customer)), 1)
     return head.link != "lognormal" and len(head.look) >= REPEATED * customers
+
+
+def too_large(head: HeadRows, features: int) -> tuple[Finding, ...]:
+    """Said of a head whose effect cannot be afforded."""
+    rows, most = len(head.look), affordable(features)
+    if most >= SHARE * rows:
+        return ()
+    evidence = f"{rows:,} rows of {features} features, where {most:,} can be afforded"
+    return (Finding(f"head {head.name}", "whether customers differ for good", evidence, "they do not"),)
 
 
 def tested(x: np.ndarray, head: HeadRows, penalty: np.ndarray, start: np.ndarray) -> Mixed | None:

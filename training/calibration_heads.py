@@ -10,7 +10,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.response import Head, Term
 from training.calibration_choice import Chooser, Model, Shape
-from training.calibration_effects import FRAILTY, Effect, repeats, whole_customers
+from training.calibration_effects import FRAILTY, Effect, repeats, too_large, whole_customers
 from training.calibration_estimates import Estimate, Estimator, Numbers
 from training.calibration_fidelity import Fidelity, fidelity
 from training.calibration_findings import Finding
@@ -84,7 +84,12 @@ class HeadFitter:
             estimates=numbers.estimates,
             effect=numbers.effect,
             modes=numbers.modes,
-            findings=(*rows.findings, *empty_class(head), *separated(head, model.names, x)),
+            findings=(
+                *rows.findings,
+                *empty_class(head),
+                *separated(head, model.names, x),
+                *(too_large(whole, len(model.names)) if self.random_effects and repeats(whole) else ()),
+            ),
         )
 
     def _models(self, head: HeadRows, inside: HeadRows) -> tuple[Shape | None, Model, Model]:
@@ -102,13 +107,13 @@ class HeadFitter:
 
     def _mixed(self, whole: HeadRows, model: Model, plain: Numbers) -> Numbers | None:
         """The head with an effect of the customer, where this is wanted, possible and worth it."""
-        if not (self.random_effects and repeats(whole)):
+        if not (self.random_effects and repeats(whole)) or too_large(whole, len(model.names)):
             return None
-        some = whole_customers(whole, self.chooser.rng)
-        return self.estimator.mixed(model, plain, self._matrix(model.names, some), some) if some.events else None
+        some = whole_customers(whole, len(model.names), self.chooser.rng)
+        return self.estimator.mixed(model, plain, self._matrix(model.names, some), some)
 
     def _mixed_inside(self, inside: HeadRows, before: Model, sigma: float) -> np.ndarray:
-        some = whole_customers(inside, self.chooser.rng)
+        some = whole_customers(inside, len(before.names), self.chooser.rng)
         return self.estimator.mixed_point(before, sigma, self._matrix(before.names, some), some)
 
     def _fixed(self, head: HeadRows, idle: np.ndarray) -> tuple[Term, ...]:
