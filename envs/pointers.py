@@ -1,8 +1,8 @@
 """Arrays as kernels reach them: a record of addresses and sizes, passed as one pointer.
 
 A step touches some thirty arrays of a world and its customers. Handed to numba one by one, or as a tuple, they are
-copied at every call, which costs more than the work itself. So a kernel is handed a record (`reach`) with the address of
-each array, and reads element k as `place(DTYPE)(record.name, k)`: a pointer, nothing else. Nothing checks bounds or
+copied at every call, which costs more than the work itself. So a kernel is handed a record (`reach`) with the address
+of each array, and reads element k as `place(DTYPE)(record.name, k)`: a pointer, nothing else. Nothing checks bounds or
 lifetimes, therefore records are made here only, from arrays whose type and order are checked, and whoever makes one
 keeps the arrays for as long as the record is used.
 """

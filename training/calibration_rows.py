@@ -17,6 +17,7 @@ import polars as pl
 from envs.catalogue import Catalogue
 from envs.records import positions
 from envs.response import Given
+from training.calibration_bookings import BOOKED, cancellations
 from training.calibration_findings import Finding
 from training.calibration_recorded import channel_finding, outside_span, unrecorded_channels
 from training.calibration_source import Source as Source
@@ -78,7 +79,7 @@ def thinned(head: HeadRows, most: int, rng: np.random.Generator) -> HeadRows:
 
 def head_rows(source: Source) -> Iterator[HeadRows]:
     """The rows of every head that the log can tell something about; rows without a record are put aside."""
-    for kind in (_answers, _unasked, _per_product, _triggers, _values):
+    for kind in (_answers, _unasked, _per_product, _triggers, _values, _cancelled):
         for head in kind(source):
             yield _within_span(source, head)
 
@@ -118,7 +119,8 @@ def _answers(s: Source) -> Iterator[HeadRows]:
         if given is None and event not in ("opted_out", "complained", "declined"):
             given = known[-1]
         if given is not None:
-            rows = np.flatnonzero(among[given] & ~np.isin(s.channel, unseen[event]))
+            open_to = s.tables.catalogue.closes[s.treatment] if event == "converted" else contact
+            rows = np.flatnonzero(among[given] & open_to & ~np.isin(s.channel, unseen[event]))
             findings = channel_finding(s, event, unseen[event], contact)
             findings += _skipped(event, given, int((seen[event] & ~among[given]).sum()))
             head = _decided(s, event, given, rows, seen[event][rows])
@@ -216,7 +218,9 @@ def _triggers(s: Source) -> Iterator[HeadRows]:
 
 def _values(s: Source) -> Iterator[HeadRows]:
     """Margins of conversions, by product."""
-    everything = s.placed.filter(pl.col("event") == "converted")
+    slow = [product.id for product in s.tables.catalogue.products if product.maturing_days > 0]
+    at_once = (pl.col("event") == "converted") & ~pl.col("product").is_in(slow).fill_null(False)
+    everything = s.placed.filter(at_once | (pl.col("event") == BOOKED))
     events = everything.filter((pl.col("value") > 0) & pl.col("product").is_not_null())
     if not events.height:
         return
@@ -226,6 +230,28 @@ def _values(s: Source) -> Iterator[HeadRows]:
     rows = Rows(events["value"].to_numpy(), ones, ones, s.customer[look])
     head = HeadRows("converted_value", "lognormal", "converted", "product", look, option, rows)
     yield replace(head, findings=_unknown_values(everything, events.height))
+
+
+def _cancelled(s: Source) -> Iterator[HeadRows]:
+    """Applications that fell through and conversions that were cancelled, by product, over the days under risk."""
+    last = pl.concat([s.tables.events["at"], s.decisions["at"]]).dt.epoch("us").max()
+    found = cancellations(s.tables, int(last)) if isinstance(last, int) else None
+    if found is None or not found["cancelled"].any():
+        return
+    placed = found.sort("at").join_asof(
+        s.windows.select("customer_id", "at", "look").sort("at"),
+        on="at",
+        by="customer_id",
+        strategy="backward",
+        check_sortedness=False,
+    )
+    placed = placed.filter(pl.col("look").is_not_null())
+    look = placed["look"].to_numpy().astype(np.int64)
+    option = positions(placed["product"], s.tables.catalogue.product_ids)
+    y, days = placed["cancelled"].to_numpy().astype(np.float64), placed["days"].to_numpy()
+    yield HeadRows(
+        "cancelled", "rate", "always", "product", look, option, Rows(y, days, np.ones(len(y)), s.customer[look])
+    )
 
 
 def _unknown_values(events: pl.DataFrame, used: int) -> tuple[Finding, ...]:

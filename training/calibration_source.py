@@ -11,6 +11,7 @@ import polars as pl
 from envs.records import DAY, days_of, positions
 from envs.tables import Tables
 from evaluation.reading import window_ends
+from training.calibration_bookings import signings
 
 ORPHANS = 0.05  # share of answers without decision and product from which on they count as unasked
 ANSWERS = ("delivered", "engaged", "converted", "declined", "opted_out", "complained")
@@ -27,6 +28,11 @@ class Source:
     def decisions(self) -> pl.DataFrame:
         """Decisions that were carried out."""
         return self.tables.decisions.filter(pl.col("assignment") != "shadow").sort("customer_id", "at")
+
+    @cached_property
+    def events(self) -> pl.DataFrame:
+        """The events; an application counts as the conversion that it becomes."""
+        return signings(self.tables)
 
     @cached_property
     def observation(self) -> np.ndarray:  # (decisions, fields) float32
@@ -52,7 +58,7 @@ class Source:
     @cached_property
     def answered(self) -> dict[str, np.ndarray]:  # event -> (decisions,) bool
         """Which decisions each kind of answer names."""
-        events = self.tables.events.filter(pl.col("decision_id").is_not_null())
+        events = self.events.filter(pl.col("decision_id").is_not_null())
         ids = self.decisions["decision_id"]
         return {
             event: ids.is_in(events.filter(pl.col("event") == event)["decision_id"].unique().implode()).to_numpy()
@@ -78,7 +84,7 @@ class Source:
     @cached_property
     def placed(self) -> pl.DataFrame:
         """Events with the window (at, end] in which they happened."""
-        events = self.tables.events.sort("at").join_asof(
+        events = self.events.sort("at").join_asof(
             self.windows.select("customer_id", "at", "window", "end").sort("at"),
             on="at",
             by="customer_id",
@@ -90,7 +96,7 @@ class Source:
 
     def orphaned(self, event: str) -> bool:
         """Do these events happen without anybody asking, and without a product?"""
-        own = self.tables.events.filter(pl.col("event") == event)
+        own = self.events.filter(pl.col("event") == event)
         alone = own.filter(pl.col("decision_id").is_null() & pl.col("product").is_null()).height
         return alone > ORPHANS * max(own.height, 1)
 

@@ -183,7 +183,7 @@ def _calendar(s: Source) -> Iterator[Finding]:
 
 def _columns(s: Source) -> Iterator[Finding]:
     """Columns of the profile that are unknown or the same for everybody."""
-    names = list(profile_fields(s.tables.schema, lambda name, meaning, low, high: name))
+    names = list(profile_fields(s.tables.schema, lambda name, *_: name))
     for position, name in enumerate(names):
         values = s.observation[:, position]
         if name.endswith(":missing") and values.any():

@@ -21,8 +21,9 @@ def random_log(world: World, customers: int, decisions: int, seed: int = 0) -> T
     everyone = np.arange(customers)
     for start in range(0, customers, BATCH):
         numbers = everyone[start : start + BATCH]
-        simulator = Simulator(world, seed, note=recorder.note)
+        simulator = Simulator(world, seed, record=True)
         simulator.reset(numbers)
+        recorder.happened(simulator.morning, numbers)
         for _ in range(decisions):
             _decide(simulator, recorder, rng)
     return recorder.tables(world.population, seed, everyone, Simulator(world).first_day)
@@ -33,7 +34,7 @@ def _decide(simulator: Simulator, recorder: Recorder, rng: np.random.Generator) 
     view, state = simulator.view(), simulator.state
     even = view.mask / view.mask.sum(axis=1, keepdims=True)
     treatment = (even.cumsum(axis=1) > rng.random(len(even))[:, None]).argmax(axis=1)
-    rows = np.flatnonzero(state.alive)
+    rows, numbers = np.flatnonzero(state.alive), np.full(state.batch, -1)
     if len(rows):
         made = Decided(
             state.customer[rows],
@@ -47,5 +48,7 @@ def _decide(simulator: Simulator, recorder: Recorder, rng: np.random.Generator) 
             "randomised",
             "uniform",
         )
-        recorder.decide(made, rows, 0, len(state))
-    simulator.step(treatment)
+        numbers[rows] = recorder.decide(made)
+    events = simulator.step(treatment, numbers).events
+    if events is not None:
+        recorder.happened(events, state.customer)
