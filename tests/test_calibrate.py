@@ -85,8 +85,9 @@ def known_world() -> World:
 def logged(world: World, customers: int = CUSTOMERS, steps: int = STEPS) -> Tables:
     """A log of the world under uniformly random treatments."""
     recorder, rng, numbers = Recorder(world), np.random.default_rng(0), np.arange(customers)
-    simulator = Simulator(world, 0, note=recorder.note)
+    simulator = Simulator(world, 0, record=True)
     simulator.reset(numbers)
+    recorder.happened(simulator.morning, numbers)
     arms = len(world.catalogue.treatment_ids)
     for _ in range(steps):
         view, state = simulator.view(), simulator.state
@@ -96,8 +97,9 @@ def logged(world: World, customers: int = CUSTOMERS, steps: int = STEPS) -> Tabl
         made = Decided(
             numbers, day, trigger, view.observation, view.mask, treatment, even, state.prices, "randomised", "x"
         )
-        recorder.decide(made, numbers, 0, customers)
-        simulator.step(treatment)
+        outcome = simulator.step(treatment, recorder.decide(made))
+        assert outcome.events is not None
+        recorder.happened(outcome.events, numbers)
     return recorder.tables(world.population, 0, numbers, simulator.first_day)
 
 

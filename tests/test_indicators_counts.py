@@ -221,8 +221,9 @@ def test_tables_say_what_the_simulator_says() -> None:
     """Margin, cost, annoyance, effort, contacts and conversions of a recorded simulation, to the last decision."""
     world, customers = small_world(), np.arange(60)
     recorder = Recorder(world)
-    simulator = Simulator(world, 5, note=recorder.note)
+    simulator = Simulator(world, 5, record=True)
     simulator.reset(customers)
+    recorder.happened(simulator.morning, customers)
     first, contacts, conversions = simulator.first_day, np.zeros(60, int), np.zeros(60, int)
     sums = np.zeros(4)
     for _ in range(25):
@@ -240,8 +241,12 @@ def test_tables_say_what_the_simulator_says() -> None:
             p,
             state.prices,
         )
-        recorder.decide(Decided(*(c[rows] for c in columns), "randomised", "x"), rows, 0, 60)
-        tally = simulator.step(chosen).tally
+        numbers = np.full(60, -1)
+        numbers[rows] = recorder.decide(Decided(*(c[rows] for c in columns), "randomised", "x"))
+        outcome = simulator.step(chosen, numbers)
+        assert outcome.events is not None
+        recorder.happened(outcome.events, customers)
+        tally = outcome.tally
         sums += [tally.margin.sum(), tally.cost.sum(), tally.annoyance.sum(), tally.effort.sum()]
         contacts, conversions = contacts + tally.contacts, conversions + tally.conversions
     n = counts_of(recorder.tables(world.population, 5, customers, first))
@@ -250,8 +255,8 @@ def test_tables_say_what_the_simulator_says() -> None:
     np.testing.assert_array_equal(n.contacts_histogram, np.bincount(contacts, minlength=256))
     np.testing.assert_array_equal(n.conversions_histogram, np.bincount(conversions, minlength=16))
     assert (n.customers, n.churned) == (60, int((~simulator.state.alive).sum()))
-    held = world.population.holds(customers, 5, world.catalogue.product_ids)
-    assert n.newcomers == (~held.any(axis=0)).sum()
+    held = world.population.start(customers, 5, world.catalogue.product_ids).holds
+    assert n.newcomers == (~held.any(axis=1)).sum()
 
 
 def test_leads_are_followed_the_same_when_compiled() -> None:
