@@ -19,7 +19,7 @@ import envs
 from envs.drawing import draw
 from envs.environment import BankEnv
 from envs.features import IRRITATION
-from envs.inside import events_of
+from envs.inside import Happened, events_of
 from envs.simulator import Simulator
 from envs.vector import BankVectorEnv
 from envs.world import World, load_world
@@ -68,13 +68,13 @@ def test_the_timeline_is_what_was_lived() -> None:
 
 
 def test_its_events_are_those_of_the_simulator() -> None:
-    """The same customer with the same treatments in a batch of others, recorded by a simulator of our own."""
+    """The same customer with the same treatments in a batch of others, in a recording of our own."""
     world = small_world(**NO_CHURN)
     env = BankEnv(world, horizon=40, render_mode="rgb_array", first_customer=5)
     steps = lived(env, 30, seed=2)
     simulator = Simulator(world, 2, record=True)
     simulator.reset(np.array([3, 4, 5]), prices=env.terms.prices)
-    total = events_of(simulator.morning, 2)
+    total: list[Happened] = events_of(simulator.morning, 2)
     for action, _ in steps:
         total += events_of(simulator.step(np.array([0, 0, action])).events, 2)
     assert repr(timelines(env)[0].events) == repr(total)  # by repr: nan is nan
@@ -83,7 +83,7 @@ def test_its_events_are_those_of_the_simulator() -> None:
     margins = [reward.margin_per_value.get(e.event, 0.0) * np.nan_to_num(e.value) for e in total]
     margins += [reward.margin_per_event.get(e.event, 0.0) for e in total]
     assert sum(margins) == pytest.approx(sum(step.margin for step in timelines(env)[0].lived))
-    assert events_of(None, 2) == []
+    assert events_of(Simulator(world, 2).morning, 2) == events_of(None, 2) == []  # nothing is recorded unasked
 
 
 def test_hidden_irritation_is_shown_where_the_world_has_it() -> None:
@@ -102,6 +102,7 @@ def test_nothing_is_kept_without_a_render_mode() -> None:
     for face in (env, batch):
         assert face._picture is None
         assert not face.simulator.record
+        assert not len(face.simulator.morning)
 
 
 def test_importing_the_environment_loads_no_matplotlib() -> None:
