@@ -87,14 +87,30 @@ VERBS = (
         "SOURCE, a directory with portfolio.json, profile.json and transcript.json",
         "canonical tables, quarantine.parquet and import.json with the counts",
         "nextbest import starbucks data/starbucks --out runs/starbucks",
-    ), positional=("source",), fixed={"kind": "starbucks"}, hidden=("outcome", "mapping")),
+    ), positional=("source",), fixed={"kind": "starbucks"}, hidden=("outcome", "policy", "mapping")),
     Verb("import hillstrom", "training.configs:ImportConfig", "training:import_log", page(
         "Import the Hillstrom e-mail test: one randomised step with three arms.",
         "The outcome to optimise is an option: a visit, a conversion or the amount spent within two weeks.",
         "SOURCE, the CSV file or the directory it stands in",
         "canonical tables, quarantine.parquet and import.json with the counts",
         "nextbest import hillstrom data/hillstrom --outcome visit --out runs/hillstrom",
-    ), positional=("source",), fixed={"kind": "hillstrom"}, hidden=("mapping",)),
+    ), positional=("source",), fixed={"kind": "hillstrom"}, hidden=("policy", "mapping")),
+    Verb("import open_bandit", "training.configs:ImportConfig", "training:import_log", page(
+        "Import the Open Bandit Dataset, campaign men: which of 34 items to show, propensities logged.",
+        "Each row is one decision about one of three positions of a page; a click is the outcome. The rows of "
+        "the random policy are marked randomised, those of Thompson sampling (bts) champion.",
+        "SOURCE, a directory with random/men and bts/men, each with men.csv and item_context.csv",
+        "canonical tables, quarantine.parquet and import.json with the counts",
+        "nextbest import open_bandit data/open_bandit --policy both --out runs/open_bandit",
+    ), positional=("source",), fixed={"kind": "open_bandit"}, hidden=("outcome", "mapping")),
+    Verb("import bank_calls", "training.configs:ImportConfig", "training:import_log", page(
+        "Import the UCI bank marketing calls: a term deposit offered by phone, May 2008 to November 2010.",
+        "A row is the last call to a client in a campaign; only what was known before it is observed. Observational: "
+        "everybody was called, propensities are missing, and the import lists what therefore cannot be identified.",
+        "SOURCE, bank-full.csv or the directory it stands in",
+        "canonical tables, quarantine.parquet and import.json with the counts",
+        "nextbest import bank_calls data/bank_marketing --out runs/bank_calls",
+    ), positional=("source",), fixed={"kind": "bank_calls"}, hidden=("outcome", "policy", "mapping")),
     Verb("import mapped", "training.configs:ImportConfig", "training:import_log", page(
         "Import a bank's own CSV files by a mapping of their columns.",
         "Start from `nextbest init`: it writes mapping.yaml with catalogue.yaml and schema.yaml beside it. "
@@ -102,7 +118,7 @@ VERBS = (
         "SOURCE, the directory of the CSV files that the mapping names",
         "canonical tables, quarantine.parquet and import.json with the counts",
         "nextbest import mapped exports --mapping my-bank/mapping.yaml --out runs/my-bank",
-    ), positional=("source",), fixed={"kind": "mapped"}, hidden=("outcome", "salt", "test_share")),
+    ), positional=("source",), fixed={"kind": "mapped"}, hidden=("outcome", "policy", "salt", "test_share")),
     Verb("indicators", "evaluation.configs:WatchConfig", "evaluation:watch", page(
         "Measure what a bank watches on a contact log, with intervals.",
         "Conversion, margin, retention, complaints per 10,000 contacts and more, each by one formula "
@@ -113,10 +129,11 @@ VERBS = (
     ), positional=("tables",)),
     Verb("calibrate", "training.configs:CalibrateConfig", "training:calibrate", page(
         "Fit a world to a contact log: how customers respond, with standard errors.",
-        "Reads the training customers only. The fidelity report compares the fitted world with one that "
-        "knows only the base rates, on customers held out from the fit.",
+        "Reads the training customers only, compares the fitted world with one that knows only the base rates, on "
+        "customers held out from the fit, and lists what the log cannot tell.",
         "TABLES",
-        "a world: catalogue, rules, coefficients with their standard errors, fidelity report",
+        "a world: catalogue, rules, coefficients with their standard errors, calibration.json, figures; with "
+        "--half-lives estimate also tables/, the log encoded with the half-lives that were chosen",
         "nextbest calibrate runs/starbucks --out runs/world",
     ), positional=("tables",)),
     Verb("train", "training.configs:TrainConfig", "training:train", page(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.attributes import descriptive
-from envs.observation import CHANNEL_FIELDS, PRODUCT_FIELDS, Encoder
+from envs.encoding import CHANNEL_FIELDS, PRODUCT_FIELDS
+from envs.observation import Encoder
 
 
 @dataclass(frozen=True)

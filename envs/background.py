@@ -49,9 +49,7 @@ _ALWAYS, _GIVEN_ENGAGED = GIVEN.index("always"), GIVEN.index("engaged")
 
 
 @kernel
-def background(
-    m: Any, s: Any, out: Any, i: int, v: View, option: int, decision: int, days: float
-) -> None:
+def background(m: Any, s: Any, out: Any, i: int, v: View, option: int, decision: int, days: float) -> None:
     """What happens unasked to customer i in `days` days. option: the decision's."""
     nobody = because(-1, -1, -1, -1, EVENING)
     if happens(m, v, PURCHASED, option, DRAW_PURCHASED, days):
@@ -69,9 +67,7 @@ def background(
 
 
 @kernel
-def _answer_unasked(
-    m: Any, s: Any, out: Any, i: int, v: View, option: int, decision: int, days: float
-) -> None:
+def _answer_unasked(m: Any, s: Any, out: Any, i: int, v: View, option: int, decision: int, days: float) -> None:
     """Engagements and conversions that need no contact, but may be more likely after one."""
     visits = exists(m, ENGAGED) and head_at(m.heads, ENGAGED).given == _ALWAYS
     t = treatment_at(m.treatments, option)
@@ -116,14 +112,14 @@ def _look_around(
 
 
 @kernel
-def _convert_unasked(
-    m: Any, s: Any, out: Any, i: int, v: View, days: float
-) -> None:
+def _convert_unasked(m: Any, s: Any, out: Any, i: int, v: View, days: float) -> None:
     if not exists(m, ORGANIC):
         return
     for p in range(s.products):
         eta = eta_of(m, ORGANIC, p, v.seen, v.latent)
-        held = facts_at(m.product_facts, p).once and product_at(s.product, i * s.products + p).holds  # nobody takes a second one
+        held = (
+            facts_at(m.product_facts, p).once and product_at(s.product, i * s.products + p).holds
+        )  # nobody takes a second one
         if rarely(m, ORGANIC, eta, days, uniform(v.key, DRAW_ORGANIC + p)) and not held:
             cause = because(-1, -1, p, -1, EVENING)
             convert(m, s, out, i, v, cause, DRAW_ORGANIC_VALUE + p, DRAW_ORGANIC_VALUE + p)

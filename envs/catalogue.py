@@ -39,8 +39,12 @@ class Product(Config):
         (), description="Families of channels over which a contact can close it; elsewhere it only warms. Empty: all."
     )
     maturing_days: int = Field(0, ge=0, description="Days from application to conversion, when the margin is booked.")
-    cancel_days: int = Field(0, ge=0, description="Days after conversion in which it may be cancelled, margin clawed back.")
-    margin_rate: float | None = Field(None, gt=0, description="Margin / volume before credit loss: gives the volume booked.")
+    cancel_days: int = Field(
+        0, ge=0, description="Days after conversion in which it may be cancelled, margin clawed back."
+    )
+    margin_rate: float | None = Field(
+        None, gt=0, description="Margin / volume before credit loss: gives the volume booked."
+    )
     default_probability: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description="Of a loan over its life, by credit grade 1, 2 ...; needs margin_rate and schema.credit_grade."
     )

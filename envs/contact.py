@@ -22,7 +22,7 @@ from envs.happening import (
     sums_at,
     tally_at,
 )
-from envs.history import NAMES, NEVER, RECENCY, RING, channel_at, customer_at, faded, product_at, record_one
+from envs.history import NAMES, NEVER, RECENCY, RING, customer_at, faded, product_at, record_one
 from envs.jit import kernel
 from envs.mechanics import (
     CANCELLED,
@@ -60,8 +60,8 @@ _GIVEN_CONTACTED, _GIVEN_DELIVERED, _GIVEN_ENGAGED = (GIVEN.index(g) for g in ("
 class View(NamedTuple):
     """What the heads see of one customer, and the key of the day's draws."""
 
-    seen: int  # address of the observation, (fields,) float32
-    latent: int  # address of the latent states, float32
+    seen: Any  # address of the observation, (fields,) float32
+    latent: Any  # address of the latent states, float32
     key: np.uint64
 
 
@@ -194,9 +194,7 @@ def clash(m: Any, s: Any, i: int, option: int) -> float:
 
 
 @kernel
-def _bear(
-    m: Any, s: Any, out: Any, i: int, v: View, cause: Cause, base: int, engaged: bool
-) -> None:
+def _bear(m: Any, s: Any, out: Any, i: int, v: View, cause: Cause, base: int, engaged: bool) -> None:
     """What a delivered contact does to goodwill: opt-out, complaint, irritation; care that is engaged with heals."""
     if happens(m, v, OPTED_OUT, cause.treatment, DRAW_OPTED_OUT + base, 1.0):
         happened(m, s, out, i, _OPTED_OUT, cause, np.nan)
@@ -204,7 +202,9 @@ def _bear(
     if happens(m, v, COMPLAINED, cause.treatment, DRAW_COMPLAINED + base, 1.0):
         happened(m, s, out, i, _COMPLAINED, cause, np.nan)
         tally_at(out.tally, i).complaints += 1
-    single_at(s.latent, i * s.latent_states + IRRITATION).value += np.float32(chance(m, v, IRRITATES, cause.treatment, 1.0))
+    single_at(s.latent, i * s.latent_states + IRRITATION).value += np.float32(
+        chance(m, v, IRRITATES, cause.treatment, 1.0)
+    )
     if engaged and not treatment_at(m.treatments, cause.treatment).selling:
         single_at(s.latent, i * s.latent_states + IRRITATION).value *= np.float32(1 - m.care_heals)
 
@@ -217,9 +217,7 @@ def _met(s: Any, i: int, channel: int) -> None:
 
 
 @kernel
-def convert(
-    m: Any, s: Any, out: Any, i: int, v: View, cause: Cause, value_draw: int, redeem_draw: int
-) -> None:
+def convert(m: Any, s: Any, out: Any, i: int, v: View, cause: Cause, value_draw: int, redeem_draw: int) -> None:
     """Customer i signs: booked at once, or an application that matures later."""
     by_product = m.value_by_product
     value = amount(m, v, CONVERTED_VALUE, cause.product if by_product else max(cause.treatment, 0), value_draw)
@@ -244,7 +242,10 @@ def book(m: Any, s: Any, out: Any, i: int, cause: Cause, value: float) -> None:
     """A conversion is final: margin net of expected credit loss, volume, benefit. value: margin before loss."""
     net = value
     if cause.product >= 0:
-        product, booked = facts_at(m.product_facts, cause.product), pending_at(s.pending, i * s.products + cause.product)
+        product, booked = (
+            facts_at(m.product_facts, cause.product),
+            pending_at(s.pending, i * s.products + cause.product),
+        )
         net = value * product.net[person_at(s.person, i).grade]
         booked.booked_day, booked.booked_value, booked.booked_volume = customer_at(s.customer, i).day, net, 0.0
         if product.margin_rate > 0 and not np.isnan(value):

@@ -48,7 +48,7 @@ MOST = np.float32(20)  # counts are cut here
 
 
 PLAN_ARRAYS = {"calendar": SINGLE, "day_of_month": LONG}
-PLAN_NUMBERS = {name: "i8" for name in (*(f"{block}_from" for block in BLOCKS), "fields", "calendar_fields", "end_day")}
+PLAN_NUMBERS = dict.fromkeys((*(f"{block}_from" for block in BLOCKS), "fields", "calendar_fields", "end_day"), "i8")
 PLAN_NUMBERS |= {"key_column": "i8", "key_center": "f8", "key_scale": "f8"}
 PLAN = reach_type({**PLAN_ARRAYS, **HISTORY_ARRAYS}, {**PLAN_NUMBERS, **HISTORY_NUMBERS})
 
@@ -76,9 +76,7 @@ def tell_trigger(m: Any, trigger: int, out: int) -> None:
 
 
 @kernel
-def encode_one(
-    m: Any, h: Any, i: int, profile: int, left: float, gap: float, prices: int, out: int
-) -> None:
+def encode_one(m: Any, h: Any, i: int, profile: int, left: float, gap: float, prices: int, out: int) -> None:
     """Write the observation of customer i, all but the moment.
 
     m: a record with the fields of PLAN; h: of HISTORY; profile, prices, out: addresses of the customer's rows, float32

@@ -10,7 +10,7 @@ A feature is a product of factors, written `a * b`. A factor is one of
     conflict                the strongest trace of an offer (field `offered`) of another product that sells; silence: 0
     latent.NAME             what only a simulation knows, never an observation:
                             irritation, frailty, taste (own product), reach (own channel),
-                            clash (trace of another product, or of another benefit for the same one, on another channel),
+                            clash (trace of another product, or another benefit for the same one, on another channel),
                             context (1 if one desk decides and hands on what it knows, 0 among silos),
                             clock (years since the first day of the population)
 """
@@ -70,7 +70,9 @@ class Factor:
     name: str
     source: int  # OBSERVED, LATENT or CONFLICT
     columns: np.ndarray  # (options,) int32, -1: the value is 0; of CONFLICT: the option's product
-    offered: np.ndarray = field(default_factory=lambda: NOTHING)  # of CONFLICT: (products,) int32, the field `offered`, -1 of what does not sell
+    offered: np.ndarray = field(
+        default_factory=lambda: NOTHING
+    )  # of CONFLICT: (products,) int32, the field `offered`, -1 of what does not sell
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What happens to a customer, written down: into history, into the parts of the reward, into counts and into the log."""
+"""What happens to a customer, written down: into history, the parts of the reward, the counts and the log."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Cause(NamedTuple):
 @kernel
 def because(treatment: int, channel: int, product: int, decision: int, minute: int) -> Cause:
     """A cause, of one type whatever the integers are."""
-    return Cause(np.int64(treatment), np.int64(channel), np.int64(product), np.int64(decision), np.int64(minute))
+    return Cause(int(treatment), int(channel), int(product), int(decision), int(minute))
 
 
 @kernel

@@ -185,8 +185,8 @@ class History(NamedTuple):
         none = np.full(len(rows), -1)
         places = [none if given is None else given for given in (channel, product, treatment)]
         amount = np.full(len(rows), np.nan) if value is None else np.asarray(value, np.float64)
-        where = (np.asarray(p, np.int64) for p in (rows, *places))
-        _record_all(self._reach(), NAMES.index(event), *where, amount)
+        at, (who, c, p, t) = self._reach(), (np.asarray(part, np.int64) for part in (rows, *places))
+        _record_all(at, NAMES.index(event), who, c, p, t, amount)
 
     def _reach(self) -> np.ndarray:
         return reach(HISTORY, self.arrays, self.numbers)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 
@@ -26,16 +26,20 @@ def _cache() -> Path:
 
 
 if "NUMBA_CACHE_DIR" not in os.environ:
-    numba.config.CACHE_DIR = str(_cache())
+    numba.config.CACHE_DIR = str(_cache())  # type: ignore[attr-defined]
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function on its first call. Divisions by zero give inf or nan, as in numpy."""
-    compiled: Callable[P, R] = numba.njit(cache=True, error_model="numpy", _nrt=False)(function)
+    """Compile a function on its first call. Divisions by zero give inf or nan, as in numpy.
+
+    References are not counted, so a kernel makes no arrays: it writes into those that it is handed.
+    """
+    compiled: Callable[P, R] = numba.njit(cache=True, **OPTIONS)(function)
     return compiled
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """A small kernel that others call often: put into the place of the call by the compiler."""
-    compiled: Callable[P, R] = numba.njit(inline="never", error_model="numpy", forceinline=True, _nrt=False)(function)
+    compiled: Callable[P, R] = numba.njit(forceinline=True, **OPTIONS)(function)
     return compiled

@@ -1,4 +1,4 @@
-"""The response model as kernels see it: for each head and option a list of terms, each a weight times up to three factors.
+"""The response model as kernels see it: per head and option a list of terms, each a weight times up to three factors.
 
 eta of a head and option = the sum of its terms in float64, in a fixed order: the same bits for one customer and for a
 batch, for one option and for all.
@@ -117,7 +117,7 @@ def conflict(m: Any, product: int, seen: int) -> float:
 
 @kernel
 def eta_of(m: Any, head: int, option: int, seen: int, latent: int) -> float:
-    """eta of one option. m: a MODEL record; seen, latent: addresses of the observation and the latent states, float32."""
+    """eta of one option. m: a MODEL record; seen, latent: addresses of observation and latent states, float32."""
     eta = 0.0
     place = head * m.options + option
     for k in range(start_at(m.starts, place).value, start_at(m.starts, place + 1).value):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.calendar import calendar_table, check_days, days_of_month
 from envs.calendar import NAMES as CALENDAR
+from envs.calendar import calendar_table, check_days, days_of_month
 from envs.catalogue import Catalogue
 from envs.digest import digest_of
 from envs.encoding import CHANNEL_FIELDS, CONTACT_FIELDS, PLAN, PLAN_ARRAYS, PRODUCT_FIELDS, encode_all
@@ -85,9 +85,7 @@ class Encoder:
         ]
         stages = [Field(f"stage:{s}", f"1 in the lifecycle stage {s}", 0.0, 1.0, FLAG) for s in schema.stages]
         units = {n: {"sin": "sine", "cos": "cosine"}.get(n[-3:], FLAG) for n in CALENDAR}
-        calendar = [
-            Field(f"calendar:{n}", f"{n.replace('_', ' ')} of the day", -1.0, 1.0, u) for n, u in units.items()
-        ]
+        calendar = [Field(f"calendar:{n}", f"{n.replace('_', ' ')} of the day", -1.0, 1.0, u) for n, u in units.items()]
         key_day = [Field("calendar:key_day", "1 on the customer's key day of the month", 0.0, 1.0, FLAG)]
         triggers = [Field(f"moment:{t}", f"1 if the customer comes in by {t}", 0.0, 1.0, FLAG) for t in schema.triggers]
         clock = [
@@ -95,7 +93,13 @@ class Encoder:
             Field("task:gap", "days to the next decision", 0.0, 1.0, "share of the task"),
         ]
         prices = [
-            Field(f"price:{n}", f"price of a unit of {n}", 0.0, 2.0, f"log(1 + 100 x / {top:g} {catalogue.currency}) / log 101")
+            Field(
+                f"price:{n}",
+                f"price of a unit of {n}",
+                0.0,
+                2.0,
+                f"log(1 + 100 x / {top:g} {catalogue.currency}) / log 101",
+            )
             for n, top in zip(self.price_names, self.price_highs, strict=True)
         ]
         return [
@@ -170,4 +174,3 @@ class Encoder:
         out = observation.copy()
         out[:, list(self.price_columns.values())] = self.price_fields(prices)
         return out
-

@@ -1,15 +1,15 @@
 """Arrays as kernels reach them: a record of addresses and sizes, passed as one pointer.
 
-A step touches some thirty arrays of a world and its customers. Handed to numba one by one, or as a tuple, they are copied
-and counted at every call, which costs more than the work itself. So a kernel is handed a record (`Reach` below) with the
-address of each array, and reads element k as `place(DTYPE)(record.name, k)`: a pointer, nothing else. Nothing checks
-bounds or lifetimes, therefore records are made here only, from arrays whose type and order are checked, and whoever
-makes one keeps the arrays for as long as the record is used.
+A step touches some thirty arrays of a world and its customers. Handed to numba one by one, or as a tuple, they are
+copied at every call, which costs more than the work itself. So a kernel is handed a record (`reach`) with the address
+of each array, and reads element k as `place(DTYPE)(record.name, k)`: a pointer, nothing else. Nothing checks bounds or
+lifetimes, therefore records are made here only, from arrays whose type and order are checked, and whoever makes one
+keeps the arrays for as long as the record is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numba
@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 SINGLE, DOUBLE, LONG, BYTE = (np.dtype([("value", kind)]) for kind in ("f4", "f8", "i8", "u1"))
 
 
-def place(dtype: np.dtype[Any]) -> Callable[[int, int], Any]:
+def place(dtype: np.dtype[Any]) -> Any:
     """A kernel (address, k) -> element k, a record of `dtype` that can be read and written."""
     record, size = numba.from_dtype(dtype), dtype.itemsize
 
@@ -33,7 +33,7 @@ def place(dtype: np.dtype[Any]) -> Callable[[int, int], Any]:
 
         return record(types.uint64, types.int64), build
 
-    return element  # type: ignore[no-any-return]
+    return element
 
 
 single_at, double_at, long_at, byte_at = place(SINGLE), place(DOUBLE), place(LONG), place(BYTE)

@@ -174,7 +174,9 @@ class TablePopulation:
             nobody = np.zeros(self.customers.height, bool)
             names = [f"holds_{product}" for product in products]
             known = [
-                self.customers[n].fill_null(False).cast(pl.Boolean).to_numpy() if n in self.customers.columns else nobody
+                self.customers[n].fill_null(False).cast(pl.Boolean).to_numpy()
+                if n in self.customers.columns
+                else nobody
                 for n in names
             ]
             self._starts[products] = start_of(self.customers, np.stack(known, axis=1), self.schema)

@@ -13,6 +13,7 @@ from envs.population import Population
 from envs.tables import INSTANT, Tables, checked
 from envs.world import World
 
+
 @dataclass(frozen=True)
 class Decided:
     """A batch of decisions, one row each; `probabilities` are those from which the treatment was drawn."""

@@ -135,7 +135,9 @@ def _made(decisions: pl.DataFrame, events: pl.DataFrame) -> tuple[pl.DataFrame, 
 
 def _later(catalogue: Catalogue, ids: tuple[str, ...], made: pl.DataFrame) -> pl.DataFrame:
     treatment = positions(made["treatment"], catalogue.treatment_ids)
-    rows = _happened(catalogue, ids, made.with_columns(channel=pl.lit(None, pl.String), product=pl.lit(None, pl.String)))
+    rows = _happened(
+        catalogue, ids, made.with_columns(channel=pl.lit(None, pl.String), product=pl.lit(None, pl.String))
+    )
     return rows.with_columns(
         rank=pl.lit(1, pl.Int64),
         channel=pl.Series(catalogue.channel_of[treatment]),

@@ -182,7 +182,9 @@ class CompiledHead:
         if latent is not None:
             return _plain(latent)
         if self.needs_latent:
-            raise ValueError(f"{self.needs_latent[0]} is a hidden state: only a simulator that holds it can evaluate it")
+            raise ValueError(
+                f"{self.needs_latent[0]} is a hidden state: only a simulator that holds it can evaluate it"
+            )
         return np.zeros((batch, 0), np.float32)
 
     def mean(self, eta: np.ndarray, days: np.ndarray | float = 1.0) -> np.ndarray:

@@ -132,7 +132,6 @@ class Schema(Config):
     task: Task
     split: Split = Field(default_factory=Split)
 
-
     @model_validator(mode="after")
     def _columns_exist(self) -> Schema:
         columns = {c.name: c for c in self.columns}

@@ -16,8 +16,8 @@ from envs.happening import EVENT, Out, new_out
 from envs.mechanics import first_day
 from envs.prices import Prices, prices_from
 from envs.randomness import seed_word
-from envs.state import CustomerState, new_customers
 from envs.rules import Situation
+from envs.state import CustomerState, new_customers
 from envs.step import see_all, situations, start_all, step_some
 from envs.world import World
 
@@ -65,9 +65,7 @@ class Outcome:
 class Simulator:
     """Steps a batch of customers of a world. Churned customers stay where they are until they are replaced."""
 
-    def __init__(
-        self, world: World, seed: int = 0, *, cadence_days: int | None = None, record: bool = False
-    ) -> None:
+    def __init__(self, world: World, seed: int = 0, *, cadence_days: int | None = None, record: bool = False) -> None:
         """cadence_days: days between decisions of a continuing task, default the task's; record: return the events."""
         self.world, self.seed, self.record = world, seed, record
         self.task = world.schema.task
@@ -154,7 +152,9 @@ class Simulator:
         terminated = was_alive & ~state.alive
         return Outcome(tally, executed, (asked != executed) & was_alive[:, None], terminated, days, events)
 
-    def _run(self, out: Out, executed: np.ndarray, numbers: np.ndarray, days: int, seen: np.ndarray) -> np.ndarray | None:
+    def _run(
+        self, out: Out, executed: np.ndarray, numbers: np.ndarray, days: int, seen: np.ndarray
+    ) -> np.ndarray | None:
         """Step all customers; a log that is full is emptied on the way."""
         first, parts, room = 0, [], self._room(days, executed.shape[1])
         world, written = self.world.mechanics.record, out.reach()
@@ -170,7 +170,9 @@ class Simulator:
     def _room(self, days: int, desks: int) -> int:
         """The most events that can happen to one customer in a step."""
         length = max(days, *self.task.gaps) if self.task.kind == "finite" else days
-        return length * (10 * (desks + 1) + 8 * len(self.world.catalogue.products) + len(self.world.schema.triggers) + 10)
+        return length * (
+            10 * (desks + 1) + 8 * len(self.world.catalogue.products) + len(self.world.schema.triggers) + 10
+        )
 
     def _clean_out(self, batch: int, days: int, desks: int) -> Out:
         """A fresh tally beside the running counts."""

@@ -103,7 +103,8 @@ class CustomerState(NamedTuple):
 
     def take(self, rows: np.ndarray) -> CustomerState:
         """A copy of some customers."""
-        return CustomerState(*(part[rows] for part in self[:-1]), self.history.take(rows))  # type: ignore[arg-type]
+        parts = {name: getattr(self, name)[rows] for name in self._fields if name != "history"}
+        return CustomerState(history=self.history.take(rows), **parts)
 
     def put(self, rows: np.ndarray, other: CustomerState) -> None:
         """Overwrite some customers with those of `other`."""
@@ -112,9 +113,7 @@ class CustomerState(NamedTuple):
         self.history.put(rows, other.history)
 
 
-def new_customers(
-    world: World, seed: int, customer: np.ndarray, day: np.ndarray, prices: np.ndarray
-) -> CustomerState:
+def new_customers(world: World, seed: int, customer: np.ndarray, day: np.ndarray, prices: np.ndarray) -> CustomerState:
     """Customers as they are before anything happened.
 
     customer: (batch,) int; day: (batch,) int, their first day; prices: (batch, 1 + pools)
@@ -129,9 +128,7 @@ def new_customers(
     person["held_nothing"] = ~start.holds.any(axis=1)
     pending["due_day"] = pending["booked_day"] = NEVER
     latent = _latent(world, seed, customer, start.profile)
-    return CustomerState(
-        person, pending, start.profile, latent, prices, world.encoder.price_fields(prices), history
-    )
+    return CustomerState(person, pending, start.profile, latent, prices, world.encoder.price_fields(prices), history)
 
 
 def _latent(world: World, seed: int, customer: np.ndarray, profile: np.ndarray) -> np.ndarray:

@@ -68,9 +68,7 @@ def see_all(world: np.ndarray, state: np.ndarray, seen: np.ndarray) -> None:
 
 
 @kernel
-def situations(
-    world: np.ndarray, state: np.ndarray, trigger: np.ndarray, busy: np.ndarray
-) -> None:
+def situations(world: np.ndarray, state: np.ndarray, trigger: np.ndarray, busy: np.ndarray) -> None:
     """What the rules look at besides profile and history. trigger, busy: (batch,) int64, written to."""
     m, s = world[0], state[0]
     for i in range(trigger.shape[0]):
@@ -80,7 +78,7 @@ def situations(
 
 
 @kernel
-def _observe(m: Any, s: Any, i: int, seen: int) -> None:
+def _observe(m: Any, s: Any, i: int, seen: Any) -> None:
     """The observation without a moment."""
     left, gap = 0.0, 0.0
     if m.finite:
@@ -91,20 +89,20 @@ def _observe(m: Any, s: Any, i: int, seen: int) -> None:
 
 
 @kernel
-def _row(start: int, i: int, width: int) -> int:
+def _row(start: Any, i: int, width: int) -> Any:
     """Address of row i of a float32 table."""
     return start + np.uint64(4 * i * width)
 
 
 @kernel
-def _view(m: Any, s: Any, i: int, seed: np.uint64, seen: int) -> View:
+def _view(m: Any, s: Any, i: int, seed: np.uint64, seen: Any) -> View:
     day, latent = customer_at(s.customer, i).day, _row(s.latent, i, s.latent_states)
     single_at(latent, CLOCK).value = (day - m.first_day) / 365.0
     return View(np.uint64(seen), np.uint64(latent), key_of(seed, person_at(s.person, i).number, day))
 
 
 @kernel
-def _morning(m: Any, s: Any, out: Any, i: int, seed: np.uint64, seen: int) -> None:
+def _morning(m: Any, s: Any, out: Any, i: int, seed: np.uint64, seen: Any) -> None:
     """A new day: what is due, and who comes in. Before the next decision, and so part of the last one's outcome."""
     if _anything_due(s, i):
         _observe(m, s, i, seen)
@@ -125,12 +123,12 @@ def _anything_due(s: Any, i: int) -> bool:
 
 @kernel
 def _live(
-    m: Any, s: Any, out: Any, i: int, seed: np.uint64, asked: np.ndarray, decisions: np.ndarray, days: int, seen: int
+    m: Any, s: Any, out: Any, i: int, seed: np.uint64, asked: np.ndarray, decisions: np.ndarray, days: int, seen: Any
 ) -> None:
     """Contacts today, then the days until the next decision. `seen` becomes the next morning's observation."""
     view, person = _view(m, s, i, seed, seen), person_at(s.person, i)
     single_at(view.latent, CONTEXT).value = 1 if asked.shape[0] == 1 else 0
-    last, decision = np.int64(0), np.int64(-1)  # with several desks, models of the whole customer see the last one
+    last, decision = 0, -1  # with several desks, models of the whole customer see the last one
     for desk in range(asked.shape[0]):
         if asked[desk] > 0:
             if asked[desk] > last:
@@ -176,7 +174,7 @@ def _make_or_queue(m: Any, s: Any, out: Any, i: int, v: View, option: int, decis
         days = np.floor(np.log(uniform(v.key, DRAW_DELAY + base)) / np.log(mean / (1.0 + mean)))
         if days >= 1:
             person.waiting, person.waiting_decision = option, decision
-            person.waiting_day = customer_at(s.customer, i).day + np.int64(days)
+            person.waiting_day = customer_at(s.customer, i).day + int(days)
             return
     contact(m, s, out, i, v, option, decision, base)
 
@@ -187,7 +185,7 @@ def _make_waiting(m: Any, s: Any, out: Any, i: int, v: View) -> None:
     person = person_at(s.person, i)
     if person.waiting <= 0 or person.waiting_day > customer_at(s.customer, i).day:
         return
-    option, decision = np.int64(person.waiting), np.int64(person.waiting_decision)
+    option, decision = int(person.waiting), int(person.waiting_decision)
     person.waiting, person.waiting_decision = -1, -1
     t = treatment_at(m.treatments, option)
     opted_out = channel_at(s.channel, i * s.channels + t.channel).opted_out

@@ -18,6 +18,15 @@ from envs.history import EVENTS
 from envs.observation import Encoder
 from envs.rules import Rules
 from envs.schema import Schema, load_schema
+from envs.table_checks import (
+    check_castable,
+    check_columns,
+    check_customers,
+    check_decisions,
+    check_events,
+    check_time_order,
+    refuse,
+)
 
 INSTANT = pl.Datetime("us", "UTC")
 DECISIONS: dict[str, pl.DataType] = {
@@ -95,7 +104,10 @@ def read_tables(path: Path) -> Tables:
 
 
 def checked(tables: Tables) -> Tables:
-    """The tables in canonical order and types, or an InputError for the first thing that is wrong."""
+    """The tables in canonical order and types, or an InputError for the first thing that is wrong.
+
+    Rows are named as they stand in the frames at hand, before sorting. Frames read from files must be in order of time.
+    """
     expected = {c.name: None for c in tables.schema.columns}
     customers = _typed(
         "customers.parquet",
@@ -103,10 +115,9 @@ def checked(tables: Tables) -> Tables:
         {"customer_id": pl.String(), "valid_from": INSTANT},
         set(expected),
     )
-    decisions = _typed("decisions.parquet", tables.decisions, DECISIONS, {"prices"}).sort("customer_id", "at")
-    events = _typed("events.parquet", tables.events, EVENT_COLUMNS, set()).sort(
-        "customer_id", "at", maintain_order=True
-    )
+    decisions = _typed("decisions.parquet", tables.decisions, DECISIONS, {"prices"})
+    events = _typed("events.parquet", tables.events, EVENT_COLUMNS, set())
+    check_customers(customers, tables.schema)
     _check_decisions(decisions, tables.catalogue, Encoder(tables.catalogue, tables.schema))
     _one_of("events.parquet", events, "event", sorted(EVENTS))
     _one_of("events.parquet", events, "channel", list(tables.catalogue.channel_ids))
@@ -115,6 +126,11 @@ def checked(tables: Tables) -> Tables:
     known = customers["customer_id"]
     for name, frame in (("decisions.parquet", decisions), ("events.parquet", events)):
         _one_of(name, frame, "customer_id", known, "must be a customer of customers.parquet")
+        if tables.path is not None:
+            check_time_order(name, frame)
+    check_decisions(decisions, customers, tables.schema.task, tables.catalogue.treatment_ids)
+    check_events(events, decisions)
+    decisions, events = (f.sort("customer_id", "at", maintain_order=True) for f in (decisions, events))
     return Tables(tables.catalogue, tables.schema, customers, decisions, events, tables.path)
 
 
@@ -154,14 +170,11 @@ def _typed(file: str, frame: pl.DataFrame, types: dict[str, pl.DataType], others
     for name in [*types, *sorted(others)]:
         if name not in frame.columns:
             raise InputError("is a column of this table and must be there", file=file, field=name, value="(missing)")
+    check_columns(file, frame, [*types, *sorted(others)])
     for name, kind in types.items():
         if frame.schema[name] != kind:
-            try:
-                frame = frame.with_columns(pl.col(name).cast(kind))
-            except pl.exceptions.PolarsError:
-                raise InputError(
-                    f"must be of type {kind}", file=file, field=name, value=str(frame.schema[name])
-                ) from None
+            check_castable(file, frame, name, kind)
+            frame = frame.with_columns(pl.col(name).cast(kind))
         if name not in NULLABLE and name not in ("channel", "product", "value") and name != "decision_id":
             _none_missing(file, frame, name)
     return frame
@@ -187,14 +200,6 @@ def _unique(file: str, frame: pl.DataFrame, name: str) -> None:
         raise InputError("must be unique", file=file, field=name, value=frame[name][int(rows[0])], row=int(rows[0]))
 
 
-def _refuse(frame: pl.DataFrame, name: str, wrong: pl.Expr, need: str, shown: pl.Expr | None = None) -> None:
-    rows = frame.select(wrong.fill_null(False)).to_series().arg_true()
-    if len(rows):
-        row = int(rows[0])
-        value = frame.select(shown if shown is not None else pl.col(name))[row, 0]
-        raise InputError(need, file="decisions.parquet", field=name, value=value, row=row)
-
-
 def _check_decisions(frame: pl.DataFrame, catalogue: Catalogue, encoder: Encoder) -> None:
     file, treatments, width = "decisions.parquet", len(catalogue.treatment_ids), len(encoder.fields)
     _none_missing(file, frame, "decision_id")
@@ -202,14 +207,14 @@ def _check_decisions(frame: pl.DataFrame, catalogue: Catalogue, encoder: Encoder
     _one_of(file, frame, "treatment", list(catalogue.treatment_ids))
     _one_of(file, frame, "assignment", list(ASSIGNMENTS))
     propensity = pl.col("propensity")
-    _refuse(frame, "propensity", ~(propensity > 0) | (propensity > 1) | propensity.is_nan(), "must be in (0, 1]")
+    refuse(file, frame, "propensity", ~(propensity > 0) | (propensity > 1) | propensity.is_nan(), "must be in (0, 1]")
     length = pl.col("observation").list.len()
-    _refuse(frame, "observation", length != width, f"must hold {width} fields, as the schema says", length)
+    refuse(file, frame, "observation", length != width, f"must hold {width} fields, as the schema says", length)
     for name in ("mask", "probabilities"):
         length = pl.col(name).list.len()
-        _refuse(frame, name, length != treatments, f"must hold {treatments} values, one per treatment", length)
+        refuse(file, frame, name, length != treatments, f"must hold {treatments} values, one per treatment", length)
     total = pl.col("probabilities").list.sum()
-    _refuse(frame, "probabilities", (total - 1).abs() > 1e-6, "must sum to 1", total)
+    refuse(file, frame, "probabilities", (total - 1).abs() > 1e-6, "must sum to 1", total)
     struct = frame.schema["prices"]
     names = [f.name for f in struct.fields] if isinstance(struct, pl.Struct) else []
     if sorted(names) != sorted(encoder.price_names):

@@ -83,7 +83,11 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         super().reset(seed=seed)
         luck = int(self.np_random.integers(SEEDS)) if seed is None else int(seed)
         customers = now.first_customer + self._rows
-        self.simulator, self._now, self._luck = now.simulator(luck, customers, record=self._picture is not None), now, luck
+        self.simulator, self._now, self._luck = (
+            now.simulator(luck, customers, record=self._picture is not None),
+            now,
+            luck,
+        )
         self._next = now.first_customer + self.num_envs
         self._prices = now.prices_of(customers, luck)
         self.simulator.set_prices(self._prices)

@@ -23,7 +23,15 @@ from envs.mechanics import Mechanics, compile_world
 from envs.observation import Encoder
 from envs.population import DescribedPopulation, Population, PopulationSpec, TablePopulation
 from envs.profile import profile_fields
-from envs.response import STAGE, TRIGGER, Coefficients, CompiledHead, coefficients_digest, compile_head, load_coefficients
+from envs.response import (
+    STAGE,
+    TRIGGER,
+    Coefficients,
+    CompiledHead,
+    coefficients_digest,
+    compile_head,
+    load_coefficients,
+)
 from envs.rules import RuleBook, Rules, load_rules
 from envs.schema import Schema, load_schema
 

@@ -45,7 +45,9 @@ class Engine:
     def __init__(self, model: Model, ledger: Ledger, rng: np.random.Generator, manners: Manners | None = None) -> None:
         self.model, self.ledger, self.manners = model, ledger, manners or Manners()
         self._rng, self._luck = rng, threading.Lock()
-        self._encoded = lru_cache(maxsize=PROFILES)(lambda text: encoded(json.loads(text), model.schema, len(model.catalogue.products)))
+        self._encoded = lru_cache(maxsize=PROFILES)(
+            lambda text: encoded(json.loads(text), model.schema, len(model.catalogue.products))
+        )
 
     def decide(self, request: DecisionRequest, now: datetime) -> DecisionResponse:
         """One decision, in the ledger before it is returned. A repeated request_id returns the first answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from serving.state import TYPES
 def export_tables(ledger: Path, out: Path) -> Tables:
     """Write a ledger as a directory of canonical tables, checked like any other log.
 
-    Events of customers whose profile never arrived go to quarantine.parquet with the reason; no row is lost.
+    Events of customers whose profile never arrived, and events said to be before their decision, go to
+    quarantine.parquet with the reason; no row is lost.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("must be a new or empty directory", file=out, field="out")
@@ -34,20 +35,21 @@ def export_tables(ledger: Path, out: Path) -> Tables:
             events = turn.columns(pages.events, "seq")
     finally:
         book.close()
-    known = pl.col("customer_id").is_in(list(set(customers["customer_id"])))
-    happened = event_frame(events)
     encoder = Encoder(book.catalogue, book.schema)
+    decided = decision_frame(decisions, encoder)
+    happened = faults(event_frame(events), set(customers["customer_id"]), decided)
+    good = pl.col("reason").is_null()
     tables = checked(
         Tables(
             book.catalogue,
             book.schema,
             customer_frame(customers, book.schema),
-            decision_frame(decisions, encoder),
-            happened.filter(known).drop("seq"),
+            decided,
+            happened.filter(good).drop("seq", "reason"),
         )
     )
     write_tables(tables, out)
-    quarantined(happened.filter(~known)).write_parquet(out / "quarantine.parquet")
+    quarantined(happened.filter(~good)).write_parquet(out / "quarantine.parquet")
     return tables
 
 
@@ -81,14 +83,28 @@ def event_frame(columns: dict[str, list[Any]]) -> pl.DataFrame:
     return pl.DataFrame([pl.Series("seq", columns["seq"], pl.Int64), *series, _instants(columns["at"])])
 
 
+def faults(events: pl.DataFrame, customers: Set[str], decisions: pl.DataFrame) -> pl.DataFrame:
+    """The events with a column `reason`: why one cannot stand in the tables, null where it can."""
+    asked = decisions.select("decision_id", decided="at")
+    timed = events.join(asked, "decision_id", "left", maintain_order="left")
+    reason = (
+        pl.when(~pl.col("customer_id").is_in(list(customers)))
+        .then(pl.lit("customer_id must have a profile"))
+        .when(pl.col("at") < pl.col("decided"))
+        .then(pl.lit("at must not be before its decision's"))
+    )
+    return timed.with_columns(reason.alias("reason")).drop("decided")
+
+
 def quarantined(events: pl.DataFrame) -> pl.DataFrame:
-    """Events that no table of customers covers: file, row, reason, raw."""
-    raw = [json.dumps(row, default=str, ensure_ascii=False) for row in events.drop("seq").iter_rows(named=True)]
+    """Events with a reason: file, row, reason, raw."""
+    rows = events.drop("seq", "reason").iter_rows(named=True)
+    raw = [json.dumps(row, default=str, ensure_ascii=False) for row in rows]
     return pl.DataFrame(
         {
             "file": pl.Series(["events"] * events.height, dtype=pl.String),
             "row": events["seq"],
-            "reason": pl.Series(["customer_id must have a profile"] * events.height, dtype=pl.String),
+            "reason": events["reason"],
             "raw": pl.Series(raw, dtype=pl.String),
         }
     )

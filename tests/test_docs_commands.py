@@ -44,7 +44,7 @@ VERBS = [(guide, line) for guide in GUIDES for line in commands(guide) if line.s
 
 
 def test_guides_are_there_and_short() -> None:
-    assert set(GUIDES) >= {"bank.md", "environment.md", "evaluation.md", "serving.md", "own-log.md"}
+    assert set(GUIDES) >= {"bank.md", "bring-your-own-log.md", "environment.md", "evaluation.md", "serving.md"}
     written = {name: GENERATED.sub("", text) for name, text in GUIDES.items()}
     assert {name: text.count("\n") for name, text in written.items() if text.count("\n") > LONGEST} == {}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -120,12 +120,12 @@ def export(folder: Path, customers: int = 900) -> None:
 @pytest.mark.slow
 def test_an_own_log_goes_round_the_loop(tmp_path: Path) -> None:
     """Every file and every command of the guide; a log without masks can be promoted like any other."""
-    for block in blocks("own-log.md", "yaml"):
+    for block in blocks("bring-your-own-log.md", "yaml"):
         file = tmp_path / block.splitlines()[0].removeprefix("# ")
         file.parent.mkdir(exist_ok=True)
         file.write_text(block, encoding="utf-8")
     export(tmp_path / "exports")
-    for line in commands("own-log.md"):
+    for line in commands("bring-your-own-log.md"):
         done = run(line, tmp_path)
         refused = line.startswith("nextbest promote") and done.returncode == 1
         assert done.returncode == 0 or refused, f"{line}\n{done.stdout}\n{done.stderr}"

@@ -91,12 +91,15 @@ def test_the_service_observes_and_masks_what_a_replay_of_its_ledger_observes_and
 def test_the_exported_ledger_is_a_log_like_any_other(engine, tmp_path):
     converse(engine, np.random.default_rng(4), customers=3, days=4)
     tell(engine, {"event_id": "lone", "customer_id": "stranger", "event": "app_session", "at": NOON})
+    answered = ask(engine, "c0", NOON + 5 * DAY)
+    early = {"event_id": "early", "customer_id": "c0", "event": "engaged", "decision_id": answered.decision_id}
+    tell(engine, early | {"at": NOON + 4 * DAY}, now=NOON + 5 * DAY)
     export_tables(engine.ledger.file, tmp_path / "tables")
     tables = read_tables(tmp_path / "tables")
-    assert tables.decisions.height == 12
+    assert tables.decisions.height == 13
     assert tables.decisions["propensity"].to_list() == rows_in_order(engine, tables)
     aside = pl.read_parquet(tmp_path / "tables" / "quarantine.parquet")
-    assert aside["reason"].to_list() == ["customer_id must have a profile"]
+    assert sorted(aside["reason"]) == ["at must not be before its decision's", "customer_id must have a profile"]
     assert tables.events.height + aside.height == len(rows(engine, pages.events)["seq"])
     with pytest.raises(InputError, match="must be a new or empty directory"):
         export_tables(engine.ledger.file, tmp_path / "tables")

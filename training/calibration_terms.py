@@ -7,8 +7,9 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
+from envs.encoding import CONTACT_FIELDS
 from envs.features import Feature, Options, parse_feature, product_options, treatment_options
-from envs.observation import CONTACT_FIELDS, Encoder
+from envs.observation import Encoder
 from envs.profile import features, profile_fields
 from envs.response import design_matrix
 from training.calibration_rows import HeadRows

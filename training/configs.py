@@ -18,13 +18,13 @@ class SimulateConfig(Config):
     """Simulate the contact log of a bank: customers, decisions with propensities, events."""
 
     world: str = "bank"
-    """The world to simulate: `bank` (built in) or the directory of a calibrated world."""
+    """The world to simulate: a built-in one (`bank`, `exact`) or the directory of a calibrated world."""
     customers: int = Field(5000, ge=1)
     """Number of customers."""
     days: int = Field(91, ge=7)
-    """Days of history per customer."""
+    """Days of history per customer; a finite task has its own."""
     randomised_share: float = Field(0.4, ge=0.0, le=1.0)
-    """Share of whole customers decided once a week by a stochastic policy, propensities logged."""
+    """Share of whole customers decided once a week by a stochastic policy, propensities logged; finite task: all."""
     test_share: float = Field(0.3, gt=0.0, lt=1.0)
     """Share of customers that training and calibration never see, by a named hash of the id."""
     seed: int = Field(0, ge=0)
@@ -36,7 +36,7 @@ class SimulateConfig(Config):
 class ImportConfig(Config):
     """Turn a foreign contact log into the canonical tables."""
 
-    kind: Literal["starbucks", "hillstrom", "mapped"]
+    kind: Literal["starbucks", "hillstrom", "open_bandit", "bank_calls", "mapped"]
     """Which log it is; mapped: a bank's own files."""
     source: Path
     """The file or directory to read."""
@@ -44,6 +44,8 @@ class ImportConfig(Config):
     """Mapped only: how own columns map to the tables; catalogue.yaml and schema.yaml stand beside it."""
     outcome: Literal["visit", "conversion", "spend"] = "visit"
     """Hillstrom only: the outcome that counts as margin."""
+    policy: Literal["random", "bts", "both"] = "both"
+    """Open Bandit only: the logging policy whose rows are read; bts is Thompson sampling."""
     test_share: float = Field(0.3, gt=0.0, lt=1.0)
     """Share of customers that training and calibration never see, by a named hash of the id."""
     salt: str = "nextbest-1"
@@ -63,8 +65,22 @@ class CalibrateConfig(Config):
     """Bootstrap replicates of the coefficients, over customers, kept as the world's ensemble."""
     heldout_share: float = Field(0.2, gt=0.0, lt=1.0)
     """Share of the training customers on which the fidelity of the fitted world is measured."""
+    estimate: Literal["penalised", "debiased"] = "penalised"
+    """Coefficients of the world: penalised predict best, debiased are not shrunk; intervals are of the latter."""
+    form: str | None = None
+    """World or coefficients.yaml whose heads name the features to fit; heads that it lacks have theirs chosen."""
+    standard_errors: Literal["customer", "row"] = "customer"
+    """customer: a customer's rows may depend on one another; row: they do not, given the features."""
+    random_effects: bool = False
+    """Give heads an effect of the customer where a likelihood-ratio test asks for it; one-step forecasts average it."""
+    half_lives: Literal["keep", "estimate"] = "keep"
+    """keep: the schema's; estimate: by profile likelihood, with the tables encoded anew beside the world."""
+    recorded: list[str] = []
+    """ANSWER@CHANNEL that are recorded although the log shows none there (opted_out@branch); may be repeated."""
+    rows: int = Field(40_000, ge=1000)
+    """Most rows that a head is fitted on; events are kept first, and each row kept stands for those left out."""
     seed: int = Field(0, ge=0)
-    """Seed of the bootstrap and the held-out draw."""
+    """Seed of the bootstrap, the held-out draw and the rows kept."""
     out: Path | None = None
     """Directory for the world; by default under runs/."""
 

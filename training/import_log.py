@@ -19,11 +19,16 @@ from envs.schema import Split
 from envs.split import is_test
 from envs.tables import Tables, checked, read_tables, write_tables
 from training.configs import ImportConfig
+from training.importers.bank_calls import import_bank_calls
 from training.importers.hillstrom import import_hillstrom
 from training.importers.mapped import import_mapped
+from training.importers.open_bandit import import_open_bandit
 from training.importers.rows import Imported
 from training.importers.starbucks import import_starbucks
+from training.importers.unidentified import unidentified
 from training.runs import atomic_write, progress, run_directory
+
+FIRST_ROWS = 5  # rows named for each reason in print; quarantine.parquet holds them all
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,11 @@ class ImportedLog:
     kind: str
     path: Path  # directory of the canonical tables, with quarantine.parquet and import.json
     rows_in: Mapping[str, int]  # file -> rows read
-    quarantined: Mapping[str, int]  # file -> rows put aside
+    accepted: Mapping[str, int]  # file -> rows that made it into the tables, counted one by one
+    quarantined: Mapping[str, int]  # file -> rows put aside; rows_in = accepted + quarantined
     reasons: Mapping[str, int]  # "file: reason" -> rows put aside
+    first_rows: Mapping[str, tuple[int, ...]]  # "file: reason" -> the first of these rows, counted from 0
+    unread: Mapping[str, tuple[str, ...]]  # file -> columns that were not asked for
     customers: int
     train_customers: int
     test_customers: int
@@ -47,11 +55,7 @@ class ImportedLog:
     tables_digest: str
     split: Mapping[str, str | float]  # name, salt, test_share
     sources: Mapping[str, str]  # file -> SHA-256
-
-    @cached_property
-    def accepted(self) -> dict[str, int]:
-        """file -> rows that made it into the tables."""
-        return {file: rows - self.quarantined[file] for file, rows in self.rows_in.items()}
+    unidentified: tuple[str, ...]  # what this log cannot tell, a sentence each
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -82,10 +86,17 @@ class ImportedLog:
             f"{self.test_customers:,} test), {self.decisions:,} decisions, {self.events:,} events",
             f"margin - cost per customer: {self.reward_per_customer:.4f} {self.currency}",
             *(f"{f}: {n:,} rows = {a:,} accepted + {q:,} quarantined" for f, n, a, q in self.frame.iter_rows()),
-            *(f"  {count:,} x {reason}" for reason, count in self.reasons.items()),
+            *(f"  {count:,} x {reason} ({self._where(reason)})" for reason, count in self.reasons.items()),
+            *(f"{file}: not read: {', '.join(names)}" for file, names in self.unread.items() if names),
+            *(f"not identified: {sentence}" for sentence in self.unidentified),
             f"tables: {self.path}",
         ]
         return "\n".join(lines)
+
+    def _where(self, reason: str) -> str:
+        rows = self.first_rows[reason]
+        more = ", …" if self.reasons[reason] > len(rows) else ""
+        return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows))}{more}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
@@ -109,6 +120,10 @@ def _read(config: ImportConfig) -> Imported:
     split = Split(salt=config.salt, test_share=config.test_share)
     if config.kind == "starbucks":
         return import_starbucks(config.source, split)
+    if config.kind == "open_bandit":
+        return import_open_bandit(config.source, split, config.policy)
+    if config.kind == "bank_calls":
+        return import_bank_calls(config.source, split)
     return import_hillstrom(config.source, split, config.outcome)
 
 
@@ -121,10 +136,11 @@ def _with_observations(imported: Imported) -> Tables:
 
 
 def _write(config: ImportConfig, imported: Imported, tables: Tables) -> ImportedLog:
+    imported.intake.reconcile()
     directory = run_directory("import", config.out)
     write_tables(tables, directory, imported.rules)
     temporary = directory / ".quarantine.parquet"
-    imported.quarantine.write_parquet(temporary)
+    imported.intake.frame().write_parquet(temporary)
     temporary.replace(directory / "quarantine.parquet")
     log = _account(config, imported, tables, directory)
     atomic_write(directory / "import.json", json.dumps(_plain(log), indent=2) + "\n")
@@ -132,17 +148,21 @@ def _write(config: ImportConfig, imported: Imported, tables: Tables) -> Imported
 
 
 def _account(config: ImportConfig, imported: Imported, tables: Tables, directory: Path) -> ImportedLog:
-    aside = imported.quarantine
-    reasons = aside.group_by("file", "reason").len().sort("file", "reason")
+    intake = imported.intake
+    aside = intake.frame()
+    reasons = aside.group_by("file", "reason").agg(pl.len(), pl.col("row").head(FIRST_ROWS)).sort("file", "reason")
     test = int(is_test(tables.customers["customer_id"].unique(), tables.schema.split).sum())
     customers = tables.customers["customer_id"].n_unique()
     amounts = event_amounts(tables.events, tables.schema)
     return ImportedLog(
         kind=config.kind,
         path=directory,
-        rows_in=imported.rows_in,
-        quarantined={file: aside.filter(pl.col("file") == file).height for file in imported.rows_in},
-        reasons={f"{file}: {reason}": count for file, reason, count in reasons.iter_rows()},
+        rows_in=intake.rows_in,
+        accepted=intake.accepted,
+        quarantined={file: aside.filter(pl.col("file") == file).height for file in intake.rows_in},
+        reasons={f"{file}: {reason}": count for file, reason, count, _ in reasons.iter_rows()},
+        first_rows={f"{file}: {reason}": tuple(rows) for file, reason, _, rows in reasons.iter_rows()},
+        unread=imported.unread,
         customers=customers,
         train_customers=customers - test,
         test_customers=test,
@@ -154,9 +174,10 @@ def _account(config: ImportConfig, imported: Imported, tables: Tables, directory
         observation_digest=tables.encoder.digest,
         tables_digest=replace(tables, path=directory).digest,
         split=tables.schema.split.model_dump(),
-        sources={path.name: file_digest(path) for path in imported.sources},
+        sources={name: file_digest(path) for name, path in imported.sources.items()},
+        unidentified=(*imported.unidentified, *unidentified(tables)),
     )
 
 
 def _plain(log: ImportedLog) -> dict[str, Any]:
-    return {**asdict(log), "path": str(log.path), "accepted": log.accepted}
+    return {**asdict(log), "path": str(log.path)}

@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 import envs
 from envs.config import describe
 from envs.errors import InputError
+from envs.schema import load_schema
 from training.configs import InitConfig, TrainConfig
 from training.runs import atomic_write
 
@@ -38,7 +39,7 @@ class Starters:
 def init(config: InitConfig) -> Starters:
     """Write the starter files; files that are already there are kept unless `overwrite` says otherwise."""
     texts = {name: (BANK / name).read_text(encoding="utf-8") for name in COPIED}
-    texts["mapping.yaml"] = (STARTERS / "mapping.yaml").read_text(encoding="utf-8")
+    texts["mapping.yaml"] = starter_mapping()
     texts["training.yaml"] = commented_yaml(TrainConfig, USE, START)
     if config.directory.exists() and not config.directory.is_dir():
         raise InputError("must be a directory", file=config.directory)
@@ -47,6 +48,13 @@ def init(config: InitConfig) -> Starters:
         need = f"already holds {', '.join(present)}; name another directory or add --overwrite"
         raise InputError(need, file=config.directory)
     return Starters(tuple(atomic_write(config.directory / name, text) for name, text in texts.items()))
+
+
+def starter_mapping() -> str:
+    """The starter mapping, with a line for each profile column of the starter schema."""
+    names = [column.name for column in load_schema(BANK / "schema.yaml").columns]
+    text = (STARTERS / "mapping.yaml").read_text(encoding="utf-8")
+    return text.replace("    age: AGE\n", "".join(f"    {name}: {name.upper()}\n" for name in names))
 
 
 def commented_yaml(model: type[BaseModel], command: str, values: Mapping[str, object]) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
+from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator
 
+from envs.catalogue import Catalogue
 from envs.config import Config
+from envs.errors import InputError
+from envs.history import EVENTS
+from envs.schema import Schema
 
 KEYS = {
     "customers": {"customer_id"},
@@ -44,6 +50,20 @@ class Mapping(Config):
     """The bank's code of a contact -> id of a treatment in catalogue.yaml; codes not named are ids already."""
     event_names: dict[str, str] = {}
     """The bank's code of an event -> name of an event; codes not named are names already."""
+    in_time_order: bool = True
+    """Rows of one customer stand in the order of time, and one that runs backwards is wrong; false: they are sorted."""
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    """What stands between two cells."""
+    encoding: str = "utf-8"
+    """How the files write their text, e.g. gb18030."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            return codecs.lookup(value).name
+        except LookupError:
+            raise ValueError(f"{value!r} must be an encoding such as utf-8 or gb18030") from None
 
     @field_validator("timezone")
     @classmethod
@@ -69,3 +89,32 @@ class Mapping(Config):
     def zone(self) -> ZoneInfo:
         """The time zone."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Table -> the file it comes from."""
+        return {"customers": self.customers, "decisions": self.decisions, "events": self.events}
+
+    def label(self, table: str) -> str:
+        """What the file of a table is called in the account: its name, and the table if it serves several."""
+        file = self.sources[table].file
+        shared = [part.file for part in self.sources.values()].count(file) > 1
+        return f"{file} as {table}" if shared else file
+
+
+def check_mapping(file: Path, mapping: Mapping, catalogue: Catalogue, schema: Schema) -> None:
+    """The mapping names every profile column of the schema and no other, treatments of the catalogue, known events."""
+    named = set(mapping.customers.columns) - {"customer_id", "valid_from"}
+    declared = {column.name for column in schema.columns}
+    for name in sorted(declared - named):
+        raise InputError("must be mapped: schema.yaml declares it", file=file, field=f"customers.columns.{name}")
+    for name in sorted(named - declared):
+        need = f"is not a column of schema.yaml, must be one of: {', '.join(sorted(declared))}"
+        raise InputError(need, file=file, field=f"customers.columns.{name}")
+    known = {"treatments": catalogue.treatment_ids, "event_names": tuple(sorted(EVENTS))}
+    for field, choice in known.items():
+        for code, target in getattr(mapping, field).items():
+            if target not in choice:
+                raise InputError(
+                    f"must be one of: {', '.join(choice)}", file=file, field=f"{field}.{code}", value=target
+                )

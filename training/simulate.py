@@ -2,7 +2,8 @@
 
 Most customers live under siloed campaigns: several contacts a day are possible, each a decision row of its own channel.
 A stated share of whole customers gets one decision a week from a stochastic coordinated policy, the full distribution
-logged: the part of the log on which a new policy can be evaluated.
+logged: the part of the log on which a new policy can be evaluated. In a finite task, which has decision days of its
+own and no silos, that policy decides all customers.
 """
 
 from __future__ import annotations
@@ -81,17 +82,20 @@ def under_silos(world: World) -> World:
 def simulate(config: SimulateConfig) -> SimulatedLog:
     """Simulate a log and write it as canonical tables."""
     world = weekly(load_world(config.world), config.test_share)
-    customers = np.arange(config.customers)
-    arm = Luck(config.seed, customers, np.full(config.customers, ARM)).uniform(0) < config.randomised_share
+    customers, finite = np.arange(config.customers), world.schema.task.kind == "finite"
+    share = 1.0 if finite else config.randomised_share
+    days = WEEK * len(world.schema.task.days) if finite else config.days  # a finite task sets the length of its steps
+    arm = Luck(config.seed, customers, np.full(config.customers, ARM)).uniform(0) < share
     recorder = Recorder(world)
     first_day = Simulator(world).first_day
     with progress("simulating the contact log", total=config.customers) as advance:
-        run = _Run(recorder, config.seed, first_day, config.days, advance)
+        run = _Run(recorder, config.seed, first_day, days, advance)
         policy = logging_policy(world)
         run.decide(world, policy, customers[arm], WEEK, "randomised", keep_silence=True)
-        silos = under_silos(world)
-        campaigns = SiloedCampaigns(world.catalogue, world.encoder)
-        run.decide(silos, campaigns, customers[~arm], 1, "champion", keep_silence=False)
+        if not finite:
+            silos = under_silos(world)
+            campaigns = SiloedCampaigns(world.catalogue, world.encoder)
+            run.decide(silos, campaigns, customers[~arm], 1, "champion", keep_silence=False)
     tables = recorder.tables(world.population, config.seed, customers, first_day)
     directory = run_directory("simulate", config.out)
     write_tables(tables, directory, world.rules)

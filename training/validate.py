@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +78,18 @@ def _rules(path: Path) -> str:
 
 
 def _mapping(path: Path) -> str:
-    from training.mapping import Mapping
+    """A mapping names columns, treatments and events: with catalogue and schema beside it these are checked too."""
+    from envs.catalogue import load_catalogue
+    from envs.schema import load_schema
+    from training.mapping import Mapping, check_mapping
 
     mapping = load_config(Mapping, path)
-    return f"{mapping.customers.file}, {mapping.decisions.file}, {mapping.events.file}, times in {mapping.timezone}"
+    beside = path.with_name("catalogue.yaml"), path.with_name("schema.yaml")
+    together = all(file.is_file() for file in beside)
+    if together:
+        check_mapping(path, mapping, load_catalogue(beside[0]), load_schema(beside[1]))
+    files = f"{mapping.customers.file}, {mapping.decisions.file}, {mapping.events.file}, times in {mapping.timezone}"
+    return f"{files}, checked against the catalogue and schema beside it" if together else files
 
 
 def _training(path: Path) -> str:
@@ -99,7 +108,24 @@ def _tables(path: Path) -> str:
     from envs.tables import read_tables
 
     tables = read_tables(path)
-    return f"{len(tables.customers)} customers, {len(tables.decisions)} decisions, {len(tables.events)} events"
+    size = f"{len(tables.customers)} customers, {len(tables.decisions)} decisions, {len(tables.events)} events"
+    return size + _imported(path, tables.digest)
+
+
+def _imported(path: Path, digest: str) -> str:
+    """What the import put aside, where there was one; the tables must still be the ones that it wrote."""
+    account = path / "import.json"
+    if not account.is_file():
+        return ""
+    try:
+        said = json.loads(account.read_text(encoding="utf-8"))
+        written, aside = said["tables_digest"], sum(said["quarantined"].values())
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError("must be the account that an import writes", file=account) from None
+    if written != digest:
+        need = "must be the digest of the tables beside it: they were changed since; import again"
+        raise InputError(need, file=account, field="tables_digest", value=written)
+    return f", as imported, {aside} rows quarantined"
 
 
 def _world(path: Path) -> str:

@@ -19,7 +19,7 @@ from envs.catalogue import SILENCE, Catalogue, Channel, Product, Treatment
 from envs.errors import InputError
 from envs.schema import Column, Fading, PriceRange, Reward, Schema, Split, Task
 from envs.tables import INSTANT
-from training.importers.rows import BadRowError, Imported, Intake, Row, choice, csv_rows, number
+from training.importers.rows import BadRowError, Imported, Intake, Row, choice, csv_rows, floating, number
 
 Outcome = Literal["visit", "conversion", "spend"]
 
@@ -51,6 +51,10 @@ CATALOGUE = Catalogue(
         Treatment(id="mens_email", product="mens", channel="email", external_id="Mens E-Mail"),
         Treatment(id="womens_email", product="womens", channel="email", external_id="Womens E-Mail"),
     ),
+)
+UNIDENTIFIED = (
+    "one e-mail per customer: nothing about contact pressure, or about when to write, is identified",
+    "dates are not given: every e-mail stands at the same instant, every outcome in the middle of its two weeks",
 )
 COLUMNS = (
     # Centre and scale: round numbers near the middle and the spread of what a shop's customers do; assumed.
@@ -98,9 +102,9 @@ def import_hillstrom(source: Path, split: Split, outcome: Outcome) -> Imported:
         customers=customers,
         decisions=_decisions(frame),
         events=_events(frame),
-        rows_in=intake.rows_in,
-        quarantine=intake.frame(),
-        sources=(path,),
+        intake=intake,
+        sources={path.name: path},
+        unidentified=UNIDENTIFIED,
     )
 
 
@@ -131,7 +135,7 @@ def _schema(split: Split, outcome: Outcome) -> Schema:
 
 
 def _recipient(row: Row) -> Recipient:
-    cells = {**row.fields, **{name: _float(row.fields[name]) for name in NUMBERS}}
+    cells = {**row.fields, **{name: floating(row.fields[name]) for name in NUMBERS}}
     flags = {name: number(cells, name, 0, 1, whole=True) for name in ("mens", "womens", "newbie")}
     visit, conversion = (number(cells, name, 0, 1, whole=True) for name in ("visit", "conversion"))
     spend, history = number(cells, "spend"), number(cells, "history")
@@ -152,13 +156,6 @@ def _recipient(row: Row) -> Recipient:
         conversion=conversion,
         spend=spend,
     )
-
-
-def _float(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
 
 
 def _decisions(frame: pl.DataFrame) -> pl.DataFrame:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,40 +43,59 @@ class Quarantined(NamedTuple):
     raw: str
 
 
+UNREADABLE = "\ufffd"  # what a byte becomes that does not belong to the encoding
 QUARANTINE = {"file": pl.String, "row": pl.Int64, "reason": pl.String, "raw": pl.String}
 
 
 @dataclass
 class Intake:
-    """The door: counts the rows of each file and keeps those that were put aside."""
+    """The door: counts the rows of each file and keeps those that were put aside.
+
+    Accepted rows are counted one by one, not by subtraction, so that `reconcile` can find a row that got lost.
+    """
 
     rows_in: dict[str, int] = field(default_factory=dict)
+    accepted: dict[str, int] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
 
     def put_aside(self, file: str, row: Row, reason: str) -> None:
-        """Quarantine a row, whatever was thought of it before."""
+        """Quarantine a row that had been accepted: one that does not fit with other rows."""
         self.quarantined.append(Quarantined(file, row.number, reason, row.raw))
+        self.accepted[file] -= 1
 
-    def accept(self, path: Path, rows: Iterator[Row | Quarantined], parse: Callable[[Row], T]) -> list[T]:
-        """Parse every row of a file; what raises BadRowError is quarantined. At least one row must pass."""
+    def accept(
+        self, path: Path, rows: Iterator[Row | Quarantined], parse: Callable[[Row], T], name: str | None = None
+    ) -> list[T]:
+        """Parse every row of a file; what raises BadRowError is quarantined. At least one row must pass.
+
+        name: what the file is called in the account, where its own name is not enough
+        """
+        name = name or path.name
         good: list[T] = []
         count, put_aside = 0, len(self.quarantined)
         for row in rows:
             count += 1
             if isinstance(row, Quarantined):
-                self.quarantined.append(row)
+                self.quarantined.append(row._replace(file=name))
                 continue
             try:
                 good.append(parse(row))
             except BadRowError as bad:
-                self.put_aside(path.name, row, str(bad))
-        self.rows_in[path.name] = count
+                self.quarantined.append(Quarantined(name, row.number, str(bad), row.raw))
+        self.rows_in[name], self.accepted[name] = count, len(good)
         if not count:
             raise InputError("must hold at least one row", file=path)
         if not good:
             first = self.quarantined[put_aside]
             raise InputError(f"must hold at least one good row; of {count} the first fails: {first.reason}", file=path)
         return good
+
+    def reconcile(self) -> None:
+        """Rows in are rows accepted plus rows put aside, no row twice; anything else is a fault of an importer."""
+        aside = Counter(row.file for row in self.quarantined)
+        wrong = [f for f, rows in self.rows_in.items() if rows != self.accepted[f] + aside[f]]
+        if wrong or len({(row.file, row.row) for row in self.quarantined}) != len(self.quarantined):
+            raise RuntimeError(f"rows do not reconcile: {self.rows_in}, accepted {self.accepted}, aside {dict(aside)}")
 
     def frame(self) -> pl.DataFrame:
         """The quarantine as a table, sorted by file and row."""
@@ -91,10 +111,11 @@ class Imported:
     customers: pl.DataFrame
     decisions: pl.DataFrame
     events: pl.DataFrame
-    rows_in: dict[str, int]  # file -> rows read
-    quarantine: pl.DataFrame  # file, row, reason, raw
-    sources: tuple[Path, ...]
+    intake: Intake
+    sources: Mapping[str, Path]  # name in the account -> file
     rules: Rules | None = None  # of the bank that the log comes from, where it states them
+    unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # file -> columns that nobody asked for
+    unidentified: tuple[str, ...] = ()  # what this log cannot tell, a sentence each
 
 
 def read_bytes(path: Path) -> bytes:
@@ -126,23 +147,33 @@ def json_lines(path: Path, columns: tuple[str, ...]) -> Iterator[Row | Quarantin
     return iter(rows)
 
 
-def csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row | Quarantined]:
-    """Rows of a CSV file with a header; a column that the header lacks is an InputError."""
-    text = read_bytes(path).decode("utf-8-sig", errors="replace")
-    reader = csv.reader(io.StringIO(text, newline=""))
+def csv_rows(
+    path: Path, columns: tuple[str, ...], delimiter: str = ",", encoding: str = "utf-8"
+) -> Iterator[Row | Quarantined]:
+    """Rows of a CSV file with a header; a column that the header lacks, or has twice, is an InputError."""
+    text = read_bytes(path).decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         table = [cells for cells in reader if cells]
     except csv.Error as fault:
         raise InputError(f"must be CSV ({fault})", file=path) from None
     header = table[0] if table else []
     _refuse_missing(path, set(columns) - set(header), bool(table))
+    for name in columns:
+        if header.count(name) > 1:
+            raise InputError("must stand in the header once", file=path, field=name, value=header.count(name))
+    asked = [header.index(name) for name in columns] if table else []
     rows: list[Row | Quarantined] = []
     for number, cells in enumerate(table[1:]):
-        raw = json.dumps(cells, ensure_ascii=False)
-        if len(cells) == len(header):
-            rows.append(Row(number, raw, dict(zip(header, cells, strict=True))))
+        if len(cells) != len(header):
+            whole = json.dumps(cells, ensure_ascii=False)
+            rows.append(Quarantined(path.name, number, f"must have {len(header)} cells", whole))
+            continue
+        raw = json.dumps({header[i]: cells[i] for i in asked}, ensure_ascii=False)  # what was not asked for stays out
+        if any(UNREADABLE in cells[i] for i in asked):
+            rows.append(Quarantined(path.name, number, f"must be text in {encoding}", raw))
         else:
-            rows.append(Quarantined(path.name, number, f"must have {len(header)} cells", raw))
+            rows.append(Row(number, raw, dict(zip(header, cells, strict=True))))
     return iter(rows)
 
 
@@ -182,3 +213,11 @@ def number(
         bound = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f">= {low:g}"
         raise BadRowError(f"{name} must be a {'whole' if whole else 'finite'} number {bound}")
     return value
+
+
+def floating(cell: str) -> float | None:
+    """A cell of text as a number; None, which `number` refuses, where it is none."""
+    try:
+        return None if "_" in cell else float(cell)  # Python would read 1_000
+    except ValueError:
+        return None

@@ -27,6 +27,7 @@ from training.importers.starbucks_world import (
     LAST_MEMBER,
     MEDIA,
     ORIGIN,
+    UNIDENTIFIED,
     UNKNOWN_AGE,
     WAVES,
     Offer,
@@ -84,9 +85,9 @@ def import_starbucks(source: Path, split: Split) -> Imported:
         customers=_customers([people[name] for name in sorted(people)]),
         decisions=decisions,
         events=_events(acts, {offer.id: offer.channel for offer in offers.values()}),
-        rows_in=intake.rows_in,
-        quarantine=intake.frame(),
-        sources=tuple(source / name for name in FILES),
+        intake=intake,
+        sources={name: source / name for name in FILES},
+        unidentified=UNIDENTIFIED,
     )
 
 

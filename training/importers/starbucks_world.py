@@ -20,6 +20,10 @@ UNKNOWN_AGE = 118  # as the data set writes it
 MEDIA = {"email": 0.01, "mobile": 0.02, "social": 0.01, "web": 0.0}
 """Media of an offer, and the annoyance of one message, one opt-out being 1. Assumed: a hundred e-mails or fifty
 messages on the phone cost as much goodwill as one opt-out; on the web the customer comes by and is not disturbed."""
+UNIDENTIFIED = (
+    "the media of an offer never change: the effect of a channel is not identified apart from the offers that use it",
+    "everybody is decided about at the same six hours: when to contact is identified for these hours only",
+)
 KINDS = ("bogo", "discount", "informational")
 TOP = {"difficulty": 20.0, "reward": 10.0, "duration": 10.0}  # largest of the ten offers, in USD, USD and days
 
