@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
+from envs.catalogue import Catalogue
+from envs.counts import Counts
+from envs.indicators import features
 
 class Range(NamedTuple):
     """What a figure may be."""
@@ -56,6 +61,51 @@ RANGES = (
     Range("cancelled / (cancelled + converted)", "silos", 0.01, 0.10, "assumed: cooling-off, loans that fall through"),
     Range("risk holds per customer and year", "silence", 0.01, 0.05, "assumed: abnormal behaviour is rare"),
     Range("moves of stage per customer and year", "silence", 0.10, 0.60, "assumed: lifecycle stages last for years"),
-    Range("redeemed / converted with a benefit", "silos", 0.50, 0.98,
-          "Colloquy 2011: a third of points are never redeemed; rate bonuses pay by themselves"),
 )  # fmt: skip
+
+
+def measured(counts: Counts, catalogue: Catalogue, days: int) -> dict[str, float]:
+    """The figures of RANGES for one set of customers over `days`; NaN: nothing to divide by."""
+    place = {name: number for number, name in enumerate(catalogue.channel_ids)}
+    outbound = [place[c.id] for c in catalogue.channels if c.family == "online" and c.inbound is None]
+    years = counts.days / 365
+    yearly = {name: counts.number(event) / years for name, event in _YEARLY.items()}
+    found = {f"delivered: {c}": _share(counts, "delivered", "contacted", c, place) for c in ("app_push", "sms", "wechat")}
+    found |= {f"connected: {c}": _share(counts, "delivered", "contacted", c, place) for c in ("ai_call", "human_call")}
+    for c in ("app_push", "sms", "wechat", "ai_call", "human_call", "relationship_manager"):
+        found[f"engaged / delivered: {c}"] = _share(counts, "engaged", "delivered", c, place)
+    won = sum(counts.number("converted", c) for c in outbound)
+    found["converted / contacted: online, outbound"] = _ratio(won, sum(counts.number("contacted", c) for c in outbound))
+    found["converted / contacted: human_call"] = _share(counts, "converted", "contacted", "human_call", place)
+    unasked, converted = counts.number("converted", len(place)), counts.number("converted")
+    found["organic share of conversions"] = _ratio(unasked, converted)
+    contacts = counts.number("contacted")
+    found["opt-outs per 10,000 contacts"] = _ratio(1e4 * counts.number("opted_out"), contacts)
+    found["complaints per 10,000 contacts"] = _ratio(1e4 * counts.number("complained"), contacts)
+    found["churn a year"] = 1 - (1 - counts.churned / counts.customers) ** (365 / days)
+    saved = counts.value("balance_changed", features(catalogue, "saving"))
+    found["booked savings a year / assets"] = saved / counts.assets * 365 / days
+    found["satisfaction, 1 to 5"] = _ratio(counts.value("satisfaction_rated"), counts.number("satisfaction_rated"))
+    moments = sum(counts.number(name) for name in ("app_session", "partner_scene", "branch_visit", "inbound_call"))
+    found["online share of moments"] = _ratio(counts.number("app_session") + counts.number("partner_scene"), moments)
+    begun = counts.number("abandoned") + unasked
+    found["applications broken off / begun"] = _ratio(counts.number("abandoned"), begun)
+    found["cancelled / (cancelled + converted)"] = _ratio(counts.number("cancelled"), counts.number("cancelled") + converted)
+    return found | yearly | {"app sessions per customer and month": yearly["app sessions"] / 12}
+
+
+_YEARLY = {
+    "conversions per customer and year": "converted",
+    "branch visits per customer and year": "branch_visit",
+    "risk holds per customer and year": "risk_hold",
+    "moves of stage per customer and year": "stage_changed",
+    "app sessions": "app_session",
+}
+
+
+def _share(counts: Counts, above: str, below: str, channel: str, place: dict[str, int]) -> float:
+    return _ratio(counts.number(above, place[channel]), counts.number(below, place[channel]))
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below else np.nan
