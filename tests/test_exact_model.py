@@ -11,6 +11,7 @@ from exact_kit import preset, small
 from scipy.stats import chi2, norm
 
 from agents.baselines import Random
+from agents.exact import Optimum
 from agents.exact_joint import shortened
 from agents.policy import draw
 from envs.errors import InputError
@@ -195,17 +196,18 @@ def test_keys_and_rows_are_two_ways_to_write_a_state() -> None:
     np.testing.assert_array_equal(table.keys(layer.rows), layer.keys)
 
 
-def test_observations_of_the_churned_and_of_other_worlds_show_no_state() -> None:
+def test_observations_that_nobody_is_decided_at_show_no_state_and_are_left_in_silence() -> None:
+    """More contacts than the cap allows, as a stand-in for what customers look like once they have churned."""
     model = small()
-    simulator = Simulator(model.world, 0)
-    simulator.reset(np.arange(50_000))
-    for _ in range(2):
-        simulator.step(np.where(simulator.view().mask[:, 1], 1, 0))
-    gone = ~simulator.state.alive
-    assert gone.any()
-    assert (model.locate(simulator.view().observation[gone])[1] == -1).any()
-    with pytest.raises(InputError, match="must have the 33 fields"):
-        model.locate(np.zeros((2, 5), np.float32))
+    seen = model.observation(1, PRICES)
+    seen[:, model.world.encoder.names.index("channel:sms:pressure")] = 1.0  # five contacts
+    step, state = model.locate(seen)
+    assert (step == 1).all()
+    assert (state == -1).all()
+    chosen = Optimum(model).probabilities(seen, model.layers[1].allowed)
+    assert (chosen[:, 0] == 1).all()
+    with pytest.raises(InputError, match=f"must have the {seen.shape[1]} fields"):
+        model.locate(seen[:, :5])
 
 
 def changed(**parts: object) -> World:

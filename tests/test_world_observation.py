@@ -71,9 +71,72 @@ def test_history_fields_count_in_their_unit() -> None:
         "contact:complaints": 2 ** (-7 / 60) / 5,
         "contact:spend": np.log1p(100 * 2 ** (-7 / 14)) / 5,
         "calendar:weekend": 1.0,
+        "product:fund:refusals": 0.0,
+        "product:fund:holds": 0.0,
+        "product:fund:pending": 0.0,
+        "contact:risk_hold": 0.0,
     }
     for name, value in expected.items():
         assert values[name] == pytest.approx(value, rel=1e-5), name
+
+
+def test_break_points_applications_holdings_refusals_and_holds_are_seen() -> None:
+    h, one = History.fresh(CATALOGUE, SCHEMA, np.array([DAY - 1])), np.array([0])
+    for event, product in (("abandoned", 0), ("applied", 1), ("converted", 2), ("declined", 2)):
+        h.record(event, one, product=np.array([product]))
+    h.record("risk_hold", one)
+    assert seen(h)["product:loan:abandoned"] == 1.0
+    h.advance(1)
+    values = seen(h)
+    assert values["product:loan:abandoned"] == 0.5  # half of it is gone in a day
+    assert values["product:loan:lead"] == pytest.approx(2 ** (-1 / 7))
+    assert [values[f"product:{p}:pending"] for p in CATALOGUE.product_ids] == [0, 1, 0]
+    assert [values[f"product:{p}:holds"] for p in CATALOGUE.product_ids] == [0, 0, 1]
+    assert values["product:care:refusals"] == pytest.approx(2 ** (-1 / 30) / 5)
+    assert values["contact:risk_hold"] == 1.0
+
+
+def test_contacts_of_the_week_are_those_of_today_and_the_six_days_before() -> None:
+    h, one = History.fresh(CATALOGUE, SCHEMA, np.array([DAY - 8])), np.array([0])
+    for day in range(9):
+        assert seen(h)["contact:week"] * 7 == pytest.approx(min(day, 6), abs=1e-6)
+        h.record("contacted", one, channel=np.array([day % 3]))
+        h.advance(1)
+
+
+def test_stage_and_key_day_are_seen_where_the_schema_names_them() -> None:
+    born = {"name": "born", "type": "number", "center": 10, "scale": 4}
+    life = {"name": "life", "type": "category", "categories": ["new", "gone"]}
+    schema = small_schema(
+        columns=[born, life], stages=["new", "active", "gone"], stage_column="life", key_day_column="born"
+    )
+    encoder, first = Encoder(CATALOGUE, schema), DAY - 7  # 1 March
+    stages = [f"stage:{name}" for name in schema.stages]
+    frame = pl.DataFrame({"born": [8.0] * 10, "life": ["new"] * 10})
+    h = History.fresh(CATALOGUE, schema, first + np.arange(10))
+    seen = encoder.encode(encode_profile(frame, schema), h, moment(10))
+    days = seen[:, encoder.names.index("calendar:key_day")]
+    assert days.tolist() == [0] * 7 + [1] + [0] * 2  # on the eighth
+    columns = [encoder.names.index(name) for name in stages]
+    assert not seen[:, columns].any()  # a history that does not know its stage
+    h.record("stage_changed", np.arange(2), value=np.array([1.0, 2.0]))
+    seen = encoder.encode(encode_profile(frame, schema), h, moment(10))
+    assert seen[:3, columns].tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
+
+
+def test_a_day_that_no_calendar_covers_is_refused_where_fields_depend_on_it() -> None:
+    h, profile = History.fresh(CATALOGUE, SCHEMA, np.array([200_000])), encode_profile(people((1, 1, True, "mass")), SCHEMA)
+    with pytest.raises(InputError, match="must lie between 2000 and 2045"):
+        ENCODER.encode(profile, h, moment())
+    plain = Encoder(CATALOGUE, small_schema())
+    assert np.isfinite(plain.encode(profile, h, moment())).all()
+
+
+def test_a_profile_of_another_precision_is_read_as_it_is_meant() -> None:
+    h, profile = History.fresh(CATALOGUE, SCHEMA, np.array([DAY])), encode_profile(people((60, 2, True, "rich")), SCHEMA)
+    plain = ENCODER.encode(profile, h, moment())
+    for other in (profile.astype(np.float64), np.asfortranarray(np.tile(profile, (3, 1)))[1:2]):
+        np.testing.assert_array_equal(ENCODER.encode(other, h, moment()), plain)
 
 
 def test_moment_and_prices_are_seen() -> None:
@@ -134,17 +197,20 @@ def test_a_customer_is_seen_the_same_to_the_bit_alone_and_in_a_batch() -> None:
     bank = load_world("bank")
     rng, batch = np.random.default_rng(0), 500
     h = History.fresh(bank.catalogue, bank.schema, np.full(batch, DAY))
-    h.pressure[:] = rng.random(h.pressure.shape)
-    h.contact_days[:] = rng.integers(0, 2**32, h.contact_days.shape)
-    for trace in (h.engagements, h.intent, h.refusals, h.complaints, h.spend):
-        trace[:] = rng.random(trace.shape)
-    profile = bank.population.encoded(np.arange(batch), 0)
+    h.customer["ring_day"] = DAY - rng.integers(0, 20, h.customer["ring_day"].shape)
+    h.customer["stage"] = rng.integers(-1, 1 + len(bank.schema.stages), batch)
+    traces = {"customer": ("complaints", "spend"), "channel": ("pressure", "engagements"), "product": ("intent", "refusals")}
+    for part, names in traces.items():
+        for name in names:
+            records = getattr(h, part)
+            records[name] = rng.random(records.shape)
+    profile = bank.population.start(np.arange(batch), 0, bank.catalogue.product_ids).profile
     prices = rng.random((batch, len(bank.encoder.price_names)))
     seen = bank.encoder.encode(profile, h, Moment(np.full(batch, -1), prices, np.zeros(batch), np.zeros(batch)))
     for row in range(100):
         one = np.array([row])
         at = Moment(np.full(1, -1), prices[one], np.zeros(1), np.zeros(1))
-        np.testing.assert_array_equal(bank.encoder.encode(profile[:, one], h.take(one), at)[0], seen[row])
+        np.testing.assert_array_equal(bank.encoder.encode(profile[one], h.take(one), at)[0], seen[row])
 
 
 def test_every_field_has_a_name_of_its_own_and_a_meaning() -> None:
@@ -178,6 +244,7 @@ def test_the_calendar_knows_weekends_paydays_and_feasts() -> None:
         int(np.datetime64(d, "D").astype(int)) for d in ("2026-01-01", "2026-03-08", "2026-05-15")
     )
     table = calendar_fields(np.array([new_year, sunday, friday]), "CN")
+    table = table.T
     assert table[2].tolist() == [0, 1, 0]  # weekend
     assert table[3].tolist() == [0, 0, 1]  # payday
     assert table[4].tolist() == [1, 0, 0]  # holiday

@@ -17,6 +17,7 @@ from training.mapping import Mapping
 
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # valid_from of a customer row that names none
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2046, 1, 1, tzinfo=UTC)  # of decisions: the calendar's
+EVENT_NAMES = tuple(sorted(EVENTS))
 INSTANTLY = timedelta(microseconds=1)
 DIGITS = 20  # of an event's id where the bank has none: 80 bits, so that ten million events do not meet
 
@@ -116,7 +117,7 @@ class RowReader:
             customer,
             # A clock that ticks in seconds: an answer comes after its decision, or it would count to the one before.
             at + INSTANTLY if decision is not None and at == decision.at else at,
-            choice(cells, "event", tuple(sorted(EVENTS))),
+            choice(cells, "event", EVENT_NAMES),
             choice(cells, "channel", self.catalogue.channel_ids) if cells.get("channel") else None,
             choice(cells, "product", self.catalogue.product_ids) if cells.get("product") else None,
             number({"value": floating(cells["value"])}, "value", -math.inf) if cells.get("value") else None,
