@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -74,16 +75,44 @@ class Scored:
         return greedy(self.scores(observation), mask)
 
 
+class Points(NamedTuple):
+    """Priorities of the coordinated rules."""
+
+    interest: float = 2.0  # per piece of evidence of intent, two at most
+    answered: float = 0.5  # at most, for a channel that the customer answers
+    refused: float = -2.0  # on the field of refusals
+    held: float = -0.5
+    broken_off: float = 2.0  # on the trace of a break-point, 0.5 on the next day
+    inbound: float = 3.0
+    hot: float = 0.5  # trace from which a lead counts as hot
+    remote_hot: float = 1.5
+    offline_hot: float = 0.5
+    remote: float = -1.5
+    offline: float = -3.0
+    complexity: float = -2.0  # of a person's contact about a complex product that is not hot
+    bundle: float = 0.2
+    expensive: float = -0.3
+    care: float = -0.5
+    complaint_fresh: float = 0.19  # field of complaints: one within four days
+    answer: float = 6.0  # of a complaint
+    again: float = -8.0  # on the trace of the last contact on the channel, of care and verification
+    verify: float = 10.0
+    silence: float = 0.5
+    pressure: float = 4.0  # more silence, on the field of contact pressure
+
+
 @dataclass(frozen=True)
 class CoordinatedRules(Scored):
     """One priority list over all channels, as the pilots of designed coordination describe it (KPMG 2023, Yin'ao 2026).
 
-    1. Whoever comes in hears of the product they showed most interest in, on the channel they came by.
-    2. A hot lead (engaged within a week, no answer yet) goes to a remote person; to the relationship manager where no
-       remote person offers the product.
-    3. Interest that is no longer hot is met online, on a channel that the customer answers; complex products and
+    1. A risk hold is verified first, on another channel where one was tried in vain; a fresh complaint is answered by a
+       person, who sells nothing.
+    2. Whoever comes in hears of the product they showed most interest in, on the channel they came by.
+    3. A hot lead (engaged within a week, no answer yet) goes to a remote person; to the relationship manager where no
+       remote person offers the product. Applications that were just broken off go first.
+    4. Interest that is no longer hot is met online, on a channel that the customer answers; complex products and
        expensive contacts stand back.
-    4. Without interest, or with contact pressure already there, silence.
+    5. Without interest, or with contact pressure already there, silence.
 
     Priorities are points: assumed, as a campaign manager would set them; they are not tuned.
     """
@@ -91,21 +120,27 @@ class CoordinatedRules(Scored):
     catalogue: Catalogue
     encoder: Encoder
     name: str = "coordinated_rules"
+    points: Points = Points()
 
     def scores(self, observation: np.ndarray) -> np.ndarray:
         """Points of each treatment; silence has as many as the contact pressure deserves."""
-        columns = self._columns
-        intent, lead = (self._of_product(observation, f) for f in ("intent", "lead"))
+        columns, p = self._columns, self.points
+        intent, lead, broken = (self._of_product(observation, f) for f in ("intent", "lead", "abandoned"))
         holds, refusals = (self._of_product(observation, f) for f in ("holds", "refusals"))
-        answered = self._of_channel(observation, "engagements")
-        hot = lead > 0.5  # within a week at the default half-life
-        points = 2.0 * np.minimum(5 * intent, 2.0) + np.minimum(answered, 0.5) - 2.0 * refusals - 0.5 * holds
-        points += self._inbound * 3.0
-        points += np.where(hot, 1.5 * self._remote + 0.5 * self._offline, -1.5 * self._remote - 3.0 * self._offline)
-        points -= np.where(hot, 0.0, 2.0) * self._complex * (self._remote + self._offline)
-        points += 0.2 * self._bundle - 0.3 * (self._cost > 5)
-        points += self._care * -0.5
-        points[:, 0] = 0.5 + 4.0 * observation[:, columns["contact:pressure"]]
+        answered, tried = (self._of_channel(observation, f) for f in ("engagements", "recency"))
+        hot = lead > p.hot  # within a week at the default half-life
+        points = p.interest * np.minimum(5 * intent, 2.0) + np.minimum(answered, p.answered)
+        points += p.refused * refusals + p.held * holds + p.broken_off * broken
+        points += self._inbound * p.inbound
+        remote, offline = (np.where(hot, *pair) for pair in ((p.remote_hot, p.remote), (p.offline_hot, p.offline)))
+        points += remote * self._remote + offline * self._offline
+        points += np.where(hot, 0.0, p.complexity) * self._complex * (self._remote + self._offline)
+        points += p.bundle * self._bundle + p.expensive * (self._cost > 5)
+        points += p.care * self._care
+        complained = observation[:, [columns["contact:complaints"]]] > p.complaint_fresh
+        points += (p.answer * complained + p.again * tried) * self._care * self._remote
+        points += (p.verify + p.again * tried) * self._verifying
+        points[:, 0] = p.silence + p.pressure * observation[:, columns["contact:pressure"]]
         return np.asarray(points, np.float64)
 
     @cached_property
@@ -155,7 +190,11 @@ class CoordinatedRules(Scored):
     @cached_property
     def _care(self) -> np.ndarray:
         contact = self._flag([True] * len(self.catalogue.treatments))
-        return np.asarray(np.where(self.catalogue.selling, 0.0, 1.0) * contact)
+        return np.asarray(np.where(self.catalogue.selling, 0.0, 1.0) * contact - self._verifying)
+
+    @cached_property
+    def _verifying(self) -> np.ndarray:
+        return self._flag([self.catalogue.products[p].clears_hold for p in self.catalogue.product_of[1:]])
 
     @cached_property
     def _cost(self) -> np.ndarray:
@@ -190,20 +229,25 @@ class SiloedCampaigns:
         week = (np.round(np.arctan2(sine, cosine) * (31 / (2 * np.pi))).astype(int) % 31) // 7
         out = np.zeros((len(mask), len(self.catalogue.channels), mask.shape[1]))
         for desk, channel in enumerate(self.catalogue.channels):
-            mine = np.flatnonzero(self.catalogue.channel_of == desk)
+            mine = np.flatnonzero((self.catalogue.channel_of == desk) & ~self._verifying)
             if not len(mine):
                 out[:, desk, 0] = 1.0
                 continue
-            days, share = _RHYTHM.get(channel.id, (range(7), 0.5 if channel.inbound else 0.05))
+            days, share = RHYTHM.get(channel.id, (range(7), 0.5 if channel.inbound else 0.05))
             chosen = mine[(week + desk) % len(mine)]  # the campaign of the week
             campaign = np.isin(weekday, list(days)) & mask[np.arange(len(mask)), chosen]
             out[np.arange(len(mask)), desk, chosen] = np.where(campaign, share, 0.0)
             out[:, desk, 0] = 1.0 - out[np.arange(len(mask)), desk, chosen]
         return out
 
+    @cached_property
+    def _verifying(self) -> np.ndarray:  # (treatments,) bool; the risk desk's business, no campaign
+        products = self.catalogue.products
+        return np.array([False, *(products[p].clears_hold for p in self.catalogue.product_of[1:])])
+
 
 # Channel -> weekdays of its campaigns (0 is Monday), share of customers who are drawn.
-_RHYTHM: dict[str, tuple[Sequence[int], float]] = {
+RHYTHM: dict[str, tuple[Sequence[int], float]] = {
     "app_push": ((0, 3), 0.6),
     "in_app": (range(7), 0.7),
     "sms": ((1,), 0.4),
