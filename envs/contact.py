@@ -271,9 +271,7 @@ def book(m: Any, s: Any, out: Any, i: int, cause: Cause, value: float) -> None:
 
 
 @kernel
-def cancel(
-    m: Any, s: Any, out: Any, i: int, v: View, product: int, days: int, draw: int
-) -> None:
+def cancel(m: Any, s: Any, out: Any, i: int, v: View, product: int, days: int, draw: int) -> None:
     """An application may fall through, a fresh conversion may be cancelled: the margin is clawed back.
 
     days: since the last morning; the chance is that of those among them on which it could be cancelled

@@ -145,7 +145,9 @@ class Expectation:
             given[event] = condition * head.mean(eta[event], days)
             if event == "converted":
                 given[event] = given[event] * self._may_take(observation)
-                given[event] = given[event] if self._comes_unasked(before) else given[event] * self.world.catalogue.closes
+                given[event] = (
+                    given[event] if self._comes_unasked(before) else given[event] * self.world.catalogue.closes
+                )
         return {event: p for event, p in given.items() if event in self.world.heads}
 
     def _may_take(self, observation: np.ndarray) -> np.ndarray:  # (batch, treatments) float64, 0 or 1

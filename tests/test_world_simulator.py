@@ -413,7 +413,10 @@ def test_nobody_takes_a_second_product_of_a_kind_that_is_held_once() -> None:
 
 def test_two_desks_that_offer_the_same_product_on_one_day_sell_it_once() -> None:
     sure = {"terms": named({"contact": 30.0})}
-    sells = {name: {"link": "logit", "given": given, **sure} for name, given in (("engaged", "delivered"), ("converted", "engaged"))}
+    sells = {
+        name: {"link": "logit", "given": given, **sure}
+        for name, given in (("engaged", "delivered"), ("converted", "engaged"))
+    }
     world = small_world(rules=Rules(once=False), delivered=None, **sells)
     simulator = Simulator(world, 0)
     simulator.reset(np.arange(300))
