@@ -52,8 +52,15 @@ def test_rows_that_repeat_themselves_do_not_make_replicates_agree() -> None:
     assert often.replicates.std(axis=0)[1] > 1.8 * once.replicates.std(axis=0)[1]
 
 
-def test_a_replicate_weighs_a_customer_alike_in_every_head() -> None:
-    np.testing.assert_array_equal(estimated("penalised", True).replicates, estimated("penalised", True).replicates)
+def test_a_replicate_weighs_a_customer_alike_in_every_head_whatever_the_order_of_its_rows() -> None:
+    x, head = drawn(False)
+    order = np.random.default_rng(2).permutation(len(x))
+    luck = np.random.default_rng(1).exponential(size=(5, CUSTOMERS))
+    model = Model(NAMES, np.ones(3) * [0, 1, 1], solve(x, head.rows, head.link, np.ones(3) * [0, 1, 1]))
+    one = Estimator("penalised", "customer", luck).plain(model, x, head)
+    other = Estimator("penalised", "customer", luck).plain(model, x[order], head.take(order))
+    np.testing.assert_allclose(one.replicates, other.replicates, rtol=1e-6)
+    assert np.ptp(one.replicates[:, 1]) > 0
 
 
 def test_no_replicates_are_none() -> None:
