@@ -161,6 +161,8 @@ def book_due(m: Any, s: Any, out: Any, i: int, v: View) -> None:
             continue
         if facts_at(m.product_facts, p).cancel_days > 0 and exists(m, CANCELLED):
             cancel(m, s, out, i, v, p, DRAW_CANCELLED)
+        if day - due.booked_day >= facts_at(m.product_facts, p).cancel_days:
+            due.booked_day = NEVER  # final: nothing more to look after
         if due.due_day != NEVER and due.due_day <= day:
             cause = because(due.treatment, due.channel, p, due.decision, BOOKED)
             due.due_day = NEVER

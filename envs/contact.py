@@ -247,7 +247,9 @@ def book(m: Any, s: Any, out: Any, i: int, cause: Cause, value: float) -> None:
             pending_at(s.pending, i * s.products + cause.product),
         )
         net = value * product.net[person_at(s.person, i).grade]
-        booked.booked_day, booked.booked_value, booked.booked_volume = customer_at(s.customer, i).day, net, 0.0
+        if product.cancel_days > 0:
+            booked.booked_day, booked.booked_value = customer_at(s.customer, i).day, net
+        booked.channel, booked.decision, booked.booked_volume = cause.channel, cause.decision, 0.0
         if product.margin_rate > 0 and not np.isnan(value):
             booked.booked_volume = value / product.margin_rate
             happened(m, s, out, i, _BALANCE, cause, value / product.margin_rate)
