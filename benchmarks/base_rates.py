@@ -14,6 +14,7 @@ from envs.catalogue import Catalogue
 from envs.counts import Counts
 from envs.indicators import features
 
+
 class Range(NamedTuple):
     """What a figure may be."""
 
@@ -70,7 +71,9 @@ def measured(counts: Counts, catalogue: Catalogue, days: int) -> dict[str, float
     outbound = [place[c.id] for c in catalogue.channels if c.family == "online" and c.inbound is None]
     years = counts.days / 365
     yearly = {name: counts.number(event) / years for name, event in _YEARLY.items()}
-    found = {f"delivered: {c}": _share(counts, "delivered", "contacted", c, place) for c in ("app_push", "sms", "wechat")}
+    found = {
+        f"delivered: {c}": _share(counts, "delivered", "contacted", c, place) for c in ("app_push", "sms", "wechat")
+    }
     found |= {f"connected: {c}": _share(counts, "delivered", "contacted", c, place) for c in ("ai_call", "human_call")}
     for c in ("app_push", "sms", "wechat", "ai_call", "human_call", "relationship_manager"):
         found[f"engaged / delivered: {c}"] = _share(counts, "engaged", "delivered", c, place)
@@ -90,7 +93,9 @@ def measured(counts: Counts, catalogue: Catalogue, days: int) -> dict[str, float
     found["online share of moments"] = _ratio(counts.number("app_session") + counts.number("partner_scene"), moments)
     begun = counts.number("abandoned") + unasked
     found["applications broken off / begun"] = _ratio(counts.number("abandoned"), begun)
-    found["cancelled / (cancelled + converted)"] = _ratio(counts.number("cancelled"), counts.number("cancelled") + converted)
+    found["cancelled / (cancelled + converted)"] = _ratio(
+        counts.number("cancelled"), counts.number("cancelled") + converted
+    )
     return found | yearly | {"app sessions per customer and month": yearly["app sessions"] / 12}
 
 

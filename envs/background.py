@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from envs.contact import View, amount, book, cancel, convert, happens
+from envs.contact import View, amount, book, cancel, convert, happens, may_take
 from envs.features import IRRITATION
-from envs.happening import ANSWERED, BOOKED, EVENING, MET, because, happened, sums_at
-from envs.history import NAMES, NEVER, STAGE_CHANGED, customer_at, product_at
+from envs.happening import BOOKED, CAME, EVENING, MET, because, happened, sums_at
+from envs.history import NAMES, NEVER, STAGE_CHANGED, customer_at
 from envs.jit import kernel
 from envs.mechanics import (
     ABANDONED,
@@ -72,7 +72,7 @@ def _answer_unasked(m: Any, s: Any, out: Any, i: int, v: View, option: int, deci
     visits = exists(m, ENGAGED) and head_at(m.heads, ENGAGED).given == _ALWAYS
     t = treatment_at(m.treatments, option)
     came = visits and happens(m, v, ENGAGED, option, DRAW_VISITED, days)
-    cause = because(option, t.channel, t.product, decision, ANSWERED)
+    cause = because(option, t.channel, t.product, decision, CAME)
     if came:
         happened(m, s, out, i, _ENGAGED, cause, np.nan)
     if not exists(m, CONVERTED):
@@ -80,7 +80,7 @@ def _answer_unasked(m: Any, s: Any, out: Any, i: int, v: View, option: int, deci
     given = head_at(m.heads, CONVERTED).given
     if not (given == _ALWAYS or (visits and came and given == _GIVEN_ENGAGED)):
         return
-    if happens(m, v, CONVERTED, option, DRAW_VISITED + 1, days):
+    if may_take(m, s, i, t.product) and happens(m, v, CONVERTED, option, DRAW_VISITED + 1, days):
         convert(m, s, out, i, v, cause, DRAW_VISITED + 2, DRAW_VISITED + 3)
 
 
@@ -117,10 +117,7 @@ def _convert_unasked(m: Any, s: Any, out: Any, i: int, v: View, days: float) -> 
         return
     for p in range(s.products):
         eta = eta_of(m, ORGANIC, p, v.seen, v.latent)
-        held = (
-            facts_at(m.product_facts, p).once and product_at(s.product, i * s.products + p).holds
-        )  # nobody takes a second one
-        if rarely(m, ORGANIC, eta, days, uniform(v.key, DRAW_ORGANIC + p)) and not held:
+        if rarely(m, ORGANIC, eta, days, uniform(v.key, DRAW_ORGANIC + p)) and may_take(m, s, i, p):
             cause = because(-1, -1, p, -1, EVENING)
             convert(m, s, out, i, v, cause, DRAW_ORGANIC_VALUE + p, DRAW_ORGANIC_VALUE + p)
 
@@ -152,17 +149,20 @@ def _move(m: Any, s: Any, out: Any, i: int, v: View, days: float) -> None:
 
 
 @kernel
-def book_due(m: Any, s: Any, out: Any, i: int, v: View) -> None:
-    """In the morning: applications that are due are booked, others may fall through or be cancelled."""
+def book_due(m: Any, s: Any, out: Any, i: int, v: View, days: int) -> None:
+    """In the morning: applications that are due are booked, others may fall through or be cancelled.
+
+    days: since the last morning
+    """
     day = customer_at(s.customer, i).day
     for p in range(s.products):
         due = pending_at(s.pending, i * s.products + p)
         if due.due_day == NEVER and due.booked_day == NEVER:
             continue
         if facts_at(m.product_facts, p).cancel_days > 0 and exists(m, CANCELLED):
-            cancel(m, s, out, i, v, p, DRAW_CANCELLED)
+            cancel(m, s, out, i, v, p, days, DRAW_CANCELLED)
         if day - due.booked_day >= facts_at(m.product_facts, p).cancel_days:
-            due.booked_day = NEVER  # final: nothing more to look after
+            due.booked_day = NEVER  # final
         if due.due_day != NEVER and due.due_day <= day:
             cause = because(due.treatment, due.channel, p, due.decision, BOOKED)
             due.due_day = NEVER

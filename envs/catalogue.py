@@ -19,6 +19,7 @@ from envs.errors import InputError
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+\- ]+$", min_length=1)]
 Family = Literal["online", "remote", "offline"]
 SILENCE = "silence"
+WORST_GRADE = 31  # credit grades beyond it count as it
 
 
 class Product(Config):
@@ -46,7 +47,9 @@ class Product(Config):
         None, gt=0, description="Margin / volume before credit loss: gives the volume booked."
     )
     default_probability: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
-        (), description="Of a loan over its life, by credit grade 1, 2 ...; needs margin_rate and schema.credit_grade."
+        (),
+        max_length=WORST_GRADE,
+        description="Of a loan over its life, by credit grade 1, 2 ...; needs margin_rate and schema.credit_column.",
     )
     loss_given_default: float = Field(0.0, ge=0, le=1, description="Share of the volume lost at default.")
     refers: bool = Field(False, description="True if taking it names a friend, who joins when it matures.")
@@ -66,7 +69,7 @@ class Product(Config):
         """
         if not self.default_probability:
             return np.ones(np.shape(grade))
-        probability = np.array([0.0, *self.default_probability])[np.minimum(grade, len(self.default_probability))]
+        probability = np.array([0.0, *self.default_probability])[np.clip(grade, 0, len(self.default_probability))]
         return np.asarray(1 - probability * self.loss_given_default / (self.margin_rate or 1.0))
 
 

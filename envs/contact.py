@@ -117,6 +117,7 @@ def contact(m: Any, s: Any, out: Any, i: int, v: View, option: int, decision: in
             happened(m, s, out, i, _CLEARED, cause, np.nan)
     converted = (
         t.closes
+        and may_take(m, s, i, t.product)
         and _answers(m, CONVERTED, delivered, engaged)
         and happens(m, v, CONVERTED, option, DRAW_CONVERTED + base, 1.0)
     )
@@ -140,6 +141,15 @@ def _answers(m: Any, head: int, delivered: bool, before: bool) -> bool:
     if given == _GIVEN_DELIVERED:
         return delivered
     return given == _GIVEN_ENGAGED and before
+
+
+@kernel
+def may_take(m: Any, s: Any, i: int, product: int) -> bool:
+    """Nobody takes a second product of a kind that is held once, nor applies again while an application matures."""
+    if product < 0:
+        return True
+    held = facts_at(m.product_facts, product).once and product_at(s.product, i * s.products + product).holds
+    return not held and pending_at(s.pending, i * s.products + product).due_day == NEVER
 
 
 @kernel
@@ -225,14 +235,13 @@ def convert(m: Any, s: Any, out: Any, i: int, v: View, cause: Cause, value_draw:
     redeems = pays and (not exists(m, REDEEMED) or happens(m, v, REDEEMED, cause.treatment, redeem_draw, 1.0))
     treatment = cause.treatment if redeems or not pays else -1
     if cause.product >= 0 and facts_at(m.product_facts, cause.product).maturing_days > 0:
-        if pending_at(s.pending, i * s.products + cause.product).due_day == NEVER:
-            if facts_at(m.product_facts, cause.product).refers:
-                happened(m, s, out, i, _REFERRED, cause, np.nan)
-            happened(m, s, out, i, _APPLIED, cause, np.nan)
-            due = pending_at(s.pending, i * s.products + cause.product)
-            due.due_day = customer_at(s.customer, i).day + facts_at(m.product_facts, cause.product).maturing_days
-            due.due_value, due.treatment, due.channel = value, treatment, cause.channel
-            due.decision = cause.decision
+        if facts_at(m.product_facts, cause.product).refers:
+            happened(m, s, out, i, _REFERRED, cause, np.nan)
+        happened(m, s, out, i, _APPLIED, cause, np.nan)
+        due = pending_at(s.pending, i * s.products + cause.product)
+        due.due_day = customer_at(s.customer, i).day + facts_at(m.product_facts, cause.product).maturing_days
+        due.due_value, due.treatment, due.channel = value, treatment, cause.channel
+        due.decision = cause.decision
         return
     book(m, s, out, i, because(treatment, cause.channel, cause.product, cause.decision, cause.minute), value)
 
@@ -246,13 +255,12 @@ def book(m: Any, s: Any, out: Any, i: int, cause: Cause, value: float) -> None:
             facts_at(m.product_facts, cause.product),
             pending_at(s.pending, i * s.products + cause.product),
         )
-        net = value * product.net[person_at(s.person, i).grade]
-        if product.cancel_days > 0:
-            booked.booked_day, booked.booked_value = customer_at(s.customer, i).day, net
-        booked.channel, booked.decision, booked.booked_volume = cause.channel, cause.decision, 0.0
+        # Rounded to what PENDING keeps, so that a cancellation claws back exactly what was booked.
+        net = np.float64(np.float32(value * product.net[person_at(s.person, i).grade]))
+        booked.booked_day, booked.booked_value, booked.booked_volume = customer_at(s.customer, i).day, net, 0.0
         if product.margin_rate > 0 and not np.isnan(value):
             booked.booked_volume = value / product.margin_rate
-            happened(m, s, out, i, _BALANCE, cause, value / product.margin_rate)
+            happened(m, s, out, i, _BALANCE, cause, np.float64(booked.booked_volume))
         if product.refers and product.maturing_days == 0:
             happened(m, s, out, i, _REFERRED, cause, np.nan)
     happened(m, s, out, i, _CONVERTED, cause, net)
@@ -263,12 +271,17 @@ def book(m: Any, s: Any, out: Any, i: int, cause: Cause, value: float) -> None:
 
 
 @kernel
-def cancel(m: Any, s: Any, out: Any, i: int, v: View, product: int, draw: int) -> None:
-    """An application may fall through, a fresh conversion may be cancelled: the margin is clawed back."""
+def cancel(m: Any, s: Any, out: Any, i: int, v: View, product: int, days: int, draw: int) -> None:
+    """An application may fall through, a fresh conversion may be cancelled: the margin is clawed back.
+
+    days: since the last morning; the chance is that of those among them on which it could be cancelled
+    """
     booked, day = pending_at(s.pending, i * s.products + product), customer_at(s.customer, i).day
-    waits = booked.due_day != NEVER
-    fresh = booked.booked_day != NEVER and day - booked.booked_day <= facts_at(m.product_facts, product).cancel_days
-    if not (waits or fresh) or not happens(m, v, CANCELLED, product, draw + product, 1.0):
+    waits, facts = booked.due_day != NEVER, facts_at(m.product_facts, product)
+    start = booked.due_day - facts.maturing_days if waits else booked.booked_day
+    end = booked.due_day if waits else booked.booked_day + facts.cancel_days
+    exposed = min(day, end) - max(day - days, start)
+    if exposed <= 0 or not happens(m, v, CANCELLED, product, draw + product, np.float64(exposed)):
         return
     cause = because(-1, booked.channel, product, booked.decision, BOOKED)
     happened(m, s, out, i, _CANCELLED, cause, 0.0 if waits else np.float64(booked.booked_value))

@@ -27,6 +27,7 @@ from envs.errors import InputError
 from envs.observation import Encoder
 
 OBSERVED, LATENT, CONFLICT = range(3)  # where a factor's value stands
+FACTORS = 3  # most factors of a feature that depend on the customer
 IRRITATION, FRAILTY, CLASH, CONTEXT, CLOCK, TASTE = range(6)  # columns of the latent states; reach after taste
 SCALARS = {"irritation": IRRITATION, "frailty": FRAILTY, "clash": CLASH, "context": CONTEXT, "clock": CLOCK}
 
@@ -96,6 +97,9 @@ def parse_feature(name: str, options: Options, encoder: Encoder) -> Feature:
             source, columns = _columns(word, options, encoder)
             offered = _offered(encoder) if source == CONFLICT else NOTHING
             factors.append(Factor(word, source, np.asarray(columns, np.int32), offered))
+    if len(factors) > FACTORS:
+        need = f"must have at most {FACTORS} factors besides attributes of treatments"
+        raise InputError(need, file="coefficients.yaml", field="feature", value=name)
     return Feature(name, weights, tuple(sorted(factors, key=lambda factor: factor.name)))
 
 

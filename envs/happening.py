@@ -12,7 +12,7 @@ from envs.mechanics import worth_at
 from envs.pointers import DOUBLE, LONG, double_at, long_at, place, reach, reach_type
 
 # Minutes of the day at which things happen; decisions fall at 9 o'clock.
-BOOKED, MET, DECIDED, ANSWERED, MADE_LATER, ANSWERED_LATER, EVENING = 420, 480, 540, 600, 630, 660, 1200
+BOOKED, MET, DECIDED, ANSWERED, MADE_LATER, ANSWERED_LATER, CAME, EVENING = 420, 480, 540, 600, 630, 660, 720, 1200
 TALLY = np.dtype(
     [
         ("margin", "f8"),  # currency

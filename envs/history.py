@@ -323,5 +323,7 @@ def _of_product(product: Any, event: int, channel: int, day: int) -> None:
     elif event == CONVERTED:
         product.holds, product.pending = True, False
         product.intent, product.lead, product.abandoned = 0, NEVER, NEVER
+    elif event == CANCELLED and product.pending:  # it falls through; what was held before stays
+        product.pending = False
     elif event == CANCELLED:
-        product.holds = product.pending = False
+        product.holds = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from envs.catalogue import Catalogue
+from envs.catalogue import WORST_GRADE, Catalogue
 from envs.encoding import PLAN_ARRAYS, PLAN_NUMBERS
 from envs.history import NAMES
 from envs.model import MODEL_ARRAYS, MODEL_NUMBERS, pack
@@ -46,7 +46,7 @@ PRODUCT = np.dtype(
         ("maturing_days", "i4"),
         ("cancel_days", "i4"),
         ("margin_rate", "f8"),  # 0: unknown, no volume is booked
-        ("net", "f8", (10,)),  # by credit grade 0 (unknown), 1 ...: margin net of expected loss / margin
+        ("net", "f8", (WORST_GRADE + 1,)),  # by credit grade 0 (unknown), 1 ...: margin net of expected loss / margin
     ],
     align=True,
 )
@@ -168,7 +168,7 @@ def _products(catalogue: Catalogue, schema: Schema) -> np.ndarray:
         row["once"], row["clears_hold"], row["refers"] = product.once, product.clears_hold, product.refers
         row["maturing_days"], row["cancel_days"] = product.maturing_days, product.cancel_days
         row["margin_rate"] = product.margin_rate or 0.0
-        row["net"] = product.net_of_loss(np.arange(10)) if schema.credit_column is not None else 1.0
+        row["net"] = product.net_of_loss(np.arange(WORST_GRADE + 1)) if schema.credit_column is not None else 1.0
     return out
 
 

@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.features import CONFLICT, NOTHING, OBSERVED, Feature
+from envs.features import CONFLICT, FACTORS, NOTHING, OBSERVED, Feature
 from envs.jit import kernel
 from envs.pointers import LONG, place, reach, reach_type, single_at
 
 LOGIT, RATE, LOGNORMAL, LINEAR = range(4)
 LINKS = {"logit": LOGIT, "rate": RATE, "lognormal": LOGNORMAL, "linear": LINEAR}
-FACTORS = 3  # most factors of a term besides its weight
 HEAD = np.dtype([("exists", "?"), ("link", "i4"), ("given", "i4"), ("sigma", "f8")], align=True)
 TERM = np.dtype(
     [("weight", "f8"), ("factors", "i4"), ("source", "i4", (FACTORS,)), ("column", "i4", (FACTORS,))], align=True
@@ -86,8 +85,6 @@ def _counts(weights: np.ndarray, option: int) -> bool:
 
 def _term(weights: np.ndarray, feature: Feature, option: int) -> np.ndarray:
     term = np.zeros(1, TERM)
-    if len(feature.factors) > FACTORS:
-        raise ValueError(f"feature {feature.name!r}: {len(feature.factors)} factors, must be at most {FACTORS}")
     term["weight"], term["factors"] = weights[option], len(feature.factors)
     for number, factor in enumerate(feature.factors):
         term["source"][0, number], term["column"][0, number] = factor.source, factor.columns[option]

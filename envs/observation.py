@@ -155,15 +155,19 @@ class Encoder:
 
     def encode(self, profile: np.ndarray, history: History, moment: Moment) -> np.ndarray:
         """profile: (batch, profile fields) float32 -> (batch, fields) float32, a new array."""
-        if self.schema.task.calendar or self.schema.key_day_column:
-            check_days(history.day)
+        self.check_days(history.day)
         clock = np.stack([moment.time_left, moment.gap], axis=1).astype(np.float64)
         prices = self.price_fields(moment.prices)
         arrays = {**self.plan.arrays, **history.arrays}
         at = reach(PLAN, arrays, {**self.plan.numbers, **history.numbers})
         out = np.empty((history.batch, len(self.fields)), np.float32)
-        encode_all(at, np.ascontiguousarray(profile), moment.trigger.astype(np.int64), clock, prices, out)
+        encode_all(at, np.ascontiguousarray(profile, np.float32), moment.trigger.astype(np.int64), clock, prices, out)
         return out
+
+    def check_days(self, day: np.ndarray) -> None:
+        """Raise an InputError for days that no calendar covers, if fields depend on one. day: (n,) int."""
+        if self.schema.task.calendar or self.schema.key_day_column:
+            check_days(day)
 
     def price_fields(self, prices: np.ndarray) -> np.ndarray:
         """The observed fields of prices. (..., 1 + pools) -> same shape, float32."""

@@ -53,16 +53,17 @@ def records_of(
     """The records of some customers (all that the tables name), out of the tables of decisions and events.
 
     A decision counts as a contact unless it is silence or a shadow's (decided, not carried out). A `contacted` event
-    with a decision_id is that decision's contact, made when the event says; a decision on a channel that delays
-    (catalogue, `delay_days`) is a contact only then.
+    with a decision_id is that decision's contact and not counted twice; on a channel that delays (catalogue,
+    `delay_days`) the contact is made when the event says, and only then.
     """
     ids = tuple(customer_ids)
     treatment = positions(decisions["treatment"], catalogue.treatment_ids)
     contact = treatment != catalogue.treatment_ids.index(SILENCE)
     if "assignment" in decisions.columns:
         contact &= (decisions["assignment"] != "shadow").to_numpy()
-    made, events = _made(decisions, events)
-    contact &= ~(catalogue.delays[treatment] | decisions["decision_id"].is_in(made["decision_id"].implode()).to_numpy())
+    later = catalogue.delays[treatment] & contact
+    made, events = _made(decisions.filter(pl.Series(later)), events)
+    contact &= ~later
     looks = pl.DataFrame(
         {
             "customer": positions(decisions["customer_id"], ids),
@@ -126,8 +127,11 @@ def days_of(at: pl.Series) -> np.ndarray:  # (n,) int64
 
 
 def _made(decisions: pl.DataFrame, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Contacts that a decision led to, with its treatment; and all other events."""
+    """Contacts of decisions on channels that delay, with their treatments; and events that are no decision's contact."""
     linked = (pl.col("event") == "contacted") & pl.col("decision_id").is_not_null()
+    if decisions.is_empty():
+        nothing = events.clear().with_columns(treatment=pl.lit(None, pl.String))
+        return nothing, events.filter(~linked)
     known = decisions.select("decision_id", "treatment")
     made = events.filter(linked).unique("decision_id", keep="first", maintain_order=True)
     return made.join(known, on="decision_id", how="inner", maintain_order="left"), events.filter(~linked)

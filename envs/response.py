@@ -137,6 +137,8 @@ class Coefficients(Config):
                 must = "product" if name in PER_PRODUCT else "decision"
                 raise ValueError(f"head {name!r}: per == {head.per!r}, must be {must}")
             before = "engaged" if head.given == "unconverted" else head.given
+            if name == "satisfaction_rated" and "satisfaction_value" not in self.heads:
+                raise ValueError(f"head {name!r}: must have a head 'satisfaction_value', which says how satisfied")
             if before in ("engaged", "purchased", "churned", "satisfaction_rated") and before not in self.heads:
                 raise ValueError(f"head {name!r}: given == {head.given!r}, must have a head {before!r} before it")
         return self

@@ -100,7 +100,8 @@ class Simulator:
         """The state of new customers, without touching the batch."""
         day = np.full(len(customer), self.first_day) if day is None else day
         level = prices_from(None, self.world.catalogue, self.world.schema) if prices is None else prices
-        told = level if isinstance(level, np.ndarray) else np.tile(level.vector(), (len(customer), 1))
+        told = np.tile(level.vector(), (len(customer), 1)) if isinstance(level, Prices) else np.array(level, np.float64)
+        self.world.encoder.check_days(day)
         return new_customers(self.world, self.seed, customer, day, told)
 
     @property
@@ -144,6 +145,7 @@ class Simulator:
         executed = np.where(allowed, asked, 0)
         numbers = np.full(asked.shape, -1) if decisions is None else decisions.reshape(asked.shape)
         days = self._days()
+        self.world.encoder.check_days(state.history.day[was_alive] + days)
         out = self._clean_out(state.batch, days, asked.shape[1])
         observation = view.observation.copy()
         events = self._run(out, executed, numbers.astype(np.int64), days, observation)
@@ -156,7 +158,7 @@ class Simulator:
         self, out: Out, executed: np.ndarray, numbers: np.ndarray, days: int, seen: np.ndarray
     ) -> np.ndarray | None:
         """Step all customers; a log that is full is emptied on the way."""
-        first, parts, room = 0, [], self._room(days, executed.shape[1])
+        first, parts, room = 0, [np.zeros(0, EVENT)], self._room(days, executed.shape[1])
         world, written = self.world.mechanics.record, out.reach()
         while first < self.state.batch:
             first = step_some(
@@ -186,7 +188,8 @@ class Simulator:
         """The first morning of new customers. at: their record."""
         catalogue = self.world.catalogue
         capacity = state.batch * self._room(1, 1) if self.record else 0
-        out = new_out(state.batch, len(catalogue.pools), len(catalogue.channels), len(catalogue.products), capacity)
+        new = new_out(state.batch, len(catalogue.pools), len(catalogue.channels), len(catalogue.products), capacity)
+        out = self.out._replace(tally=new.tally, effort=new.effort, log=new.log, logged=new.logged)
         observation = self._empty(state.batch)
         start_all(self.world.mechanics.record, at, out.reach(), seed_word(self.seed), observation)
         events = out.log[: out.logged[0]].copy() if self.record else np.zeros(0, EVENT)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from envs.catalogue import WORST_GRADE
 from envs.features import FRAILTY, TASTE, latent_columns
 from envs.history import HISTORY_ARRAYS, HISTORY_NUMBERS, NEVER, History
 from envs.pointers import SINGLE, place, reach, reach_type
@@ -123,7 +124,7 @@ def new_customers(world: World, seed: int, customer: np.ndarray, day: np.ndarray
     history = History.fresh(catalogue, world.schema, day)
     history.product["holds"], history.customer["stage"] = start.holds, start.stage
     person, pending = np.zeros(batch, PERSON), np.zeros((batch, len(catalogue.products)), PENDING)
-    person["number"], person["alive"], person["grade"] = customer, True, start.grade
+    person["number"], person["alive"], person["grade"] = customer, True, np.clip(start.grade, 0, WORST_GRADE)
     person["trigger"] = person["waiting"] = person["waiting_decision"] = -1
     person["held_nothing"] = ~start.holds.any(axis=1)
     pending["due_day"] = pending["booked_day"] = NEVER

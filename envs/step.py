@@ -55,7 +55,7 @@ def start_all(world: np.ndarray, state: np.ndarray, written: np.ndarray, seed: n
     """The first morning: who comes in, and what the first decision sees."""
     m, s, out = world[0], state[0], written[0]
     for i in range(seen.shape[0]):
-        _morning(m, s, out, i, seed, seen[i].ctypes.data)
+        _morning(m, s, out, i, seed, seen[i].ctypes.data, 1)
 
 
 @kernel
@@ -102,11 +102,11 @@ def _view(m: Any, s: Any, i: int, seed: np.uint64, seen: Any) -> View:
 
 
 @kernel
-def _morning(m: Any, s: Any, out: Any, i: int, seed: np.uint64, seen: Any) -> None:
-    """A new day: what is due, and who comes in. Before the next decision, and so part of the last one's outcome."""
+def _morning(m: Any, s: Any, out: Any, i: int, seed: np.uint64, seen: Any, days: int) -> None:
+    """A new day, `days` after the last morning: what is due, and who comes in. Part of the last decision's outcome."""
     if _anything_due(s, i):
         _observe(m, s, i, seen)
-        book_due(m, s, out, i, _view(m, s, i, seed, seen))
+        book_due(m, s, out, i, _view(m, s, i, seed, seen), days)
     _observe(m, s, i, seen)
     come_in(m, s, out, i, _view(m, s, i, seed, seen))
     tell_trigger(m, person_at(s.person, i).trigger, seen)
@@ -140,7 +140,7 @@ def _live(
     whole = 1 if m.by_day else length
     for number in range(length if m.by_day else 1):
         if number > 0:
-            _morning(m, s, out, i, seed, seen)
+            _morning(m, s, out, i, seed, seen, 1)
         _make_waiting(m, s, out, i, _view(m, s, i, seed, seen))
         _pass(m, s, i, whole // 2)  # in a window, what happened unasked happened in the middle
         background(m, s, out, i, _view(m, s, i, seed, seen), last, decision, np.float64(whole))
@@ -151,7 +151,7 @@ def _live(
     if m.finite and person.step >= m.decision_count:
         person.alive = False
     if person.alive:
-        _morning(m, s, out, i, seed, seen)
+        _morning(m, s, out, i, seed, seen, whole)
     else:
         person.trigger = -1
         _observe(m, s, i, seen)

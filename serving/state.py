@@ -95,10 +95,10 @@ def records_before(turn: Turn, catalogue: Catalogue, asking: Asking, taken: Sequ
         rows.append((decision.at, 0, DECISION, *what))
         if decision.treatment == SILENCE or decision.assignment == "shadow":
             continue
-        if decision.decision_id in made:
-            rows.append((made[decision.decision_id], 1, CONTACTED, *what))
-        elif not catalogue.delays[treatment]:
+        if not catalogue.delays[treatment]:
             rows.append((decision.at, 1, CONTACTED, *what))
+        elif decision.decision_id in made:
+            rows.append((made[decision.decision_id], 1, CONTACTED, *what))
         elif asking.at - decision.at < WAITS_DAYS * DAY:
             busy = what[0]
     for event in events:

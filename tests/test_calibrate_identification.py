@@ -1,4 +1,4 @@
-"""What a log cannot tell is said, by rules that read the data; rows without a record are put aside, never read as no."""
+"""What a log cannot tell is said, by rules that read the data; rows without a record are put aside, not read as no."""
 
 from __future__ import annotations
 

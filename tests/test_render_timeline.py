@@ -18,7 +18,8 @@ from world_kit import FINITE, named, small_world
 import envs
 from envs.drawing import draw
 from envs.environment import BankEnv
-from envs.inside import Ear, events_of
+from envs.features import IRRITATION
+from envs.inside import Happened, events_of
 from envs.simulator import Simulator
 from envs.vector import BankVectorEnv
 from envs.world import World, load_world
@@ -67,31 +68,29 @@ def test_the_timeline_is_what_was_lived() -> None:
 
 
 def test_its_events_are_those_of_the_simulator() -> None:
-    """The same customer with the same treatments in a batch of others, heard by an ear of our own."""
+    """The same customer with the same treatments in a batch of others, in a recording of our own."""
     world = small_world(**NO_CHURN)
     env = BankEnv(world, horizon=40, render_mode="rgb_array", first_customer=5)
     steps = lived(env, 30, seed=2)
-    ear = Ear()
-    simulator = Simulator(world, 2, note=ear.note)
+    simulator = Simulator(world, 2, record=True)
     simulator.reset(np.array([3, 4, 5]), prices=env.terms.prices)
+    total: list[Happened] = events_of(simulator.morning, 2)
     for action, _ in steps:
-        simulator.step(np.array([0, 0, action]))
-    total = events_of(ear, 5)
+        total += events_of(simulator.step(np.array([0, 0, action])).events, 2)
     assert repr(timelines(env)[0].events) == repr(total)  # by repr: nan is nan
     assert {event.event for event in total} >= {"delivered", "engaged", "app_session", "browsed"}
     reward = world.schema.task.reward
     margins = [reward.margin_per_value.get(e.event, 0.0) * np.nan_to_num(e.value) for e in total]
     margins += [reward.margin_per_event.get(e.event, 0.0) for e in total]
     assert sum(margins) == pytest.approx(sum(step.margin for step in timelines(env)[0].lived))
-    ear.forget()
-    assert events_of(ear, 5) == []
+    assert events_of(Simulator(world, 2).morning, 2) == events_of(None, 2) == []  # nothing is recorded unasked
 
 
 def test_hidden_irritation_is_shown_where_the_world_has_it() -> None:
     env = BankEnv(load_world("bank"), horizon=5, render_mode="rgb_array")
     lived(env, 5)
     timeline = timelines(env)[0]
-    assert timeline.standings[-1].irritation == float(env.simulator.state.latent.irritation[0])
+    assert timeline.standings[-1].irritation == float(env.simulator.state.latent[0, IRRITATION])
     figure = drawing(env)
     assert "irritation (hidden state)" in labels(figure.axes[2])
 
@@ -102,7 +101,8 @@ def test_nothing_is_kept_without_a_render_mode() -> None:
     batch.reset(seed=0)
     for face in (env, batch):
         assert face._picture is None
-        assert face.simulator.note is None
+        assert not face.simulator.record
+        assert not len(face.simulator.morning)
 
 
 def test_importing_the_environment_loads_no_matplotlib() -> None:

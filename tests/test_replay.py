@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from envs.catalogue import Catalogue, Channel, Pool, Product, Treatment
 from envs.errors import InputError
+from envs.history import History
 from envs.observation import Encoder, Moment
 from envs.prices import price_field
 from envs.records import Happening
@@ -165,7 +165,7 @@ def test_histories_at_the_end_hold_the_last_event() -> None:
     people = customers(("a", 0, 40), ("b", 0, 40))
     done = replay(CATALOGUE, SCHEMA, people, decisions(("b", 0.0, "fund_call")), happened)
     assert done.customer_ids == ("a", "b")
-    assert done.history.holds.tolist() == [[False, False], [False, True]]
+    assert done.history.product["holds"].tolist() == [[False, False], [False, True]]
     assert done.history.day[1] == (at(9.0) - datetime(1970, 1, 1, tzinfo=UTC)).days
 
 
@@ -200,6 +200,6 @@ def test_a_batch_gives_the_same_history_as_one_customer_alone(
 def test_a_customer_of_whom_nothing_is_known_has_an_empty_history_today() -> None:
     history = history_of(CATALOGUE, SCHEMA, [], at(3))
     assert history.day.tolist() == [(at(3) - datetime(1970, 1, 1, tzinfo=UTC)).days]
-    for part in fields(history):
-        if part.name not in ("day", "fading", "last_contact", "last_offer", "lead", "last_refusal", "last_complaint"):
-            assert not getattr(history, part.name).any()
+    nothing = History.fresh(CATALOGUE, SCHEMA, history.day)
+    for part in ("customer", "channel", "product"):
+        np.testing.assert_array_equal(getattr(history, part), getattr(nothing, part))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.replay import held_at_start, replay
+from envs.replay import at_start, replay
 from envs.tables import Tables
 from training.configs import SimulateConfig
 from training.simulate import simulate
@@ -23,11 +23,14 @@ def test_replaying_a_simulated_log_gives_the_observations_that_its_policies_saw(
     done = replay(log.catalogue, log.schema, log.customers, log.decisions, log.events)
     logged = np.array(log.decisions["observation"].to_list(), np.float32)
     np.testing.assert_allclose(done.observation, logged, rtol=1e-4, atol=1e-5)
-    assert done.history.opted_out.shape == (len(log.catalogue.channels), log.customers.height)
+    assert done.history.channel.shape == (log.customers.height, len(log.catalogue.channels))
 
 
 def test_what_customers_hold_at_the_start_is_part_of_their_history(log: Tables) -> None:
-    held = held_at_start(log.catalogue, log.customers)
-    column = log.catalogue.product_ids.index("deposit")
-    assert held[column].tolist() == log.customers["holds_deposit"].to_list()
-    assert 0 < held[column].mean() < 1
+    begin = at_start(log.catalogue, log.schema, log.customers)
+    held = begin.holds[:, log.catalogue.product_ids.index("deposit")]
+    assert held.tolist() == log.customers["holds_deposit"].to_list()
+    assert 0 < held.mean() < 1
+    if log.schema.stage_column is not None:
+        stages = log.customers[log.schema.stage_column].to_list()
+        assert [log.schema.stages[stage] for stage in begin.stage] == stages

@@ -312,4 +312,4 @@ def test_every_path_fades_by_one_table_and_the_codes_of_events_are_their_places(
     for row, half in zip(table, halves, strict=True):
         np.testing.assert_array_equal(row, fade(np.arange(row.size), half))
     assert not table.flags.writeable
-    assert NAMES == tuple(sorted(EVENTS))
+    assert tuple(sorted(EVENTS)) == NAMES

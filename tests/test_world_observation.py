@@ -125,7 +125,10 @@ def test_stage_and_key_day_are_seen_where_the_schema_names_them() -> None:
 
 
 def test_a_day_that_no_calendar_covers_is_refused_where_fields_depend_on_it() -> None:
-    h, profile = History.fresh(CATALOGUE, SCHEMA, np.array([200_000])), encode_profile(people((1, 1, True, "mass")), SCHEMA)
+    h, profile = (
+        History.fresh(CATALOGUE, SCHEMA, np.array([200_000])),
+        encode_profile(people((1, 1, True, "mass")), SCHEMA),
+    )
     with pytest.raises(InputError, match="must lie between 2000 and 2045"):
         ENCODER.encode(profile, h, moment())
     plain = Encoder(CATALOGUE, small_schema())
@@ -133,7 +136,10 @@ def test_a_day_that_no_calendar_covers_is_refused_where_fields_depend_on_it() ->
 
 
 def test_a_profile_of_another_precision_is_read_as_it_is_meant() -> None:
-    h, profile = History.fresh(CATALOGUE, SCHEMA, np.array([DAY])), encode_profile(people((60, 2, True, "rich")), SCHEMA)
+    h, profile = (
+        History.fresh(CATALOGUE, SCHEMA, np.array([DAY])),
+        encode_profile(people((60, 2, True, "rich")), SCHEMA),
+    )
     plain = ENCODER.encode(profile, h, moment())
     for other in (profile.astype(np.float64), np.asfortranarray(np.tile(profile, (3, 1)))[1:2]):
         np.testing.assert_array_equal(ENCODER.encode(other, h, moment()), plain)
@@ -199,7 +205,11 @@ def test_a_customer_is_seen_the_same_to_the_bit_alone_and_in_a_batch() -> None:
     h = History.fresh(bank.catalogue, bank.schema, np.full(batch, DAY))
     h.customer["ring_day"] = DAY - rng.integers(0, 20, h.customer["ring_day"].shape)
     h.customer["stage"] = rng.integers(-1, 1 + len(bank.schema.stages), batch)
-    traces = {"customer": ("complaints", "spend"), "channel": ("pressure", "engagements"), "product": ("intent", "refusals")}
+    traces = {
+        "customer": ("complaints", "spend"),
+        "channel": ("pressure", "engagements"),
+        "product": ("intent", "refusals"),
+    }
     for part, names in traces.items():
         for name in names:
             records = getattr(h, part)

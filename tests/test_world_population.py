@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from world_kit import POPULATION, small_schema
 
-from envs.population import DescribedPopulation, Marginal, PopulationSpec, TablePopulation
+from envs.population import DescribedPopulation, Marginal, PopulationSpec, TablePopulation, start_of
 from envs.profile import encode_profile
 from envs.world import load_world
 
@@ -48,10 +48,10 @@ def test_numbers_flags_and_categories_have_the_shares_of_the_description() -> No
 
 
 def test_holdings_have_their_share_and_unknown_products_nobody() -> None:
-    holds = SMALL.holds(MANY, 1, ("loan", "fund"))
-    assert holds.shape == (2, len(MANY))
-    assert holds[0].mean() == pytest.approx(0.3, abs=0.006)
-    assert not holds[1].any()
+    holds = SMALL.start(MANY, 1, ("loan", "fund")).holds
+    assert holds.shape == (len(MANY), 2)
+    assert holds[:, 0].mean() == pytest.approx(0.3, abs=0.006)
+    assert not holds[:, 1].any()
 
 
 def test_a_lognormal_number_has_the_moments_of_its_logarithm() -> None:
@@ -103,15 +103,15 @@ def test_special_care_in_the_built_in_bank_is_for_the_old() -> None:
 def test_a_customer_is_the_same_alone_and_in_a_batch(population: Any) -> None:
     batch = np.array([5, 0, 999_999, 17, 5])
     products = ("loan", "fund", "deposit")
-    together, holds = population.encoded(batch, 7), population.holds(batch, 7, products)
-    frame = population.sample(batch, 7)
+    together, frame = population.start(batch, 7, products), population.sample(batch, 7)
     for row, number in enumerate(batch):
-        alone = np.array([number])
-        np.testing.assert_array_equal(population.encoded(alone, 7)[:, 0], together[:, row])
-        np.testing.assert_array_equal(population.holds(alone, 7, products)[:, 0], holds[:, row])
-        assert population.sample(alone, 7).rows()[0] == frame.rows()[row]
-    np.testing.assert_array_equal(population.encoded(batch, 7), encode_profile(frame, population.schema))
-    others = population.encoded(np.arange(50), 7) != population.encoded(np.arange(50), 8)
+        alone = population.start(np.array([number]), 7, products)
+        for mine, theirs in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(mine[0], theirs[row])
+        assert population.sample(np.array([number]), 7).rows()[0] == frame.rows()[row]
+    np.testing.assert_array_equal(together.profile, encode_profile(frame, population.schema))
+    some = np.arange(50)
+    others = population.start(some, 7, products).profile != population.start(some, 8, products).profile
     assert others.any()  # another seed, other people
 
 
@@ -120,9 +120,24 @@ def test_customers_of_a_table_are_drawn_evenly_with_what_they_hold() -> None:
     frame = population.sample(MANY, 0)
     shares = frame["age"].value_counts(normalize=True)["proportion"]
     assert shares.to_list() == pytest.approx([1 / 3] * 3, abs=0.01)
-    holds = population.holds(MANY, 0, ("loan", "fund"))
-    assert not holds[0].any()
-    assert (holds[1] == (frame["age"] == 20).to_numpy()).all()
+    holds = population.start(MANY, 0, ("loan", "fund")).holds
+    assert not holds[:, 0].any()
+    assert (holds[:, 1] == (frame["age"] == 20).to_numpy()).all()
+
+
+def test_stage_and_grade_are_those_of_the_named_columns_and_unknown_without() -> None:
+    columns = [
+        {"name": "grade", "type": "number", "center": 3, "scale": 2},
+        {"name": "life", "type": "category", "categories": ["new", "gone"], "nullable": True},
+    ]
+    people = {"grade": [1.0, 2.4, 7.0, 40.0, -2.0], "life": ["new", None, "gone", "new", "new"]}
+    named = small_schema(columns=columns, stages=["new", "active", "gone"], stage_column="life", credit_column="grade")
+    start = start_of(pl.DataFrame(people), np.zeros((5, 1), bool), named)
+    assert start.stage.tolist() == [0, -1, 2, 0, 0]
+    assert start.grade.tolist() == [1, 2, 7, 40, -2]  # the simulator takes the last grade that it knows
+    plain = start_of(pl.DataFrame(people), np.zeros((5, 1), bool), small_schema(columns=columns))
+    assert (plain.stage.tolist(), plain.grade.tolist()) == ([-1] * 5, [0] * 5)
+    assert [part.tolist() for part in start.take(np.array([2, 0]))[2:]] == [[2, 0], [7, 1]]
 
 
 @pytest.mark.parametrize(

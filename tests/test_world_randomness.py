@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from envs.randomness import Luck, open_unit
+from envs.randomness import Luck, inverse_normal, key_of, normal, seed_word, uniform
 
 NUMBERS = np.arange(200_000)
 
@@ -19,12 +19,20 @@ def luck(seed: int = 1, customers: np.ndarray = NUMBERS, day: int = 20_000) -> L
     return Luck(seed, customers, np.full(customers.shape, day))
 
 
-def test_the_smallest_and_the_largest_bits_stay_inside_the_open_interval() -> None:
-    bits = np.array([0, 2**64 - 1, 2**63], np.uint64)
-    low, high, middle = open_unit(bits)
-    assert 0 < low < 1e-15
-    assert 1 - 1e-15 < high < 1
-    assert middle == pytest.approx(0.5, abs=1e-15)
+def test_a_batch_draws_what_a_kernel_draws_for_one_customer() -> None:
+    customers, days = NUMBERS[:50], 20_000 - NUMBERS[:50]
+    batch = Luck(-3, customers, days)
+    for draw in (0, 7, 9000):
+        keys = [key_of(seed_word(-3), customer, day) for customer, day in zip(customers, days, strict=True)]
+        assert batch.uniform(draw).tolist() == [uniform(key, draw) for key in keys]
+        assert batch.normal(draw).tolist() == [normal(key, draw) for key in keys]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(2.0**-53, 1 - 2.0**-53))
+def test_the_normal_quantile_is_that_of_the_textbook(u: float) -> None:
+    assert inverse_normal(u) == pytest.approx(stats.norm.ppf(u), rel=1e-12, abs=1e-15)
+    assert inverse_normal(1 - u) == pytest.approx(-inverse_normal(u), rel=1e-9, abs=1e-9) or u < 1e-6 or u > 1 - 1e-6
 
 
 @pytest.mark.parametrize("draw", [0, 1, 9000])

@@ -54,9 +54,10 @@ class Run:
 
     def __init__(self, world: World, steps: int, folder: Path) -> None:
         self.recorder = Recorder(world)
-        simulator = Simulator(world, 3, note=self.recorder.note)
+        simulator = Simulator(world, 3, record=True)
         customers = np.arange(10, 10 + BATCH)
         simulator.reset(customers, prices=None if len(world.catalogue.pools) != 1 else PRICES)
+        self.recorder.happened(simulator.morning, customers)
         self.account: dict[tuple[str, int], dict[str, Any]] = {}
         self.first_day = simulator.first_day
         for step in range(steps):
@@ -73,8 +74,11 @@ class Run:
         rows, prices = np.flatnonzero(state.alive), state.prices.copy()
         columns = (state.customer, state.history.day, state.trigger, view.observation, view.mask, treatment)
         made = Decided(*(c[rows] for c in columns), probabilities[rows], prices[rows], "randomised", "by-hand")
-        self.recorder.decide(made, rows, 0, len(state))
-        outcome = simulator.step(treatment)
+        numbers = np.full(state.batch, -1)
+        numbers[rows] = self.recorder.decide(made)
+        outcome = simulator.step(treatment, numbers)
+        assert outcome.events is not None
+        self.recorder.happened(outcome.events, state.customer)
         for row in rows:
             own = {name: getattr(outcome.tally, name)[row] for name in ("margin", "cost", "annoyance", "effort")}
             own |= {"terminated": outcome.terminated[row], "treatment": treatment[row], "gap": outcome.days}
@@ -136,17 +140,20 @@ def test_answers_name_the_decision_that_caused_them_and_nothing_else_does(run: R
 def test_desks_write_a_row_each_and_answers_name_their_desk() -> None:
     world = small_world(rules=Rules(once=False), delivered=None)
     recorder = Recorder(world)
-    simulator = Simulator(world, 0, note=recorder.note)
-    customers = np.arange(200)
+    simulator = Simulator(world, 0, record=True)
+    customers, numbers = np.arange(200), np.full((200, 2), -1)
     simulator.reset(customers)
+    recorder.happened(simulator.morning, customers)
     ids = world.catalogue.treatment_ids
     chosen = np.array([ids.index("sms-care"), ids.index("call-fund")])
     view, state = simulator.view(), simulator.state
     for desk, treatment in enumerate(chosen):
         certain = np.eye(len(ids))[np.full(200, treatment)]
         columns = (customers, state.history.day, state.trigger, view.observation, view.mask, np.full(200, treatment))
-        recorder.decide(Decided(*columns, certain, state.prices, "champion", "silos"), customers, desk, 200)
-    simulator.step(np.tile(chosen, (200, 1)))
+        numbers[:, desk] = recorder.decide(Decided(*columns, certain, state.prices, "champion", "silos"))
+    outcome = simulator.step(np.tile(chosen, (200, 1)), numbers)
+    assert outcome.events is not None
+    recorder.happened(outcome.events, customers)
     tables = recorder.tables(world.population, 0, customers, simulator.first_day)
     assert tables.decisions.height == 400
     assert tables.decisions["treatment"].value_counts()["count"].to_list() == [200, 200]
@@ -162,13 +169,16 @@ def test_a_log_without_events_can_be_written() -> None:
     nothing = dict.fromkeys(("organic", "browsed", "abandoned", "churned", "churned_value"))
     world = small_world(**nothing, **{"trigger:app_session": None})
     recorder = Recorder(world)
-    simulator = Simulator(world, 0, note=recorder.note)
+    simulator = Simulator(world, 0, record=True)
     simulator.reset(np.arange(3))
+    recorder.happened(simulator.morning, np.arange(3))
     view, state = simulator.view(), simulator.state
     silence = np.eye(view.mask.shape[1])[np.zeros(3, int)]
     columns = (state.customer, state.history.day, state.trigger, view.observation, view.mask, np.zeros(3, int))
-    recorder.decide(Decided(*columns, silence, state.prices, "holdout", "x"), np.arange(3), 0, 3)
-    simulator.step(np.zeros(3, int))
+    numbers = recorder.decide(Decided(*columns, silence, state.prices, "holdout", "x"))
+    outcome = simulator.step(np.zeros(3, int), numbers)
+    assert outcome.events is not None
+    recorder.happened(outcome.events, np.arange(3))
     tables = recorder.tables(world.population, 0, np.arange(3), simulator.first_day)
     assert (tables.events.height, tables.decisions.height, tables.customers.height) == (0, 3, 3)
     assert tables.decisions["trigger"].is_null().all()

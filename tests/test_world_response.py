@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from world_kit import CATALOGUE, heads, named, small_schema, small_world
 
 from envs.errors import InputError
-from envs.features import Latent, parse_feature, product_options, treatment_options
+from envs.features import SCALARS, TASTE, latent_columns, parse_feature, product_options, treatment_options
 from envs.observation import Encoder
 from envs.response import Coefficients, Head, compile_head, design_matrix, load_coefficients
 from envs.world import BUILT_IN, load_world, save_world
@@ -38,18 +38,15 @@ def observation(**fields: float) -> np.ndarray:
     return np.tile(row, (len(OPTIONS), 1))
 
 
-def of_each(name: str, seen: np.ndarray, latent: Latent | None = None) -> list[float]:
+def of_each(name: str, seen: np.ndarray, latent: np.ndarray | None = None) -> list[float]:
     """The value of a feature for silence and each treatment."""
-    feature = parse_feature(name, OPTIONS, ENCODER)
-    value = feature.weights[OPTION]
-    for _, factor in feature.factors:
-        value = value * factor.chosen(seen, OPTION, latent)
-    return [round(float(v), 6) for v in value]
+    head = compile_head(Head(link="linear", terms=named({name: 1.0})), OPTIONS, ENCODER)
+    return [round(float(v), 6) for v in head.linear(seen, OPTION, latent)]
 
 
-def latents(rows: int, seed: int = 1) -> Latent:
-    rng = np.random.default_rng(seed)
-    return Latent(rng.random(rows), rng.normal(size=rows), rng.normal(size=(3, rows)), rng.normal(size=(3, rows)))
+def latents(rows: int, seed: int = 1) -> np.ndarray:
+    """Hidden states of some customers, (rows, latent states) float32."""
+    return np.random.default_rng(seed).normal(size=(rows, latent_columns(CATALOGUE))).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +85,13 @@ def test_conflict_is_the_strongest_offer_of_the_others_also_when_two_are_alike()
 
 def test_hidden_states_are_picked_by_own_product_and_channel_and_only_a_simulator_has_them() -> None:
     seen, latent = observation(), latents(len(OPTIONS))
-    rows = np.arange(len(OPTIONS))
-    taste = [0, *latent.taste[CATALOGUE.product_of[1:], rows[1:]]]
-    reach = [0, *latent.reach[CATALOGUE.channel_of[1:], rows[1:]]]
+    rows, first = OPTION[1:], TASTE + len(CATALOGUE.products)
+    taste = [0, *latent[rows, TASTE + CATALOGUE.product_of[1:]]]
+    reach = [0, *latent[rows, first + CATALOGUE.channel_of[1:]]]
     np.testing.assert_allclose(of_each("latent.taste", seen, latent), taste, atol=1e-6)
     np.testing.assert_allclose(of_each("latent.reach", seen, latent), reach, atol=1e-6)
-    np.testing.assert_allclose(of_each("latent.irritation", seen, latent), latent.irritation, atol=1e-6)
+    for name, column in SCALARS.items():
+        np.testing.assert_allclose(of_each(f"latent.{name}", seen, latent), latent[:, column], atol=1e-6)
     with pytest.raises(ValueError, match=r"latent.taste is a hidden state: only a simulator"):
         of_each("latent.taste", seen)
 
@@ -105,6 +103,12 @@ def test_hidden_states_are_picked_by_own_product_and_channel_and_only_a_simulato
 def test_a_name_that_nobody_knows_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"coefficients.yaml: feature == .*must be 1, a treatment attribute"):
         parse_feature(name, OPTIONS, ENCODER)
+
+
+def test_a_name_with_more_factors_than_kernels_multiply_is_refused_at_the_door() -> None:
+    assert of_each("age * vip * rating * contact * channel=sms", observation(age=2, vip=1, rating=3))[1] == 6
+    with pytest.raises(InputError, match=r"feature == 'age \* age \* age \* vip', must have at most 3 factors besides"):
+        parse_feature("age * age * age * vip", OPTIONS, ENCODER)
 
 
 TERMS = {
@@ -202,6 +206,15 @@ def test_the_mean_of_a_lognormal_amount_is_exp_eta() -> None:
             {"churned": {"link": "rate", "per": "product", "terms": named({"1": 0})}},
             "per == 'product', must be decision",
         ),
+        (
+            {"satisfaction_rated": {"link": "rate", "terms": named({"1": 0})}},
+            "head 'satisfaction_rated': must have a head 'satisfaction_value', which says how satisfied",
+        ),
+        ({"stage:new": {"link": "rate", "terms": named({"1": 0})}}, "head 'stage:new': unknown, must be one of"),
+        (
+            {"cancelled": {"link": "rate", "terms": named({"1": 0})}},
+            "head 'cancelled': per == 'decision', must be product",
+        ),
         ({"engaged": None}, "head 'converted': given == 'engaged', must have a head 'engaged' before it"),
         ({"churned": None}, "head 'churned_value': given == 'churned', must have a head 'churned' before it"),
     ],
@@ -223,7 +236,8 @@ def test_a_world_is_written_and_read_without_loss(tmp_path: Path) -> None:
     assert again.digest == world.digest
     assert again.coefficients == load_coefficients(tmp_path / "world" / "coefficients.yaml") == world.coefficients
     numbers = np.arange(40)
-    np.testing.assert_array_equal(again.population.encoded(numbers, 1), world.population.encoded(numbers, 1))
+    for mine, theirs in zip(*(w.population.start(numbers, 1, ("loan",)) for w in (again, world)), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
     assert not [p for p in (tmp_path / "world").iterdir() if p.name.startswith(".")]
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from world_kit import CATALOGUE, CONTINUING, FINITE, lived, named, small_world, some_allowed
 
-from envs.features import Latent
+from envs.calendar import FIRST_DAY, LAST_DAY
+from envs.errors import InputError
+from envs.features import CONTEXT, IRRITATION
+from envs.history import NAMES
 from envs.prices import Prices
 from envs.rules import Rules
-from envs.scene import Tally
-from envs.simulator import Outcome, Simulator
+from envs.simulator import Outcome, Simulator, Tally
 from envs.world import World, load_world
 
 HIDDEN = {"factors": 2, "taste": {"loan": [0.5, 0.1]}, "reach": {"sms": [0.1, 0.4]}, "factor_profile": {"age": [1, 0]}}
@@ -37,20 +39,18 @@ WORLDS = {
 
 
 def snapshot(simulator: Simulator) -> dict[str, np.ndarray]:
-    """Everything that a batch carries and sees; the last axis is the customer."""
+    """Everything that a batch carries and sees; the first axis is the customer."""
     state, view = simulator.state, simulator.view()
-    out = {f"history.{f.name}": getattr(state.history, f.name) for f in fields(state.history) if f.name != "fading"}
-    if state.latent is not None:
-        out |= {f"latent.{f.name}": getattr(state.latent, f.name) for f in fields(Latent)}
-    out |= {"trigger": state.trigger, "step": state.step, "alive": state.alive, "profile": state.profile}
-    out |= {"observation": view.observation.T, "mask": view.mask.T, "prices": state.prices.T}
-    return {name: values.copy() for name, values in out.items()}
+    parts = {"person": state.person, "pending": state.pending, "latent": state.latent, "profile": state.profile}
+    parts |= {"prices": state.prices, "price fields": state.price_fields, "customer": state.history.customer}
+    parts |= {"channel": state.history.channel, "product": state.history.product}
+    parts |= {"observation": view.observation, "mask": view.mask}
+    return {name: values.copy() for name, values in parts.items()}
 
 
 def flat(outcome: Outcome) -> dict[str, np.ndarray]:
     out = {f"tally.{f.name}": getattr(outcome.tally, f.name) for f in fields(Tally)}
-    out |= {"executed": outcome.executed, "blocked": outcome.blocked, "terminated": outcome.terminated}
-    return {name: np.moveaxis(values, 0, -1) for name, values in out.items()}
+    return out | {"executed": outcome.executed, "blocked": outcome.blocked, "terminated": outcome.terminated}
 
 
 def history_of_run(world: World, customers: np.ndarray, steps: int, seed: int = 5) -> list[dict[str, np.ndarray]]:
@@ -79,7 +79,7 @@ def test_transitions_are_the_same_to_the_bit_alone_in_a_batch_in_any_order_and_i
         for batch in batches:
             for there, here in zip(whole, history_of_run(world, batch, steps), strict=True):
                 for field, values in here.items():
-                    np.testing.assert_array_equal(values, there[field][..., batch], err_msg=f"{kind}: {field}")
+                    np.testing.assert_array_equal(values, there[field][batch], err_msg=f"{kind}: {field}")
 
 
 def test_the_runs_above_are_eventful() -> None:
@@ -90,8 +90,7 @@ def test_the_runs_above_are_eventful() -> None:
     totals = {f.name: sum(getattr(o.tally, f.name).sum() for o in outcomes) for f in fields(Tally)}
     assert all(value > 0 for value in totals.values()), totals
     assert 0 < (~simulator.state.alive).sum() < 3000
-    assert simulator.state.latent is not None
-    assert simulator.state.latent.irritation.max() > 0.5
+    assert simulator.state.latent[:, IRRITATION].max() > 0.5
     assert {-1, 0} == set(simulator.state.trigger.tolist())
 
 
@@ -180,7 +179,7 @@ def test_churned_customers_stay_silent_and_earn_nothing() -> None:
     for step in range(8):
         outcome = simulator.step(some_allowed(simulator, step))
         for name, values in flat(outcome).items():
-            assert not values[..., gone].any(), name
+            assert not values[gone].any(), name
         ended += outcome.terminated
         gone = ~simulator.state.alive
         assert (ended == gone).all()  # everyone terminates once, in the step in which they go
@@ -206,8 +205,9 @@ def test_a_cadence_of_seven_days_passes_seven_days(resolution: str) -> None:
     start = simulator.state.history.day.copy()
     for n in range(1, 4):
         assert simulator.step(some_allowed(simulator, n)).days == 7
-        np.testing.assert_array_equal(simulator.state.history.day, start + 7 * n)
-        assert (simulator.state.step[simulator.state.alive] == n).all()
+        alive = simulator.state.alive
+        np.testing.assert_array_equal(simulator.state.history.day[alive], start[alive] + 7 * n)
+        assert (simulator.state.person["step"][alive] == n).all()
     assert Simulator(small_world({**CONTINUING, "cadence_days": 7})).cadence_days == 7
 
 
@@ -235,13 +235,16 @@ def test_one_desk_of_several_is_the_single_contact() -> None:
         action = some_allowed(single, step)
         several = np.stack([action, np.zeros_like(action), np.zeros_like(action)], axis=1)
         a, b = flat(single.step(action)), flat(desks.step(several))
-        np.testing.assert_array_equal(b["executed"][0], a["executed"][0])
-        assert not b["executed"][1:].any()
+        np.testing.assert_array_equal(b["executed"][:, 0], a["executed"][:, 0])
+        assert not b["executed"][:, 1:].any()
         for name in a:
             if name not in ("executed", "blocked"):
                 np.testing.assert_array_equal(a[name], b[name], err_msg=name)
-    for name, values in snapshot(single).items():
-        np.testing.assert_array_equal(snapshot(desks)[name], values)
+    alike, other = snapshot(desks), snapshot(single)
+    for both in (alike, other):
+        both["latent"][:, CONTEXT] = 0  # only whether desks know of each other differs
+    for name, values in other.items():
+        np.testing.assert_array_equal(alike[name], values, err_msg=name)
 
 
 def test_another_desk_has_luck_of_its_own_but_the_same_prices_and_odds() -> None:
@@ -307,12 +310,12 @@ def test_customers_of_a_finite_task_who_started_later_keep_their_own_clock() -> 
         action = some_allowed(mixed, step)
         a, b = mixed.step(action), late.step(action[[3, 8]])
         for name, values in flat(b).items():
-            np.testing.assert_array_equal(flat(a)[name][..., [3, 8]], values, err_msg=name)
+            np.testing.assert_array_equal(flat(a)[name][[3, 8]], values, err_msg=name)
         others = np.delete(np.arange(50), [3, 8])
         assert mixed.state.alive[others].any() == (step < 1)
         assert a.terminated[others].any() or step != 1
     for name, values in snapshot(late).items():
-        np.testing.assert_array_equal(snapshot(mixed)[name][..., [3, 8]], values, err_msg=name)
+        np.testing.assert_array_equal(snapshot(mixed)[name][[3, 8]], values, err_msg=name)
 
 
 def test_a_replaced_customer_is_a_new_one_and_the_others_do_not_notice() -> None:
@@ -327,8 +330,8 @@ def test_a_replaced_customer_is_a_new_one_and_the_others_do_not_notice() -> None
     others = np.delete(np.arange(60), [4, 40])
     for step in range(3):
         for name, values in snapshot(changed).items():
-            np.testing.assert_array_equal(values[..., others], snapshot(kept)[name][..., others], err_msg=name)
-            np.testing.assert_array_equal(values[..., [4, 40]], snapshot(new)[name], err_msg=name)
+            np.testing.assert_array_equal(values[others], snapshot(kept)[name][others], err_msg=name)
+            np.testing.assert_array_equal(values[[4, 40]], snapshot(new)[name], err_msg=name)
         action = some_allowed(changed, step)
         merged = some_allowed(kept, step)
         merged[[4, 40]] = 0
@@ -373,8 +376,11 @@ def test_unasked_answers_come_without_a_contact_and_with_one() -> None:
     tallies = []
     for action in (0, 1):
         simulator = Simulator(world, 0)
-        simulator.reset(np.arange(20_000))
-        tallies.append(simulator.step(np.full(20_000, action)).tally.conversions.mean())
+        simulator.reset(np.arange(30_000))
+        free = ~simulator.state.history.product["holds"][:, 0]
+        conversions = simulator.step(np.full(30_000, action)).tally.conversions
+        tallies.append(conversions[free].mean())
+        assert action == 0 or not conversions[~free].any()  # nobody takes a second loan
     bought = 1 / (1 + np.exp(0.2))
     silent = (1 - np.exp(-np.exp(-1.0))) * 0.5
     contacted = (1 - np.exp(-np.exp(-0.5))) * bought
@@ -398,8 +404,66 @@ def test_nobody_takes_a_second_product_of_a_kind_that_is_held_once() -> None:
     products = simulator.world.catalogue.products
     once = sum(p.once for p in products if p.selling)
     again = sum(not p.once for p in products if p.selling)
-    free = ~simulator.state.history.holds[[i for i, p in enumerate(products) if p.once and p.selling]]
+    free = ~simulator.state.history.product["holds"][:, [i for i, p in enumerate(products) if p.once and p.selling]]
     first = simulator.step(np.zeros(200, int)).tally.conversions
-    np.testing.assert_array_equal(first, again + free.sum(axis=0))
+    np.testing.assert_array_equal(first, again + free.sum(axis=1))
     assert once > 0
     assert (simulator.step(np.zeros(200, int)).tally.conversions == again).all()
+
+
+def test_two_desks_that_offer_the_same_product_on_one_day_sell_it_once() -> None:
+    sure = {"terms": named({"contact": 30.0})}
+    sells = {
+        name: {"link": "logit", "given": given, **sure}
+        for name, given in (("engaged", "delivered"), ("converted", "engaged"))
+    }
+    world = small_world(rules=Rules(once=False), delivered=None, **sells)
+    simulator = Simulator(world, 0)
+    simulator.reset(np.arange(300))
+    ids = CATALOGUE.treatment_ids
+    both = [ids.index("sms-loan"), ids.index("sms-loan-bonus")]
+    free = ~simulator.state.history.product["holds"][:, 0]
+    events = simulator.out.events[NAMES.index("converted"), CATALOGUE.channel_ids.index("sms")]
+    simulator.step(np.tile(both, (300, 1)))
+    assert events.sum() == free.sum() < 300
+    simulator.step(np.tile(both, (300, 1)))
+    assert events.sum() == free.sum()
+    fund = np.full(300, ids.index("call-fund"))  # what is not held once is taken again and again
+    for _ in range(2):
+        alive = simulator.state.alive.copy()
+        assert (simulator.step(fund).tally.conversions[alive] >= 1).all()
+
+
+def test_other_prices_leave_the_callers_array_alone() -> None:
+    simulator, mine = Simulator(small_world(), 0), np.tile([1.0, 2.0], (5, 1))
+    simulator.reset(np.arange(5), prices=mine)
+    simulator.set_prices(np.zeros((5, 2)))
+    np.testing.assert_array_equal(mine, np.tile([1.0, 2.0], (5, 1)))
+    simulator.reset(np.arange(5), prices=np.ones((5, 2), int))
+    np.testing.assert_array_equal(simulator.state.prices, 1.0)
+
+
+def test_days_without_a_calendar_are_refused_where_fields_depend_on_it_and_lived_elsewhere() -> None:
+    def at(day: int, task: dict[str, Any]) -> Simulator:
+        simulator = Simulator(small_world(task), 0, cadence_days=7)
+        simulator.reset(np.arange(3), day=np.full(3, day))
+        return simulator
+
+    last = LAST_DAY - 7
+    dated = {**CONTINUING, "calendar": "CN"}
+    for day in (FIRST_DAY - 1, LAST_DAY + 1):
+        with pytest.raises(InputError, match="must lie between 2000 and 2045"):
+            at(day, dated)
+        assert np.isfinite(at(day, CONTINUING).view().observation).all()
+    simulator = at(last, dated)
+    simulator.step(np.zeros(3, int))
+    with pytest.raises(InputError, match="must lie between 2000 and 2045"):
+        simulator.step(np.zeros(3, int))
+
+
+def test_nobody_is_stepped_without_a_fault() -> None:
+    simulator = Simulator(small_world(), 0, record=True)
+    simulator.reset(np.zeros(0, int))
+    outcome = simulator.step(np.zeros(0, int))
+    assert outcome.events is not None
+    assert (len(outcome.events), len(outcome.tally.margin)) == (0, 0)

@@ -8,11 +8,10 @@ from typing import Literal
 import numpy as np
 
 from training.calibration_choice import Model
-from training.calibration_effects import FRAILTY, Effect, tested
+from training.calibration_effects import FRAILTY, Effect, Sample, with_effect
 from training.calibration_rows import HeadRows
 from training.calibration_support import UNIT, unshrunk
 from training.glm import Errors, Fit, fit, solve
-from training.random_effects import Mixed, fit_mixed
 
 Use = Literal["penalised", "debiased"]
 Z = 1.959964  # of a 95 % interval
@@ -81,25 +80,27 @@ class Estimator:
             np.array(drawn).reshape(len(self.luck), len(model.names)),
         )  # fmt: skip
 
-    def mixed(self, model: Model, plain: Numbers, x: np.ndarray, head: HeadRows) -> Numbers | None:
-        """With an effect of the customer, if the data ask for one. x: (n, features), rows of whole customers."""
-        rows, link, held = head.rows, head.link, plain.held
-        start = plain.penalised if self.use == "penalised" else plain.debiased
-        used = tested(x, head, self._penalty(model, held), start)
+    def mixed(
+        self, model: Model, plain: Numbers, x: np.ndarray, sample: Sample, sigma: float | None = None
+    ) -> Numbers | None:
+        """With an effect of the customer: if the data ask for one, or with `sigma` to start from where they did.
+
+        x: (n, features), rows of the sample
+        """
+        rows = sample.head.rows
+        ways = [(model.penalty * sample.share, plain.penalised, plain.penalised_se)]
+        ways.append((UNIT * plain.held, plain.debiased, plain.debiased_se))
+        first = 0 if self.use == "penalised" else 1
+        used = with_effect(x, sample, *ways[first], sigma, self.errors)
         if used is None:
             return None
-        shrunk = free = used
-        if self.use == "penalised":
-            free = fit_mixed(x, rows, link, UNIT * held, used.beta, used.sigma)
-        else:
-            shrunk = fit_mixed(x, rows, link, model.penalty, used.beta, used.sigma)
+        other = with_effect(x, sample, *ways[1 - first], used.sigma, self.errors) or used
+        shrunk, free = (used, other) if first == 0 else (other, used)
         customers = np.unique(rows.customer)
-        point = np.r_[used.beta, used.sigma]
         return Numbers(
             (*model.names, FRAILTY),
-            np.r_[shrunk.beta, shrunk.sigma], shrunk.se, np.r_[free.beta, free.sigma], free.se,
-            np.r_[held, False], None,
-            point + (self.luck[:, customers] - 1) @ used.influence,
+            shrunk.theta, shrunk.se, free.theta, free.se, np.r_[plain.held, False], None,
+            used.theta + (self.luck[:, customers] - 1) @ used.influence,
             Effect(used.sigma, float(used.se[-1]), used.ratio, used.p, len(customers), None),
             (customers, used.modes),
         )  # fmt: skip
@@ -109,15 +110,6 @@ class Estimator:
         if self.use == "penalised":
             return model.solution.beta
         return unshrunk(x, head.rows, head.link, model.solution.beta, self.errors).fit.beta
-
-    def mixed_point(self, model: Model, sigma: float, x: np.ndarray, head: HeadRows) -> np.ndarray:
-        """The same with the effect that another fit found worth having. -> (features + 1,)."""
-        beta, penalty = model.solution.beta, model.penalty
-        if self.use == "debiased":
-            free = unshrunk(x, head.rows, head.link, beta, self.errors)
-            beta, penalty = free.fit.beta, UNIT * free.held
-        found: Mixed = fit_mixed(x, head.rows, head.link, penalty, beta, sigma)
-        return np.asarray(np.r_[found.beta, found.sigma])
 
     def used(self, numbers: Numbers) -> tuple[np.ndarray, np.ndarray]:
         """The estimate that the world has, and its standard error. Each (names,)."""

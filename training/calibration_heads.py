@@ -10,7 +10,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.response import Head, Term
 from training.calibration_choice import Chooser, Model, Shape
-from training.calibration_effects import FRAILTY, Effect, repeats, too_large, whole_customers
+from training.calibration_effects import FRAILTY, Effect, repeats, whole_customers
 from training.calibration_estimates import Estimate, Estimator, Numbers
 from training.calibration_fidelity import Fidelity, fidelity
 from training.calibration_findings import Finding
@@ -59,11 +59,12 @@ class HeadFitter:
         shape, before, model = self._models(head, inside)
         x = self._matrix(model.names, head)
         numbers = self.estimator.plain(model, x, head)
-        point = self.estimator.point(before, self._matrix(before.names, inside), inside)
-        eta = self._matrix(before.names, outside) @ point
-        mixed = self._mixed(whole, model, numbers)
-        if mixed is not None:
-            point = self._mixed_inside(_parted(whole, heldout)[0], before, float(mixed.penalised[-1]))
+        mixed = self._mixed(whole, model, numbers) if self.random_effects and repeats(whole) else None
+        if mixed is None:
+            point = self.estimator.point(before, self._matrix(before.names, inside), inside)
+            eta = self._matrix(before.names, outside) @ point
+        else:
+            point = self._mixed_inside(_parted(whole, heldout)[0], inside, before, float(mixed.debiased[-1]))
             eta = self._matrix(before.names, outside) @ point[:-1]
             eta = marginal(head.link, eta, abs(point[-1]), outside.rows.days)
             numbers = mixed
@@ -84,12 +85,7 @@ class HeadFitter:
             estimates=numbers.estimates,
             effect=numbers.effect,
             modes=numbers.modes,
-            findings=(
-                *rows.findings,
-                *empty_class(head),
-                *separated(head, model.names, x),
-                *(too_large(whole, len(model.names)) if self.random_effects and repeats(whole) else ()),
-            ),
+            findings=(*rows.findings, *empty_class(head), *separated(head, model.names, x)),
         )
 
     def _models(self, head: HeadRows, inside: HeadRows) -> tuple[Shape | None, Model, Model]:
@@ -105,16 +101,18 @@ class HeadFitter:
         names = tuple(term.feature for term in given.terms if "latent." not in term.feature)
         return None, self.chooser.given(inside, names), self.chooser.given(head, names)
 
-    def _mixed(self, whole: HeadRows, model: Model, plain: Numbers) -> Numbers | None:
-        """The head with an effect of the customer, where this is wanted, possible and worth it."""
-        if not (self.random_effects and repeats(whole)) or too_large(whole, len(model.names)):
-            return None
+    def _mixed(self, whole: HeadRows, model: Model, plain: Numbers, sigma: float | None = None) -> Numbers | None:
+        """The head with an effect of the customer; without `sigma`, if the data ask for it."""
         some = whole_customers(whole, len(model.names), self.chooser.rng)
-        return self.estimator.mixed(model, plain, self._matrix(model.names, some), some)
+        return self.estimator.mixed(model, plain, self._matrix(model.names, some.head), some, sigma)
 
-    def _mixed_inside(self, inside: HeadRows, before: Model, sigma: float) -> np.ndarray:
-        some = whole_customers(inside, len(before.names), self.chooser.rng)
-        return self.estimator.mixed_point(before, sigma, self._matrix(before.names, some), some)
+    def _mixed_inside(self, whole: HeadRows, head: HeadRows, before: Model, sigma: float) -> np.ndarray:
+        """The estimate that is used, without the customers held out. -> (features + 1,)."""
+        plain = replace(self.estimator, luck=self.estimator.luck[:0]).plain(
+            before, self._matrix(before.names, head), head
+        )
+        found = self._mixed(whole, before, plain, sigma)
+        return self.estimator.used(found)[0] if found is not None else np.append(self.estimator.used(plain)[0], 0.0)
 
     def _fixed(self, head: HeadRows, idle: np.ndarray) -> tuple[Term, ...]:
         """What keeps idle options from ever selling, and makes a step certain where the log does not record it."""

@@ -38,6 +38,11 @@ class Mixed:
     converged: bool
 
     @property
+    def theta(self) -> np.ndarray:  # (columns + 1,) float64
+        """Coefficients, then sigma."""
+        return np.append(self.beta, self.sigma)
+
+    @property
     def p(self) -> float:
         """Of the likelihood ratio against sigma = 0."""
         return float(ndtr(-np.sqrt(max(self.ratio, 0.0))))  # half of P(chi-square_1 > ratio)
