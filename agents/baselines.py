@@ -96,7 +96,8 @@ class Points(NamedTuple):
     complaint_fresh: float = 0.19  # field of complaints: one within four days
     answer: float = 6.0  # of a complaint
     again: float = -8.0  # on the trace of the last contact on the channel, of care and verification
-    verify: float = 10.0
+    verify: float = 10.0  # under a risk hold
+    unasked_for: float = -10.0  # verification without one
     silence: float = 0.5
     pressure: float = 4.0  # more silence, on the field of contact pressure
 
@@ -139,7 +140,8 @@ class CoordinatedRules(Scored):
         points += p.care * self._care
         complained = observation[:, [columns["contact:complaints"]]] > p.complaint_fresh
         points += (p.answer * complained + p.again * tried) * self._care * self._remote
-        points += (p.verify + p.again * tried) * self._verifying
+        held = observation[:, [columns["contact:risk_hold"]]] > 0
+        points += np.where(held, p.verify, p.unasked_for) * self._verifying + p.again * tried * self._verifying
         points[:, 0] = p.silence + p.pressure * observation[:, columns["contact:pressure"]]
         return np.asarray(points, np.float64)
 
@@ -260,6 +262,11 @@ RHYTHM: dict[str, tuple[Sequence[int], float]] = {
     "relationship_manager": (range(5), 0.004),
     "branch": (range(7), 0.6),
 }
+
+
+def parameters() -> dict[str, object]:
+    """Baseline -> its numbers, plain values: what is frozen with the built-in bank."""
+    return {"siloed_campaigns": RHYTHM, "coordinated_rules": Points()._asdict()}
 
 
 def fixed_treatment(catalogue: Catalogue, treatment: str, name: str = "best_fixed") -> Fixed:

@@ -178,6 +178,40 @@ def test_whoever_comes_in_is_answered_on_the_way_they_came() -> None:
     assert call == "hotline-credit_card"
 
 
+def test_what_was_just_broken_off_comes_before_an_older_interest() -> None:
+    older = {"product__consumer_loan__intent": 0.3, "product__consumer_loan__lead": 0.6}
+    assert "consumer_loan" in best(**older, product__credit_card__intent=0.2, product__credit_card__lead=0.6)
+    fresh = {"product__credit_card__lead": 0.9, "product__credit_card__abandoned": 0.5}
+    assert "credit_card" in best(**older, product__credit_card__intent=0.3, **fresh)
+
+
+def test_a_risk_hold_is_verified_and_on_another_channel_if_the_first_did_not_help() -> None:
+    assert best(contact__risk_hold=1) == "app_push-verification"
+    assert best(contact__risk_hold=1, channel__app_push__recency=0.9) == "human_call-verification"
+    assert "verification" not in best(moment__inbound_call=1, product__deposit__intent=0.4)
+
+
+def test_a_fresh_complaint_is_answered_by_a_person_who_sells_nothing_and_once() -> None:
+    selling = np.array([False, *(BANK.catalogue.selling[1:])])
+    row = np.zeros((1, len(NAMES)), np.float32)
+    row[0, NAMES.index("contact:complaints")] = 0.2
+    answered = row.copy()
+    for channel in ("human_call", "wecom"):
+        answered[0, NAMES.index(f"channel:{channel}:recency")] = 0.9
+    mask = np.broadcast_to(~selling, (1, len(IDS))).copy()  # a complaint closes all selling
+    rule = CoordinatedRules(BANK.catalogue, BANK.encoder)
+    first, again = (IDS[int(rule.probabilities(seen, mask).argmax())] for seen in (row, answered))
+    assert first in ("human_call-care", "wecom-care")
+    assert again == "silence"
+
+
+def test_silos_leave_verification_to_the_risk_desk() -> None:
+    p = SiloedCampaigns(BANK.catalogue, BANK.encoder).probabilities(OBSERVATION, np.ones_like(MASK))
+    verifying = [i for i, name in enumerate(IDS) if name.endswith("-verification")]
+    assert len(verifying) == 2
+    assert not p[:, :, verifying].any()
+
+
 def test_softening_keeps_the_order_of_the_rules() -> None:
     rule = CoordinatedRules(BANK.catalogue, BANK.encoder)
     scores, p = rule.scores(OBSERVATION), Softened(rule, 0.7, 0.15).probabilities(OBSERVATION, MASK)

@@ -90,9 +90,9 @@ def test_the_kernel_of_one_customer_writes_his_row() -> None:
         assert (out == mask[i]).all()
 
 
-def test_the_owners_threshold_lies_inside_the_banks_population() -> None:
+def test_the_owner_is_who_the_population_says() -> None:
     spec = PopulationSpec.model_validate(yaml.safe_load((BANK / "population.yaml").read_text()))
-    assets = next(column for column in spec.columns if column.column == "assets")
     owned = load_rules(BANK / "rules.yaml").ownerships[0]
-    assert assets.mean is not None
-    assert assets.mean < (owned.at_least or 0) < assets.mean + 2 * (assets.sd or 0)
+    column = next(column for column in spec.columns if column.column == owned.column)
+    assert 0 < (column.share or 0) < 0.2
+    assert owned.at_least == 1

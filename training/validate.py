@@ -129,10 +129,13 @@ def _imported(path: Path, digest: str) -> str:
 
 
 def _world(path: Path) -> str:
+    from agents.baselines import parameters
+    from envs.frozen import NAME, check_frozen
     from envs.world import load_world
 
     world = load_world(path)
-    return f"{len(world.heads)} heads over {len(world.catalogue.treatment_ids)} treatments, digest {world.digest[:12]}"
+    size = f"{len(world.heads)} heads over {len(world.catalogue.treatment_ids)} treatments, digest {world.digest[:12]}"
+    return f"{size}, {check_frozen(path, parameters())}" if (path / NAME).is_file() else size
 
 
 def _artifact(path: Path) -> str:
