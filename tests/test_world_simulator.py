@@ -417,7 +417,7 @@ def test_two_desks_that_offer_the_same_product_on_one_day_sell_it_once() -> None
         name: {"link": "logit", "given": given, **sure}
         for name, given in (("engaged", "delivered"), ("converted", "engaged"))
     }
-    world = small_world(rules=Rules(once=False), delivered=None, **sells)
+    world = small_world(rules=Rules(once=False, consent=False), delivered=None, **sells)
     simulator = Simulator(world, 0)
     simulator.reset(np.arange(300))
     ids = CATALOGUE.treatment_ids
