@@ -71,7 +71,9 @@ def check_frozen(folder: Path, parameters: Mapping[str, Any]) -> Version:
         for name in sorted({*was, *now}):
             if was.get(name) != now.get(name):
                 need = f"differs from {frozen}: a change needs a new version and a reason (envs.frozen.freeze)"
-                raise InputError(need, file=folder / NAME, field=f"{field}.{name}", value=(now.get(name) or "gone")[:12])
+                raise InputError(
+                    need, file=folder / NAME, field=f"{field}.{name}", value=(now.get(name) or "gone")[:12]
+                )
     return frozen
 
 

@@ -116,8 +116,10 @@ def contacts_of(tables: Tables, people: People, period: Period) -> pl.DataFrame:
     ids = list(catalogue.treatment_ids)
     made = made_at(catalogue, tables.decisions, tables.events)
     observed = pl.col("observation").list.get(tables.encoder.names.index(PRESSURE_FIELD))
-    rows = tables.decisions.with_columns(at=made).filter(inside(period)).select(
-        "customer_id", "at", "treatment", pressure=observed.cast(pl.Float64) * PRESSURE_UNIT
+    rows = (
+        tables.decisions.with_columns(at=made)
+        .filter(inside(period))
+        .select("customer_id", "at", "treatment", pressure=observed.cast(pl.Float64) * PRESSURE_UNIT)
     )
     channel, product = ([getattr(t, name) for t in catalogue.treatments] for name in ("channel", "product"))
     return rows.join(people.frame, "customer_id").select(

@@ -114,7 +114,11 @@ LIVELY: dict[str, Any] = {
             | {"latent.taste": 0.5, "latent.reach": 0.3, "latent.frailty": 0.3, "latent.irritation": -0.5}
         ),
     },
-    "converted": {"link": "logit", "given": "engaged", "terms": named({"contact": 0.5, **UNSOLD, "benefit=bonus": 0.5})},
+    "converted": {
+        "link": "logit",
+        "given": "engaged",
+        "terms": named({"contact": 0.5, **UNSOLD, "benefit=bonus": 0.5}),
+    },
     "opted_out": {"link": "logit", "given": "delivered", "terms": named({"contact": -4.0, "latent.clash": 1.0})},
     "irritation": {"link": "linear", "given": "delivered", "terms": named({"contact": 0.2, "latent.clash": 0.5})},
     "redeemed": {"link": "logit", "given": "converted", "terms": named({"contact": 0.5})},
@@ -165,7 +169,10 @@ def plain_world(task: dict[str, Any] | None = None, resolution: str = "day", **c
     """Only contacts, each of them delivered, engaged and converted for certain; rules of the law alone."""
     heads: dict[str, Any] = dict.fromkeys(LIVELY)
     heads |= {**QUIET, "delivered": None, "trigger:app_session": None}
-    heads |= {"engaged": logit("delivered", contact=40), "converted": logit("engaged", **{"contact": 40, "product=care": -90, "product=check": -90})}
+    heads |= {
+        "engaged": logit("delivered", contact=40),
+        "converted": logit("engaged", **{"contact": 40, "product=care": -90, "product=check": -90}),
+    }
     heads["converted_value"] = {
         "link": "lognormal",
         "given": "converted",

@@ -52,7 +52,9 @@ def grades(simulator: Simulator) -> np.ndarray:
 def test_an_application_matures_on_its_day_at_the_margin_that_its_credit_grade_leaves() -> None:
     simulator = started(plain_world(), 300)
     grade, first = grades(simulator), simulator.first_day
-    net = np.array([np.nan, 1 - 0.01 * 0.5 / 0.04, 1 - 0.05 * 0.5 / 0.04, 1 - 0.2 * 0.5 / 0.04])[grade]  # .875 .375 -1.5
+    net = np.array([np.nan, 1 - 0.01 * 0.5 / 0.04, 1 - 0.05 * 0.5 / 0.04, 1 - 0.2 * 0.5 / 0.04])[
+        grade
+    ]  # .875 .375 -1.5
     told = [ask(simulator, "call-loan"), *(ask(simulator, "silence") for _ in range(3))]
     applied = events(told[0], "applied")
     assert (applied["day"] == first).all()
@@ -197,7 +199,7 @@ def test_a_delayed_contact_is_dropped_after_an_opt_out_and_a_sale_under_a_hold()
         told += [ask(simulator, "silence") for _ in range(30)]
         later = np.concatenate([events(outcome, "contacted") for outcome in told[1:]])["row"]
         kept = waiting & ~out & ~(held & held_too)
-        assert 300 < waiting[out].sum()
+        assert waiting[out].sum() > 300
         np.testing.assert_array_equal(np.sort(later), np.flatnonzero(kept))
         assert (simulator.state.person["waiting"] == -1).all()
 
@@ -236,7 +238,11 @@ def test_a_hold_may_pass_by_itself() -> None:
 
 
 def test_the_lifecycle_moves_one_stage_at_a_time_and_is_observed() -> None:
-    moves = {"stage:new>active": rate(SURE), "stage:active>leaving": rate(SURE), "stage:leaving>active": rate(NEVER_EVER)}
+    moves = {
+        "stage:new>active": rate(SURE),
+        "stage:active>leaving": rate(SURE),
+        "stage:leaving>active": rate(NEVER_EVER),
+    }
     simulator = started(plain_world(**moves), 200)
     names = simulator.world.encoder.names
     columns = [names.index(f"stage:{stage}") for stage in STAGES]
@@ -304,11 +310,15 @@ def test_ill_feeling_grows_with_the_clash() -> None:
     ask(simulator, "sms-loan")
     assert not simulator.state.latent[:, 0].any()
     ask(simulator, "call-fund")
-    np.testing.assert_allclose(simulator.state.latent[:, 0], 2 * 2 ** (-1 / 7) * 0.5, rtol=1e-5)  # half heals by tomorrow
+    np.testing.assert_allclose(
+        simulator.state.latent[:, 0], 2 * 2 ** (-1 / 7) * 0.5, rtol=1e-5
+    )  # half heals by tomorrow
 
 
 def test_one_desk_knows_the_context_and_several_do_not() -> None:
-    world = plain_world(engaged={"link": "logit", "given": "delivered", "terms": named({"contact": -40, "latent.context": 80})})
+    world = plain_world(
+        engaged={"link": "logit", "given": "delivered", "terms": named({"contact": -40, "latent.context": 80})}
+    )
     for desks, answers in ((("sms-care",), 30), (("sms-care", "silence"), 0)):
         simulator = started(world, 30)
         told = ask(simulator, *desks)
@@ -317,7 +327,13 @@ def test_one_desk_knows_the_context_and_several_do_not() -> None:
 
 
 def test_a_break_point_is_worth_a_contact_within_the_day_and_not_next_week() -> None:
-    hot = {"engaged": {"link": "logit", "given": "delivered", "terms": named({"contact": -40, "own_product.abandoned": 120})}}
+    hot = {
+        "engaged": {
+            "link": "logit",
+            "given": "delivered",
+            "terms": named({"contact": -40, "own_product.abandoned": 120}),
+        }
+    }
     for days, answers in ((1, True), (2, False), (7, False)):
         simulator = started(plain_world(**hot), 20)
         simulator.state.history.record("abandoned", np.arange(20), product=np.full(20, LOAN))
