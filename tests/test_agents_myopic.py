@@ -41,7 +41,8 @@ PER_EVENT = {
     "margin_per_event": {"engaged": 0.5, "churned": -3.0},
     "cost_per_value": {"redeemed": 1},
 }
-WITHOUT = dict.fromkeys(("risk_hold", "risk_cleared", "cancelled", "irritation"))  # they change later rewards
+LATER = ("risk_hold", "risk_cleared", "cancelled", "irritation")  # they change later rewards
+WITHOUT = dict.fromkeys((*LATER, *(f"stage:{move}" for move in ("new>active", "active>leaving", "leaving>active"))))
 
 
 def lending() -> World:
