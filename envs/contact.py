@@ -258,6 +258,7 @@ def book(m: Any, s: Any, out: Any, i: int, cause: Cause, value: float) -> None:
         # Rounded to what PENDING keeps, so that a cancellation claws back exactly what was booked.
         net = np.float64(np.float32(value * product.net[person_at(s.person, i).grade]))
         booked.booked_day, booked.booked_value, booked.booked_volume = customer_at(s.customer, i).day, net, 0.0
+        booked.channel, booked.decision = cause.channel, cause.decision
         if product.margin_rate > 0 and not np.isnan(value):
             booked.booked_volume = value / product.margin_rate
             happened(m, s, out, i, _BALANCE, cause, np.float64(booked.booked_volume))
