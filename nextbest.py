@@ -106,10 +106,11 @@ VERBS = (
     ), positional=("tables",)),
     Verb("calibrate", "training.configs:CalibrateConfig", "training:calibrate", page(
         "Fit a world to a contact log: how customers respond, with standard errors.",
-        "Reads the training customers only. The fidelity report compares the fitted world with one that "
-        "knows only the base rates, on customers held out from the fit.",
+        "Reads the training customers only, compares the fitted world with one that knows only the base rates, on "
+        "customers held out from the fit, and lists what the log cannot tell.",
         "TABLES",
-        "a world: catalogue, rules, coefficients with their standard errors, fidelity report",
+        "a world: catalogue, rules, coefficients with their standard errors, calibration.json, figures; with "
+        "--half-lives estimate also tables/, the log encoded with the half-lives that were chosen",
         "nextbest calibrate runs/starbucks --out runs/world",
     ), positional=("tables",)),
     Verb("fidelity", "training.configs:FidelityConfig", "training:fidelity", page(

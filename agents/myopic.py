@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.baselines import Scored
 from envs.errors import InputError
-from envs.expectation import Expectation
+from envs.expectation import Expectation, observable
 from envs.prices import price_of
 from envs.world import World
 
@@ -39,7 +39,7 @@ class Myopic(Scored):
 
     def __post_init__(self) -> None:
         for name, head in self.world.coefficients.heads.items():
-            if any("latent." in term.feature for term in head.terms):
+            if not all(observable(term.feature) for term in head.terms):
                 need = "must not look at hidden states: the myopic rule needs fitted heads, so calibrate a world first"
                 raise InputError(need, field=f"heads.{name}", value="latent")
 

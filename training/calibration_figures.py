@@ -1,4 +1,4 @@
-"""Calibration plots: predicted against observed, in tenths of the rows of customers held out."""
+"""Figures of a calibration: predicted against observed on customers held out, and the profiles of half-lives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from training.calibration_heads import FittedHead
+from training.half_lives import QUANTILE, HalfLife
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,3 +42,26 @@ def _panel(axes: Axes, head: FittedHead) -> None:
     axes.errorbar(predicted, [b.observed for b in bins], [1.96 * b.se for b in bins], fmt="o", markersize=3, capsize=2)
     axes.set_xlim(0, top)
     axes.set_ylim(bottom=0)
+
+
+def half_life_figure(half_lives: Sequence[HalfLife]) -> Figure:
+    """One panel per half-life: the likelihood ratio to the best candidate; below the dotted line, none is ruled out."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(half_lives) // COLUMNS)
+    figure = Figure(figsize=(3.2 * COLUMNS, 2.6 * rows), layout="constrained")
+    for place, half_life in enumerate(half_lives, start=1):
+        axes = figure.add_subplot(rows, COLUMNS, place)
+        axes.set_title(half_life.name, fontsize=9)
+        axes.tick_params(labelsize=7)
+        if not half_life.days:
+            axes.text(0.5, 0.5, "not in the log", ha="center", transform=axes.transAxes, fontsize=8)
+            continue
+        axes.plot(half_life.days, half_life.ratio, marker=".")
+        axes.set_xscale("log", base=2)
+        axes.axhline(QUANTILE, color="0.5", linestyle=":")
+        axes.axvline(half_life.chosen, color="0.5", linewidth=1)
+        axes.set_ylim(0, 4 * QUANTILE)
+    figure.supxlabel("half-life, days (the line: chosen)")
+    figure.supylabel("likelihood ratio")
+    return figure

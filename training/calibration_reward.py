@@ -12,7 +12,7 @@ from envs.expectation import Expectation
 from envs.response import Head
 from envs.world import World
 from evaluation.reading import window_amounts, window_ends
-from training.calibration_rows import Source
+from training.calibration_source import Source
 
 LEAST = 20  # decisions of a treatment below which it is left out
 

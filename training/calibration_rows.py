@@ -8,22 +8,22 @@ is fitted among the contacts for which it could happen (engaged among the delive
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from envs.records import DAY, positions
+from envs.catalogue import Catalogue
+from envs.records import positions
 from envs.response import Given
-from envs.tables import Tables
-from evaluation.reading import window_ends
+from training.calibration_findings import Finding
+from training.calibration_recorded import channel_finding, outside_span, unrecorded_channels
+from training.calibration_source import Source as Source
 from training.glm import Link, Rows
 
 CHAIN = 0.95  # share of answers that must follow another for the one to be fitted given the other
-ORPHANS = 0.05  # share of answers without decision and product from which on they count as unasked
-ANSWERS = ("delivered", "engaged", "converted", "declined", "opted_out", "complained")
+SALES = ("converted", "organic", "converted_value")  # heads of which products that sell nothing have no part
 UNASKED = {"organic": "converted", "browsed": "browsed", "abandoned": "abandoned"}  # per product
 
 
@@ -38,6 +38,8 @@ class HeadRows:
     look: np.ndarray  # (n,) int64, row of the decisions' observations
     option: np.ndarray  # (n,) int64, treatment or product
     rows: Rows
+    certain: tuple[int, ...] = ()  # channels on which it is taken to happen always: not recorded there
+    findings: tuple[Finding, ...] = ()  # what these rows cannot tell
 
     @property
     def events(self) -> float:
@@ -45,104 +47,58 @@ class HeadRows:
         return float((self.rows.y > 0).sum())
 
     def take(self, rows: np.ndarray) -> HeadRows:
-        return HeadRows(
-            self.name, self.link, self.given, self.per, self.look[rows], self.option[rows], self.rows.take(rows)
-        )
+        return replace(self, look=self.look[rows], option=self.option[rows], rows=self.rows.take(rows))
 
 
-@dataclass(frozen=True)
-class Source:
-    """The tables of some customers, as arrays."""
+def idle_options(head: HeadRows, catalogue: Catalogue) -> np.ndarray:  # (k,) int64
+    """Options whose product sells nothing, in a head of sales, as long as the log shows no sale of them."""
+    if head.name not in SALES:
+        return np.zeros(0, np.int64)
+    care = np.array([not product.selling for product in catalogue.products])
+    product = np.arange(len(care)) if head.per == "product" else catalogue.product_of
+    sold = np.unique(head.option[head.rows.y > 0])
+    return np.setdiff1d(np.flatnonzero((product >= 0) & care[product]), sold)
 
-    tables: Tables
 
-    @cached_property
-    def decisions(self) -> pl.DataFrame:
-        """Decisions that were carried out."""
-        return self.tables.decisions.filter(pl.col("assignment") != "shadow").sort("customer_id", "at")
-
-    @cached_property
-    def observation(self) -> np.ndarray:  # (decisions, fields) float32
-        flat = self.decisions["observation"].explode().to_numpy()
-        return flat.reshape(self.decisions.height, -1)
-
-    @cached_property
-    def treatment(self) -> np.ndarray:  # (decisions,) int64
-        return positions(self.decisions["treatment"], self.tables.catalogue.treatment_ids)
-
-    @cached_property
-    def customer(self) -> np.ndarray:  # (decisions,) int64
-        return self.decisions["customer_id"].rle_id().to_numpy().astype(np.int64)
-
-    @cached_property
-    def answered(self) -> dict[str, np.ndarray]:  # event -> (decisions,) bool
-        """Which decisions each kind of answer names."""
-        events = self.tables.events.filter(pl.col("decision_id").is_not_null())
-        ids = self.decisions["decision_id"]
-        return {
-            event: ids.is_in(events.filter(pl.col("event") == event)["decision_id"].unique().implode()).to_numpy()
-            for event in ANSWERS
-            if (events["event"] == event).any()
-        }
-
-    @cached_property
-    def windows(self) -> pl.DataFrame:
-        """One row per customer and moment: customer_id, at, look, treatment (the last desk's), days, end."""
-        looks = self.decisions.select("customer_id", "at", look=pl.int_range(pl.len(), dtype=pl.Int64))
-        looks = looks.with_columns(treatment=pl.Series(self.treatment))
-        moments = looks.group_by("customer_id", "at", maintain_order=True).agg(
-            pl.col("look").first(), pl.col("treatment").max()
-        )
-        end = window_ends(moments, self.tables)
-        days = (end - moments["at"].dt.epoch("us").to_numpy()) / DAY
-        moments = moments.with_columns(
-            days=pl.Series(np.maximum(days, 1.0)), end=pl.Series(end).cast(pl.Datetime("us", "UTC"))
-        )
-        return moments.with_columns(window=pl.int_range(pl.len(), dtype=pl.Int64))
-
-    @cached_property
-    def placed(self) -> pl.DataFrame:
-        """Events with the window (at, end] in which they happened."""
-        events = self.tables.events.sort("at").join_asof(
-            self.windows.select("customer_id", "at", "window", "end").sort("at"),
-            on="at",
-            by="customer_id",
-            strategy="backward",
-            allow_exact_matches=False,
-            check_sortedness=False,
-        )
-        return events.filter(pl.col("window").is_not_null() & (pl.col("at") <= pl.col("end")))
-
-    def orphaned(self, event: str) -> bool:
-        """Do these events happen without anybody asking, and without a product?"""
-        own = self.tables.events.filter(pl.col("event") == event)
-        alone = own.filter(pl.col("decision_id").is_null() & pl.col("product").is_null()).height
-        return alone > ORPHANS * max(own.height, 1)
-
-    def sums(self, events: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Number and total value of events by window. Each (windows,) float64."""
-        found = events.group_by("window").agg(count=pl.len(), total=pl.col("value").fill_null(0.0).sum())
-        count, total = np.zeros(self.windows.height), np.zeros(self.windows.height)
-        rows = found["window"].to_numpy()
-        count[rows], total[rows] = found["count"].to_numpy(), found["total"].to_numpy()
-        return count, total
+def thinned(head: HeadRows, most: int, rng: np.random.Generator) -> HeadRows:
+    """At most `most` rows: events and others sampled apart, each kept row weighted by how many it stands for."""
+    if len(head.look) <= most:
+        return head
+    happened = np.flatnonzero(head.rows.y > 0) if head.link != "lognormal" else np.arange(len(head.look))
+    others = np.setdiff1d(np.arange(len(head.look)), happened, assume_unique=True)
+    room = min(len(happened), max(most // 2, most - len(others)))
+    kept, weight = [], []
+    for group, size in ((happened, room), (others, min(len(others), most - room))):
+        chosen = np.sort(rng.choice(group, size, replace=False)) if size < len(group) else group
+        kept.append(chosen)
+        weight.append(np.full(len(chosen), len(group) / max(len(chosen), 1)))
+    thin = head.take(np.concatenate(kept))
+    return replace(thin, rows=replace(thin.rows, weight=thin.rows.weight * np.concatenate(weight)))
 
 
 def head_rows(source: Source) -> Iterator[HeadRows]:
-    """The rows of every head that the log can tell something about."""
-    yield from _answers(source)
-    yield from _unasked(source)
-    yield from _per_product(source)
-    yield from _triggers(source)
-    yield from _values(source)
+    """The rows of every head that the log can tell something about; rows without a record are put aside."""
+    for kind in (_answers, _unasked, _per_product, _triggers, _values):
+        for head in kind(source):
+            yield _within_span(source, head)
+
+
+def _within_span(s: Source, head: HeadRows) -> HeadRows:
+    if head.link == "lognormal":
+        return head
+    aside, findings = outside_span(head.name, head.rows, s.day[head.look])
+    kept = head if not findings else head.take(np.flatnonzero(~aside))
+    return replace(kept, findings=head.findings + findings)
 
 
 def _answers(s: Source) -> Iterator[HeadRows]:
     """Answers to contacts."""
     contact = s.treatment > 0
     seen = {event: flags & contact for event, flags in s.answered.items() if not s.orphaned(event)}
+    unseen = {event: unrecorded_channels(s, event, flags, contact) for event, flags in seen.items()}
     reached: Given = "delivered" if "delivered" in seen else "contacted"
-    among: dict[Given, np.ndarray] = {"contacted": contact, "delivered": seen.get("delivered", contact)}
+    assumed = contact & np.isin(s.channel, unseen.get("delivered", []))  # delivered, as far as anybody knows
+    among: dict[Given, np.ndarray] = {"contacted": contact, "delivered": seen.get("delivered", contact) | assumed}
     if "engaged" in seen:
         among["engaged"] = seen["engaged"]
         among["unconverted"] = seen["engaged"] & ~seen.get("converted", ~contact)
@@ -162,8 +118,21 @@ def _answers(s: Source) -> Iterator[HeadRows]:
         if given is None and event not in ("opted_out", "complained", "declined"):
             given = known[-1]
         if given is not None:
-            rows = np.flatnonzero(among[given])
-            yield _decided(s, event, given, rows, seen[event][rows])
+            rows = np.flatnonzero(among[given] & ~np.isin(s.channel, unseen[event]))
+            findings = channel_finding(s, event, unseen[event], contact)
+            findings += _skipped(event, given, int((seen[event] & ~among[given]).sum()))
+            head = _decided(s, event, given, rows, seen[event][rows])
+            certain = tuple(unseen[event]) if event == "delivered" else ()
+            yield replace(head, certain=certain, findings=findings)
+
+
+def _skipped(event: str, given: Given, count: int) -> tuple[Finding, ...]:
+    """Answers that the log shows without what they are fitted given."""
+    if not count:
+        return ()
+    before = "engaged contact without a conversion" if given == "unconverted" else f"contact that was {given}"
+    evidence = f"{count:,} {event} on no {before}, put aside"
+    return (Finding(f"head {event}", f"some {event} skip the step before", evidence, "none does"),)
 
 
 def _decided(s: Source, name: str, given: Given, rows: np.ndarray, y: np.ndarray) -> HeadRows:
@@ -247,11 +216,25 @@ def _triggers(s: Source) -> Iterator[HeadRows]:
 
 def _values(s: Source) -> Iterator[HeadRows]:
     """Margins of conversions, by product."""
-    events = s.placed.filter((pl.col("event") == "converted") & (pl.col("value") > 0) & pl.col("product").is_not_null())
+    everything = s.placed.filter(pl.col("event") == "converted")
+    events = everything.filter((pl.col("value") > 0) & pl.col("product").is_not_null())
     if not events.height:
         return
     look = s.windows["look"].to_numpy()[events["window"].to_numpy()]
     option = positions(events["product"], s.tables.catalogue.product_ids)
     ones = np.ones(events.height)
     rows = Rows(events["value"].to_numpy(), ones, ones, s.customer[look])
-    yield HeadRows("converted_value", "lognormal", "converted", "product", look, option, rows)
+    head = HeadRows("converted_value", "lognormal", "converted", "product", look, option, rows)
+    yield replace(head, findings=_unknown_values(everything, events.height))
+
+
+def _unknown_values(events: pl.DataFrame, used: int) -> tuple[Finding, ...]:
+    """Conversions whose margin or product the log does not say, or says is not positive."""
+    if used == events.height:
+        return ()
+    null, nameless = (events[name].null_count() for name in ("value", "product"))
+    low = events.filter(pl.col("value") <= 0).height
+    evidence = f"{events.height - used:,} of {events.height:,}: {null:,} without value, {low:,} not positive, "
+    evidence += f"{nameless:,} without product; put aside"
+    what = "the margin of some conversions is unknown or not positive"
+    return (Finding("head converted_value", what, evidence, "they bring what the others bring"),)

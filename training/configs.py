@@ -64,8 +64,22 @@ class CalibrateConfig(Config):
     """Bootstrap replicates of the coefficients, over customers, kept as the world's ensemble."""
     heldout_share: float = Field(0.2, gt=0.0, lt=1.0)
     """Share of the training customers on which the fidelity of the fitted world is measured."""
+    estimate: Literal["penalised", "debiased"] = "penalised"
+    """Coefficients of the world: penalised predict best, debiased are not shrunk; intervals are of the latter."""
+    form: str | None = None
+    """World or coefficients.yaml whose heads name the features to fit; heads that it lacks have theirs chosen."""
+    standard_errors: Literal["customer", "row"] = "customer"
+    """customer: a customer's rows may depend on one another; row: they do not, given the features."""
+    random_effects: bool = False
+    """Give heads an effect of the customer where a likelihood-ratio test asks for it; one-step forecasts average it."""
+    half_lives: Literal["keep", "estimate"] = "keep"
+    """keep: the schema's; estimate: by profile likelihood, with the tables encoded anew beside the world."""
+    recorded: list[str] = []
+    """ANSWER@CHANNEL that are recorded although the log shows none there (opted_out@branch); may be repeated."""
+    rows: int = Field(40_000, ge=1000)
+    """Most rows that a head is fitted on; events are kept first, and each row kept stands for those left out."""
     seed: int = Field(0, ge=0)
-    """Seed of the bootstrap and the held-out draw."""
+    """Seed of the bootstrap, the held-out draw and the rows kept."""
     out: Path | None = None
     """Directory for the world; by default under runs/."""
 

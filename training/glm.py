@@ -11,13 +11,14 @@ One Fisher-scoring loop for three likelihoods, all through the linear predictor 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
 Link = Literal["logit", "rate", "lognormal"]
+Errors = Literal["customer", "row"]  # what counts as independent in standard errors
 CLIP = 30.0  # |eta| beyond which probabilities are 0 or 1 in double precision
 ITERATIONS = 50
 HALVINGS = 30
@@ -37,12 +38,19 @@ class Rows:
         return Rows(self.y[rows], self.days[rows], self.weight[rows], self.customer[rows])
 
 
-@dataclass(frozen=True)
-class Fit:
+class Solution(NamedTuple):
     """Coefficients on the original scale of the columns."""
 
-    beta: np.ndarray  # (columns,) float64, the first column is the constant
-    covariance: np.ndarray  # (columns, columns), robust, clustered by customer
+    beta: np.ndarray  # (columns,) float64
+    sigma: float | None  # spread of the logarithm, for lognormal
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Coefficients on the original scale of the columns, with their covariance."""
+
+    beta: np.ndarray  # (columns,) float64
+    covariance: np.ndarray  # (columns, columns), robust
     sigma: float | None  # spread of the logarithm, for lognormal
 
     @property
@@ -52,7 +60,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Scale:
-    """Centre and scale of the columns; the constant stays."""
+    """Centre and scale of the columns; the constant stays, and without one nothing is centred."""
 
     center: np.ndarray
     scale: np.ndarray
@@ -67,12 +75,20 @@ class Scale:
         return out
 
 
+def has_constant(x: np.ndarray) -> bool:
+    """Is the first column the constant?"""
+    return bool(np.all(x[:, 0] == 1.0))
+
+
 def scaling(x: np.ndarray, weight: np.ndarray) -> Scale:
-    """Weighted mean and standard deviation of every column but the first."""
+    """Weighted mean and standard deviation of every column but a constant first one."""
     total = weight.sum()
     center = weight @ x / total
     spread = np.sqrt(np.maximum(weight @ (x - center) ** 2 / total, 0.0))
-    center[0], spread[0] = 0.0, 1.0
+    if has_constant(x):
+        center[0], spread[0] = 0.0, 1.0
+    else:
+        center = np.zeros_like(center)
     return Scale(center, np.where(spread > 1e-9, spread, 1.0))
 
 
@@ -89,38 +105,52 @@ def derivatives(link: Link, eta: np.ndarray, rows: Rows) -> tuple[np.ndarray, np
     return rows.y * np.exp(-eta) - 1, np.ones_like(eta)
 
 
-def fit(x: np.ndarray, rows: Rows, link: Link, penalty: np.ndarray, start: np.ndarray | None = None) -> Fit:
+def solve(
+    x: np.ndarray, rows: Rows, link: Link, penalty: np.ndarray, start: np.ndarray | None = None, steps: int = ITERATIONS
+) -> Solution:
     """Maximise the weighted log-likelihood - 1/2 sum(penalty * standardised coefficient^2).
 
-    x: (n, columns) with a constant first column; penalty: (columns,), 0 for the constant
-    start: coefficients to start from, on the original scale
+    x: (n, columns), the first of them constant or none; penalty: (columns,), 0 for the constant
+    start: coefficients to start from, on the original scale, if they are better than none; nearby, few steps do
     """
     scale = scaling(x, rows.weight)
     z, back = scale.apply(x), scale.back()
-    b = np.zeros(x.shape[1]) if start is None else np.linalg.solve(back, start)
-    if start is None:
+    b = np.zeros(x.shape[1])
+    if has_constant(x):
         b[0] = _constant(link, rows)
-    b = _ascend(z, rows, link, penalty, b, ITERATIONS)
-    beta = back @ b
-    covariance = back @ _sandwich(z, rows, link, z @ b, penalty) @ back.T
-    return Fit(beta, covariance, spread(rows, x @ beta) if link == "lognormal" else None)
+    if start is not None:
+        near = np.linalg.solve(back, start)
+        if _height(z, rows, link, penalty, near) >= _height(z, rows, link, penalty, b):
+            b = near
+    beta = back @ _ascend(z, rows, link, penalty, b, steps)
+    return Solution(beta, spread(rows, x @ beta) if link == "lognormal" else None)
 
 
-def refit(x: np.ndarray, rows: Rows, link: Link, penalty: np.ndarray, start: np.ndarray, steps: int = 3) -> np.ndarray:
-    """A few scoring steps from nearby coefficients: what a bootstrap replicate needs. -> (columns,)."""
+def fit(
+    x: np.ndarray,
+    rows: Rows,
+    link: Link,
+    penalty: np.ndarray,
+    start: np.ndarray | None = None,
+    errors: Errors = "customer",
+) -> Fit:
+    """The solution with its covariance. errors: customer, scores are summed within customers; row, they are not."""
+    beta, sigma = solve(x, rows, link, penalty, start)
     scale = scaling(x, rows.weight)
     back = scale.back()
-    b = _ascend(scale.apply(x), rows, link, penalty, np.linalg.solve(back, start), steps)
-    return np.asarray(back @ b)
+    groups = rows.customer if errors == "customer" else np.arange(len(rows.y))
+    inner = _sandwich(scale.apply(x), rows, link, x @ beta, penalty, groups)
+    return Fit(beta, back @ inner @ back.T, sigma)
 
 
 def _ascend(z: np.ndarray, rows: Rows, link: Link, penalty: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
     """Fisher scoring; a step that does not raise the penalised quasi-likelihood is halved."""
     height = _height(z, rows, link, penalty, b)
     for _ in range(steps):
-        gradient, curvature = derivatives(link, z @ b, rows)
-        information = (z * (rows.weight * curvature)[:, None]).T @ z + np.diag(penalty + 1e-10)
-        step = cho_solve(cho_factor(information), z.T @ (rows.weight * gradient) - penalty * b)
+        eta = z @ b
+        gradient, _ = derivatives(link, eta, rows)
+        bread = cho_factor(information(z, rows, link, eta) + np.diag(penalty + 1e-10))
+        step = cho_solve(bread, z.T @ (rows.weight * gradient) - penalty * b)
         for _ in range(HALVINGS):
             higher = _height(z, rows, link, penalty, b + step)
             if higher >= height:
@@ -155,21 +185,33 @@ def _constant(link: Link, rows: Rows) -> float:
     return float(np.log(-np.log1p(-share) / np.average(rows.days, weights=rows.weight)))
 
 
-def _sandwich(z: np.ndarray, rows: Rows, link: Link, eta: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-    """Huber-White covariance with scores summed within customers. -> (columns, columns)."""
-    gradient, curvature = derivatives(link, eta, rows)
-    information = (z * (rows.weight * curvature)[:, None]).T @ z + np.diag(penalty + 1e-10)
-    scores = by_customer(z * (rows.weight * gradient)[:, None], rows.customer)
-    bread = cho_factor(information)
-    return np.asarray(cho_solve(bread, cho_solve(bread, scores.T @ scores).T))
+def information(z: np.ndarray, rows: Rows, link: Link, eta: np.ndarray) -> np.ndarray:
+    """Fisher information of the coefficients of z. -> (columns, columns)."""
+    _, curvature = derivatives(link, eta, rows)
+    return np.asarray((z * (rows.weight * curvature)[:, None]).T @ z)
+
+
+def _sandwich(
+    z: np.ndarray, rows: Rows, link: Link, eta: np.ndarray, penalty: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """Huber-White covariance with scores summed within groups (Liang and Zeger 1986, Biometrika 73).
+
+    Times g / (g - 1) for g groups (Cameron and Miller 2015, Journal of Human Resources 50). -> (columns, columns).
+    """
+    gradient, _ = derivatives(link, eta, rows)
+    scores = by_customer(z * (rows.weight * gradient)[:, None], groups)
+    few = len(scores) / max(len(scores) - 1, 1)
+    bread = cho_factor(information(z, rows, link, eta) + np.diag(penalty + 1e-10))
+    return np.asarray(few * cho_solve(bread, cho_solve(bread, scores.T @ scores).T))
 
 
 def by_customer(values: np.ndarray, customer: np.ndarray) -> np.ndarray:
     """Sum the rows of each customer. (n, ...) -> (customers, ...)."""
-    order = np.argsort(customer, kind="stable")
-    ids = customer[order]
-    first = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
-    return np.asarray(np.add.reduceat(values[order], first, axis=0))
+    if not np.all(customer[1:] >= customer[:-1]):
+        order = np.argsort(customer, kind="stable")
+        values, customer = values[order], customer[order]
+    first = np.flatnonzero(np.r_[True, customer[1:] != customer[:-1]])
+    return np.asarray(np.add.reduceat(values, first, axis=0))
 
 
 def log_likelihood(link: Link, eta: np.ndarray, rows: Rows, sigma: float | None = None) -> np.ndarray:
