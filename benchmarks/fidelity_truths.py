@@ -25,6 +25,7 @@ from evaluation.simulation import CHOICE
 
 WEEK, DECISIONS = 7, 8  # days between decisions; decisions of a customer
 LATER = 84  # days after which the customers of a drifting log's second half begin
+STEEP = 2.5  # factor on the coefficients under another link, so that the tails are reached where links differ
 OWN, FRAILTY = "its own form", "frailty"
 
 CATALOGUE = Catalogue(
@@ -69,9 +70,10 @@ HEADS: dict[str, tuple[str, str, str, dict[str, float]]] = {  # link, given, per
     "converted_value": ("lognormal", "converted", "product", {"1": 4.0, "product=fund": 0.5, "age": 0.2}),
 }
 SIGMA = 0.6  # spread of the logarithm of amounts
+THREE = ("channel=call * product=fund * vip", "channel=sms * product=loan * vip")
 CHANGES: dict[str, dict[str, dict[str, float]]] = {  # process -> head -> features that are added to its terms
     OWN: {},
-    "a product of three": {"engaged": {"channel=call * product=fund * vip": 2.5, "channel=sms * product=loan * vip": 2.5}},
+    "a product of three": {"engaged": dict.fromkeys(THREE, 2.5)},
     FRAILTY: {"engaged": {"latent.frailty": 1.0}},
     "another link": {"engaged": {}},
     "drift": {"engaged": {}},
@@ -117,10 +119,8 @@ def world_of(process: str, more: Mapping[str, Mapping[str, float]] | None = None
         for feature, value in (more or {}).get(name, {}).items():
             values[feature] = values.get(feature, 0.0) + value
         if process == "another link" and name == "engaged":
-            link, values = "rate", {"1": -0.9, "age": 1.3, "income": 0.9}
-        if name == "opted_out":
-            given = "delivered"
-        written = tuple(Term(feature=feature, value=value, source="of the benchmark") for feature, value in values.items())
+            link, values = "rate", {feature: STEEP * value for feature, value in values.items()}
+        written = tuple(Term(feature=f, value=v, source="of the benchmark") for f, v in values.items())
         sigma = SIGMA if link == "lognormal" else None
         heads[name] = Head.model_validate({"link": link, "given": given, "per": per, "sigma": sigma, "terms": written})
     heads["delivered"] = Head(

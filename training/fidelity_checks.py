@@ -19,6 +19,9 @@ from training.glm import Link, Rows, by_customer, derivatives, fit
 Fault = Literal["too stiff", "miscalibrated", "drifts"]
 NORMAL = 1.959964  # the 97.5 % point of the standard normal
 BINS = 10
+MISSING = "differences between rows that LightGBM sees and the head does not"
+OVERALL = "differences between customers that the head does not know"
+ON_CHANNEL, FOR_PRODUCT = (f"{OVERALL}, {where}" for where in ("on each channel", "for each product"))
 
 
 @dataclass(frozen=True)
@@ -157,23 +160,23 @@ def missing(sample: Sample, other: np.ndarray, bound: float) -> Check:
     gap, weight = other - sample.eta, sample.rows.weight
     gap = gap - weight @ gap / weight.sum()
     spread = float(np.sqrt(weight @ gap**2 / weight.sum()))
-    text = "differences between rows that LightGBM sees and the head does not, log odds"
     if spread < 1e-6:
-        return Check("missing", "too stiff", text, 0.0, 0.0, 0.0, 0.0, False)
+        return Check("missing", "too stiff", MISSING, 0.0, 0.0, 0.0, 0.0, False)
     x = np.stack([np.ones_like(gap), sample.eta, gap / spread], axis=1)
     found = fit(x, sample.rows, sample.data.link, np.zeros(3))
     value, se = found.beta[2], found.se[2]
-    return _normal("missing", "too stiff", text, max(value, 0.0), se, 0.0, value > bound)
+    lo, best, hi = (max(value + side * NORMAL * se, 0.0) for side in (-1, 0, 1))
+    return Check("missing", "too stiff", MISSING, best, lo, hi, best / se if se > 0 else 0.0, bool(value > bound))
 
 
-def between_customers(sample: Sample, level: str, unit: np.ndarray, bound: float) -> Check:
+def between_customers(sample: Sample, what: str, unit: np.ndarray, bound: float) -> Check:
     """Do rows of one customer turn out alike, beyond what the head says?
 
     If the head's probabilities given the history are right, residuals of two rows of a customer are uncorrelated,
     whatever the customer is like. A random effect of variance v makes the mean product about v g_i g_j, with g the
     slope of the mean in the linear predictor: the score test of a variance (Liang 1987, Biometrika 74).
 
-    unit: (n,) int, rows that a random effect would share (all of the customer's, or those on one channel)
+    what: in words; unit: (n,) int, rows that an effect would share (all of the customer's, or those on one channel)
     """
     rows, r, g = sample.rows, *_residual_and_slope(sample)
     count = rows.weight / sample.thin
@@ -185,7 +188,6 @@ def between_customers(sample: Sample, level: str, unit: np.ndarray, bound: float
     customer = by_customer(rows.customer[:, None], key)[:, 0] // by_customer(np.ones((len(key), 1)), key)[:, 0]
     pairs = by_customer(by_unit[:, 0] ** 2 - by_unit[:, 1], customer.astype(np.int64))
     scale = by_customer(slope_by_unit[:, 0] ** 2 - slope_by_unit[:, 1], customer.astype(np.int64))
-    what = f"spread between customers{level} that the head does not know, log odds"
     total = scale.sum()
     if total < 1e-9:  # one row a customer: nothing to compare
         return Check("customers", "too stiff", what, np.nan, np.nan, np.nan, 0.0, False)

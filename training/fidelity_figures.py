@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation.figures import INK, PALETTE, WIDTH, canvas, styled
 from training.fidelity_checks import NORMAL
+from training.fidelity_groups import TENTH
 from training.fidelity_posterior import Compared
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def calibration(report: FidelityReport) -> Figure:
 
 
 def _reliability(axes: Any, head: HeadFidelity) -> None:
-    groups = [g for g in head.groups if g.by.startswith("tenth of the prediction")] or [head.level]
+    groups = [g for g in head.groups if g.by == TENTH] or [head.level]
     x, y = (np.array([getattr(g, name) for g in groups]) for name in ("expected", "observed"))
     error = NORMAL * np.array([g.se for g in groups])
     judged = np.array([g.judged for g in groups])
@@ -152,5 +153,3 @@ def _panels(count: int, height: float, columns: int = COLUMNS) -> tuple[Figure, 
 def _legend(axes: Any, handles: list[Any], labels: list[str]) -> None:
     place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": len(labels), "frameon": False}
     axes.legend(handles, labels, labelcolor=INK, fontsize=8, **place)
-
-

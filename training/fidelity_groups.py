@@ -1,4 +1,4 @@
-"""Groups of rows in which a head is looked at: how often a customer was contacted before, how lately, when, with what."""
+"""Groups of rows in which a head is looked at: how often contacted before, how lately, when, with what."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from training.fidelity_rows import Sample
 CONTACTS = (0, 1, 2, 3, 4, 6, 11, 21)  # where the classes of contact numbers begin
 SINCE = (0, 2, 4, 8, 15, 31)  # where the classes of days since the last contact begin
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-PERIODS = 5
+TENTH = "tenth of the prediction"
+PERIOD, PERIODS = "period", 5
 MOST = 12  # channels or products that are looked at, those with the most rows
 
 
@@ -84,19 +85,17 @@ def groups_of(sample: Sample, past: Past, least: float) -> Iterator[Group]:
     """A head in tenths of its prediction, and by contact number, recency, weekday, channel, product and period."""
     look, option, per = sample.data.look, sample.data.option, sample.data.per
     catalogue = past.source.tables.catalogue
-    yield from grouped(sample, "tenth of the prediction", tenths(sample.mean, sample.rows.weight), _numbers(10), least)
-    yield from grouped(sample, "contact number", classes(past.number[look].astype(float), CONTACTS), ranges(CONTACTS), least)
-    yield from grouped(sample, "days since the last contact", classes(past.since[look], SINCE), ranges(SINCE), least)
+    tenth = tenths(sample.mean, sample.rows.weight)
+    number, since = classes(past.number[look].astype(np.float64), CONTACTS), classes(past.since[look], SINCE)
+    yield from grouped(sample, TENTH, tenth, [str(k + 1) for k in range(int(tenth.max()) + 1)], least)
+    yield from grouped(sample, "contact number", number, ranges(CONTACTS), least)
+    yield from grouped(sample, "days since the last contact", since, ranges(SINCE), least)
     yield from grouped(sample, "weekday", past.weekday[look], WEEKDAYS, least)
     product = option if per == "product" else catalogue.product_of[option]
     yield from grouped(sample, "product", *_largest(product, catalogue.product_ids), least)
     if per == "decision":
         yield from grouped(sample, "channel", *_largest(catalogue.channel_of[option], catalogue.channel_ids), least)
-    yield from grouped(sample, "period", *_periods(sample.at), least)
-
-
-def _numbers(count: int) -> list[str]:
-    return [str(number + 1) for number in range(count)]
+    yield from grouped(sample, PERIOD, *_periods(sample.at), least)
 
 
 def _largest(code: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:

@@ -9,8 +9,19 @@ from functools import cached_property
 import numpy as np
 
 from evaluation.intervals import Interval, resample
-from training.fidelity_checks import Check, Group, between_customers, group, missing, quantile_groups, recalibration
-from training.fidelity_groups import Past, groups_of
+from training.fidelity_checks import (
+    FOR_PRODUCT,
+    ON_CHANNEL,
+    OVERALL,
+    Check,
+    Group,
+    between_customers,
+    group,
+    missing,
+    quantile_groups,
+    recalibration,
+)
+from training.fidelity_groups import PERIOD, Past, groups_of
 from training.fidelity_models import ByForm, ByTrees, Prediction, base_rate, trees
 from training.fidelity_rows import HeadSample, LogRows, Sample
 from training.fidelity_scores import mean_score, score_ratio
@@ -56,7 +67,8 @@ class HeadFidelity:
         yield from self.checks
         if self.level.judged:
             yield self.level.check("level", "miscalibrated", thresholds.level)
-        yield from (g.check("group", "miscalibrated", thresholds.group) for g in self.groups if g.judged)
+        for g in (g for g in self.groups if g.judged):
+            yield g.check("group", "drifts" if g.by == PERIOD else "miscalibrated", thresholds.group)
         if self.time is not None:
             yield from (self.time.level, self.time.effects)
 
@@ -129,20 +141,20 @@ class Judge:
             yield Check("stiff", "too stiff", what, ratio.value, ratio.lo, ratio.hi, z, ratio.value > bounds.stiff)
             yield missing(test, yardstick.eta(test), bounds.missing)
         yield from recalibration(test, bounds.slope, bounds.bend)
-        for level, unit in self._units(test):
-            found = between_customers(test, level, unit, bounds.customers)
+        for what, unit in self._units(test):
+            found = between_customers(test, what, unit, bounds.customers)
             if np.isfinite(found.value):
                 yield found
 
     def _units(self, test: Sample) -> Iterator[tuple[str, np.ndarray]]:
         """Rows of a customer that an effect of the customer would share."""
         catalogue, option = self.log.world.catalogue, test.data.option
-        yield "", np.zeros(len(option), np.int64)
+        yield OVERALL, np.zeros(len(option), np.int64)
         if test.data.per == "product":
-            yield " in each product", option
+            yield FOR_PRODUCT, option
         elif test.data.given != "always":
-            yield " on each channel", catalogue.channel_of[option] + 1
-            yield " for each product", catalogue.product_of[option] + 1
+            yield ON_CHANNEL, catalogue.channel_of[option] + 1
+            yield FOR_PRODUCT, catalogue.product_of[option] + 1
 
     def _time(self, sample: HeadSample, yardstick: ByTrees | None) -> TimeSplit | None:
         if self.cut is None:

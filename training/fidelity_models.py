@@ -13,11 +13,11 @@ import numpy as np
 from scipy.special import logit
 
 from envs.observation import Encoder
-from envs.response import CompiledHead, Term, compile_head, design_matrix
+from envs.response import CompiledHead, design_matrix
 from training.fidelity_rows import Sample
 from training.fidelity_scores import LEVELS, crps_lognormal, crps_quantiles, log_loss
 from training.fidelity_yardstick import FOLDS, LEAVES, AmountForest, Forest, Plot, grow, grow_amount, inputs
-from training.glm import Fit, Link, Rows, fit, log_likelihood
+from training.glm import Link, fit, log_likelihood
 
 INNER = 0.25  # share of customers on which a refitted form's shrinkage is chosen
 RIDGES = (1.0, 10.0, 100.0, 1000.0)  # multiples of a unit prior that are tried
@@ -46,7 +46,7 @@ class ByForm:
     sigma: float | None = None
 
     def eta(self, sample: Sample) -> np.ndarray:
-        return sample.eta if self.columns is None else self.columns(sample) @ self.beta
+        return sample.eta if self.columns is None else np.asarray(self.columns(sample) @ self.beta)
 
     def score(self, sample: Sample, shift: float = 0.0) -> np.ndarray:
         eta = self.eta(sample) + shift
@@ -86,7 +86,7 @@ class ByTrees:
     def eta(self, sample: Sample) -> np.ndarray:
         values = self._values(sample)
         if isinstance(self.forest, AmountForest):
-            return np.log(self.forest.quantiles(values).mean(axis=1))
+            return np.asarray(np.log(self.forest.quantiles(values).mean(axis=1)))
         return linked(sample.data.link, self.forest.predict(values), sample.rows.days)
 
     def score(self, sample: Sample, shift: float = 0.0) -> np.ndarray:

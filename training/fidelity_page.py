@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.figures import svg
 from evaluation.page import number
+from training.fidelity_checks import FOR_PRODUCT, MISSING, ON_CHANNEL, OVERALL
 from training.fidelity_figures import FIGURES
 from training.fidelity_verdict import ADEQUATE
 
@@ -33,14 +34,19 @@ def page(report: FidelityReport) -> str:
         times=[_time(report, head) for head in report.heads if head.time is not None],
         whys=[head for head in report.heads if head.why is not None],
         failed=[(name, _check(check)) for name, check in report.checks if check.failed(report.certain)],
-        spreads=[(name, _check(check)) for name, check in report.checks if check.kind in ("missing", "customers")],
+        spreads=[(head.name, _spreads(report, head)) for head in report.heads if head.checks],
         replayed=replayed,
         indicators=[_number(n, report.certain) for n in replayed.numbers if n.kind == "indicator"],
-        off=[_number(n, report.certain) for n in replayed.numbers if n.kind != "indicator" and n.failed(report.certain)],
+        off=[_number(n, report.certain) for n in _others(report)],
         compared=sum(n.judged for n in replayed.numbers),
         figures={kind: svg(FIGURES[kind](report), kind) for kind in drawn},
         thresholds=_thresholds(report),
     )
+
+
+def _others(report: FidelityReport) -> list[Compared]:
+    """Faults of the replay besides its indicators."""
+    return [n for n in report.replayed.numbers if n.kind != "indicator" and n.failed(report.certain)]
 
 
 def _has(report: FidelityReport, kind: str) -> bool:
@@ -95,6 +101,20 @@ def _check(check: Check) -> dict[str, str]:
         "between": f"{number(check.lo, digits=3)} to {number(check.hi, digits=3)}",
         "z": f"{check.z:+.1f}",
     }
+
+
+def _spreads(report: FidelityReport, head: HeadFidelity) -> list[dict[str, Any]]:
+    """What LightGBM sees, and what customers differ by: overall, on a channel, for a product. A dash: not looked at."""
+    wanted = (MISSING, OVERALL, ON_CHANNEL, FOR_PRODUCT)
+    found = {check.what: check for check in head.checks}
+    return [_spread(found.get(what), report.certain) for what in wanted]
+
+
+def _spread(check: Check | None, certain: float) -> dict[str, Any]:
+    if check is None:
+        return {"value": "–", "between": "", "failed": False}
+    between = f"{check.lo:.2f} to {check.hi:.2f}"
+    return {"value": f"{check.value:.2f}", "between": between, "failed": check.failed(certain)}
 
 
 def _number(n: Compared, certain: float) -> dict[str, Any]:

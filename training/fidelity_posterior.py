@@ -23,7 +23,10 @@ from training.calibration_rows import Source
 from training.fidelity_groups import CONTACTS, SINCE, WEEKDAYS, Past, classes, ranges
 
 EVENTS = ("delivered", "engaged", "converted", "declined", "opted_out", "complained", "purchased")
-CHANNEL_FIGURES = ("reach", "delivery", "connection", "engagement", "conversions", "acceptance", "drop_outs")
+CHANNEL_FIGURES = {  # figure -> the event whose channel the log must record
+    "reach": None, "delivery": "delivered", "connection": "delivered", "engagement": "engaged",
+    "conversions": "converted", "acceptance": "engaged", "drop_outs": "engaged",
+}  # fmt: skip
 COUNTED = ("contacts_p95", "contacts_p99")  # whole numbers, off by one before they are off by a share
 PASSED = ("observed_days",)  # says how long the log is, which the replay takes from it
 
@@ -60,8 +63,9 @@ def numbers_of(tables: Tables, period: Period) -> dict[Key, tuple[float, float]]
         if value is not None and name not in PASSED:
             out["indicator", name, "", ""] = (value, np.inf)
     figures = process_figures(counts, tables.catalogue).filter(pl.col("to").is_null())
+    placed = tables.events.filter(pl.col("channel").is_not_null())["event"].unique().to_list()
     for name, channel, value in figures.select("figure", "from", "value").iter_rows():
-        if value is not None and name in CHANNEL_FIGURES:
+        if value is not None and CHANNEL_FIGURES.get(name, "") in (None, *placed):
             out["process", name, channel, ""] = (value, np.inf)
     return out | dict(_curves(Source(tables)))
 

@@ -68,14 +68,23 @@ def rhythm_of(tables: Tables) -> Rhythm:
         return Rhythm(first, count, task.window_days, ())
     usual = int(np.bincount(gaps).argmax())
     if usual >= 1 and (gaps == usual).mean() >= RHYTHM:
-        last = int(day.max())  # who left early could have been decided until then
-        return Rhythm(first, (last - first) // usual + 1, usual, ())
+        return Rhythm(first, _whole(tables, first, count), usual, ())
     after = np.split(day - first[customer], np.flatnonzero(starts)[1:])
     return Rhythm(first, count, None, tuple(frozenset(days.tolist()) for days in after))
 
 
+def _whole(tables: Tables, first: np.ndarray, count: np.ndarray) -> np.ndarray:  # (customers,) int64
+    """How often each customer would have been decided: of who churned, as often as others who began on that day."""
+    ids = tables.decisions["customer_id"].unique().sort()
+    gone = tables.events.filter(pl.col("event") == "churned")["customer_id"].unique()
+    left = ids.is_in(gone.implode()).to_numpy()
+    stayed = dict(zip(first[~left].tolist(), count[~left].tolist(), strict=True))
+    others = np.array([stayed.get(day, 0) for day in first.tolist()])
+    return np.where(left, np.maximum(count, others), count)
+
+
 def within_horizon(tables: Tables, rhythm: Rhythm) -> Tables:
-    """The tables without events that a replay does not reach: before the first day, after the last decision's window."""
+    """The tables without events that a replay does not reach, before the first day or after the last window."""
     ids = tables.decisions["customer_id"].unique().sort()
     task = tables.schema.task
     if task.kind == "finite":

@@ -73,7 +73,8 @@ class FidelityReport:
     @cached_property
     def verdicts(self) -> tuple[HeadVerdict, ...]:
         """What can be said of each head."""
-        return tuple(head_verdict(h, self.config.thresholds, self.certain) for h in (*self.heads, *self.unjudged))
+        found: list[HeadFidelity | Unjudged] = [*self.heads, *self.unjudged]
+        return tuple(head_verdict(head, self.config.thresholds, self.certain) for head in found)
 
     @cached_property
     def verdict(self) -> Verdict:

@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 
 from envs.errors import InputError
+from envs.features import product_options, treatment_options
 from envs.observation import Encoder
 from envs.replay import replay
-from envs.features import product_options, treatment_options
 from envs.response import CompiledHead, Head, compile_head
 from envs.split import is_test
 from envs.tables import Tables

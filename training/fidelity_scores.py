@@ -1,8 +1,8 @@
 """Scores of probabilistic predictions, row by row: the log-loss of events, the CRPS of amounts. Smaller is better.
 
-    log-loss   -y log p - (1 - y) log(1 - p), in nats
-    CRPS       integral over x of (F(x) - 1{y <= x})^2, in the unit of the amount (Gneiting and Raftery 2007,
-               "Strictly proper scoring rules, prediction, and estimation", section 4.2)
+log-loss   -y log p - (1 - y) log(1 - p), in nats
+CRPS       integral over x of (F(x) - 1{y <= x})^2, in the unit of the amount (Gneiting and Raftery 2007,
+           "Strictly proper scoring rules, prediction, and estimation", section 4.2)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def crps_lognormal(y: np.ndarray, mean: np.ndarray, sigma: float) -> np.ndarray:
     """(n,) CRPS of log-normal amounts with these means, in closed form.
 
     y, mean: (n,) amounts > 0; sigma: spread of the logarithm.
-    Baran and Lerch (2015), "Log-normal distribution based EMOS models for probabilistic wind speed forecasting", eq. 3.
+    Baran and Lerch (2015), "Log-normal distribution based EMOS models for probabilistic wind speed forecasting".
     """
     mu = np.log(mean) - sigma**2 / 2
     omega = (np.log(y) - mu) / sigma
@@ -39,7 +39,7 @@ def crps_lognormal(y: np.ndarray, mean: np.ndarray, sigma: float) -> np.ndarray:
 def crps_quantiles(y: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """(n,) CRPS of a distribution given by its quantiles at LEVELS: twice the mean pinball loss.
 
-    y: (n,); quantiles: (n, levels) or (1, levels). Laio and Tamea (2007), Hydrology and Earth System Sciences 11, eq. 7.
+    y: (n,); quantiles: (n, levels) or (1, levels). Laio and Tamea (2007), Hydrology and Earth System Sciences 11.
     """
     excess = y[:, None] - quantiles
     return np.asarray(2 * np.mean(np.maximum(LEVELS * excess, (LEVELS - 1) * excess), axis=1))

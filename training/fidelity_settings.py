@@ -47,8 +47,8 @@ class FidelityThresholds(Config):
     events: int = Field(
         100,
         ge=1,
-        description="Events (and others) among the judged customers below which a head is not judged. Collins, Ogundimu "
-        "and Altman 2016, Statistics in Medicine 35: a hundred of each, to validate a model of an event.",
+        description="Events (and others) among the judged customers below which a head is not judged. Collins, "
+        "Ogundimu and Altman 2016, Statistics in Medicine 35: at least a hundred, to validate a model of an event.",
     )
     group_events: float = Field(
         20.0, gt=0, description="Expected events (and others) in a group of rows below which it is shown, not judged."

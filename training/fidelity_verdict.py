@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scipy.special import ndtri
 
-from training.fidelity_checks import Check
+from training.fidelity_checks import OVERALL, Check
 from training.fidelity_judge import HeadFidelity
 from training.fidelity_posterior import Compared
 from training.fidelity_rows import Unjudged
@@ -72,7 +72,9 @@ def world_verdict(heads: Sequence[HeadVerdict], replayed: Sequence[Compared], no
     if not faulty and not failed:
         words = f"No fault was found in this world: {len(judged)} heads are adequate"
         return Verdict(True, f"{words}{', and the replayed log looks like the log' if replayed else ''}.{rest}")
-    parts = [f"{len(faulty)} of {len(judged)} judged heads fail ({', '.join(v.head for v in faulty)})"] if faulty else []
+    parts = []
+    if faulty:
+        parts.append(f"{len(faulty)} of {len(judged)} judged heads fail ({', '.join(v.head for v in faulty)})")
     if failed:
         parts.append(f"the replayed log is off in {_named([_where(c) for c in failed])}")
     return Verdict(False, f"This world is not adequate: {'; '.join(parts)}.{rest}")
@@ -109,7 +111,7 @@ def _missing(found: HeadFidelity, failed: Sequence[Check]) -> str:
 
 def _customers(found: HeadFidelity, failed: Sequence[Check]) -> str:
     c = max(failed, key=lambda check: check.z)
-    where = c.what.removeprefix("spread between customers").removesuffix(" that the head does not know, log odds")
+    where = c.what.removeprefix(OVERALL).removeprefix(",")
     return f"Customers differ{where} in ways that it does not know, by {c.value:.2f} in {_unit(found)} ({_span(c)})."
 
 
@@ -121,10 +123,8 @@ def _level(found: HeadFidelity, failed: Sequence[Check]) -> str:
 def _group(found: HeadFidelity, failed: Sequence[Check]) -> str:
     names = {f"{g.by} {g.label}": g for g in found.groups}
     shown = [c for c in failed if c.what in names][:NAMED]
-    said = [
-        f"{c.what}: {_amount(found, names[c.what].expected)} expected, {_amount(found, names[c.what].observed)} came true"
-        for c in shown
-    ]
+    pairs = [(c.what, _amount(found, names[c.what].expected), _amount(found, names[c.what].observed)) for c in shown]
+    said = [f"{what}: {expected} expected, {observed} came true" for what, expected, observed in pairs]
     more = f", and {len(failed) - len(shown)} more groups" if len(failed) > len(shown) else ""
     return f"It is wrong in groups of rows ({'; '.join(said)}{more})."
 
@@ -132,12 +132,15 @@ def _group(found: HeadFidelity, failed: Sequence[Check]) -> str:
 def _slope(found: HeadFidelity, failed: Sequence[Check]) -> str:
     c = failed[0]
     way = "too large" if c.value < 1 else "too small"
-    return f"The differences it sees between rows are {way}: the calibration curve has slope {c.value:.2f} ({_span(c)})."
+    return (
+        f"The differences it sees between rows are {way}: its calibration curve has slope {c.value:.2f} ({_span(c)})."
+    )
 
 
 def _bend(found: HeadFidelity, failed: Sequence[Check]) -> str:
     c = failed[0]
-    return f"Its calibration curve is bent, by {c.value:+.2f} in {_unit(found)} per squared standard deviation: another link."
+    size = f"{c.value:+.2f} in {_unit(found)} per squared standard deviation"
+    return f"Its calibration curve is bent, by {size}: the link, or a curve in a field, is another."
 
 
 def _drift(found: HeadFidelity, failed: Sequence[Check]) -> str:
@@ -151,8 +154,8 @@ def _drift(found: HeadFidelity, failed: Sequence[Check]) -> str:
         repaired = f"resetting its level changes its {found.score} from {split.before['head']:.4f}"
         parts.append(f"{text}; {repaired} to {split.after['head']:.4f}.")
     if split.effects in failed:
-        parts.append(f"Its effects changed: with the level reset its {found.score} is {split.effects.value - 1:.1%} above "
-                     "that of the form fitted to the later part.")  # fmt: skip
+        above = f"{split.effects.value - 1:.1%} above that of the form fitted to the later part"
+        parts.append(f"Its effects changed: with the level reset its {found.score} is {above}.")
     return " ".join(parts)
 
 

@@ -1,13 +1,14 @@
 """Why a head is too stiff: a ladder from the head to LightGBM, and what each rung is made of.
 
-    head → bends     every field may also act in a curve of its own (trees with one question, started from the head)
-         → pairs     every two fields may also act together (trees with two questions, started from the rung before)
-         → LightGBM  anything
+head
+bends     every field may also act in a curve of its own (trees with one question, started from the head)
+pairs     every two fields may also act together (trees with two questions, started from the rung before)
+LightGBM  anything
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,7 @@ class Why:
         gap = self.head - self.lightgbm
         if gap <= 0:
             return "LightGBM is no better on the judged rows."
-        closed = [f"{(self.head - self.bends) / gap:.0%}", f"{(self.bends - self.pairs) / gap:.0%}"]
+        closed = [f"{max(step, 0) / gap:.0%}" for step in (self.head - self.bends, self.bends - self.pairs)]
         parts = [f"Of the gap to LightGBM, curves of single fields close {closed[0]}{_listed(self.fields)}"]
         parts.append(f"pairs of fields {closed[1]}{_listed(self.together)}")
         return "; ".join(parts) + "; the rest needs more than two at a time, or is luck."
@@ -110,17 +111,17 @@ def _score(test: Sample, raw: np.ndarray) -> float:
     return mean_score(crps_lognormal(test.rows.y, np.exp(raw + sigma**2 / 2), sigma), test.rows.weight)
 
 
-def _field_gains(forest: Forest, seen: Inputs) -> Counter[str]:
-    gains: Counter[str] = Counter()
+def _field_gains(forest: Forest, seen: Inputs) -> dict[str, float]:
+    gains: dict[str, float] = defaultdict(float)
     for model in forest.models:
         for name, gain in zip(seen.names, model.feature_importance("gain"), strict=True):
             gains[name] += float(gain)
     return gains
 
 
-def _pair_gains(forest: Forest, seen: Inputs) -> Counter[str]:
+def _pair_gains(forest: Forest, seen: Inputs) -> dict[str, float]:
     """Gain of the second question of each tree, where it asks for another field than the first."""
-    gains: Counter[str] = Counter()
+    gains: dict[str, float] = defaultdict(float)
     for model in forest.models:
         for tree in model.dump_model()["tree_info"]:
             for first, second, gain in _questions(tree["tree_structure"]):
@@ -136,9 +137,10 @@ def _questions(root: Mapping[str, Any]) -> Iterator[tuple[int, int, float]]:
             yield int(root["split_feature"]), int(child["split_feature"]), float(child["split_gain"])
 
 
-def _lacks(gains: Counter[str], words: Mapping[str, str]) -> tuple[Lack, ...]:
+def _lacks(gains: Mapping[str, float], words: Mapping[str, str]) -> tuple[Lack, ...]:
     total = sum(gains.values())
-    named = [(name, gain / total) for name, gain in gains.most_common(NAMED) if gain >= LEAST_SHARE * total > 0]
+    largest = sorted(gains.items(), key=lambda pair: -pair[1])[:NAMED]
+    named = [(name, gain / total) for name, gain in largest if gain >= LEAST_SHARE * total > 0]
     return tuple(Lack(name, share, _known(name, words)) for name, share in named)
 
 

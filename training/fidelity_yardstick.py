@@ -62,7 +62,7 @@ class Forest:
 
     def predict(self, values: np.ndarray) -> np.ndarray:  # (n,) float64
         """The mean of the models' probabilities ("binary") or values ("regression")."""
-        return np.mean([np.asarray(model.predict(values)) for model in self.models], axis=0)
+        return np.asarray(np.mean([np.asarray(model.predict(values)) for model in self.models], axis=0))
 
     def added(self, values: np.ndarray) -> np.ndarray:  # (n,) float64
         """The mean of what the models add to the raw score that they were started from."""
@@ -127,7 +127,8 @@ class Plot:
 
     def model(self, number: int, leaves: int, **settings: Any) -> tuple[Booster, float]:
         """A model that learns from all parts but one, and its mean loss there."""
-        library, sets = lightgbm(), []
+        library = lightgbm()
+        sets: list[Any] = []
         part = self.fold[self.rows.customer]
         columns = [name.translate(_PLAIN) for name in self.inputs.names]
         for which in (np.flatnonzero(part != number), np.flatnonzero(part == number)):
@@ -160,7 +161,7 @@ def grow(plot: Plot, leaves: Sequence[int] = LEAVES, **settings: Any) -> Forest:
     return Forest(models, best, within)
 
 
-_PLAIN = str.maketrans({c: "_" for c in '",:[]{}= '})  # LightGBM refuses these in names
+_PLAIN = str.maketrans(dict.fromkeys('",:[]{}= ', "_"))  # LightGBM refuses these in names
 
 
 @dataclass(frozen=True)
