@@ -135,14 +135,14 @@ def world_of(process: str, more: Mapping[str, Mapping[str, float]] | None = None
 
 def _live(recorder: Recorder, world: World, customers: np.ndarray, seed: int, first: int) -> None:
     """Some customers' decisions, from a day of their first week on."""
-    simulator = Simulator(world, seed, cadence_days=WEEK, note=recorder.note)
+    simulator = Simulator(world, seed, cadence_days=WEEK, record=True)
     simulator.reset(customers, day=first + customers % WEEK)
+    recorder.happened(simulator.morning, customers)
     policy = Random()
     for _ in range(DECISIONS):
         view, state = simulator.view(), simulator.state
         p = policy.probabilities(view.observation, view.mask)
         treatment = draw(p, Luck(seed, state.customer, state.history.day).uniform(CHOICE))
-        rows = np.arange(len(customers))
         made = Decided(
             state.customer.copy(),
             state.history.day.copy(),
@@ -155,8 +155,9 @@ def _live(recorder: Recorder, world: World, customers: np.ndarray, seed: int, fi
             "randomised",
             "uniform",
         )
-        recorder.decide(made, rows, 0, len(rows))
-        simulator.step(treatment)
+        outcome = simulator.step(treatment, recorder.decide(made))
+        if outcome.events is not None:
+            recorder.happened(outcome.events, state.customer)
 
 
 def _of_two_kinds(tables: Tables, seed: int) -> Tables:

@@ -128,8 +128,9 @@ def _decide(
     recorder: Recorder, customers: np.ndarray, rows: np.ndarray, rhythm: Rhythm, policy: StandIn, seed: int
 ) -> None:
     """Let a batch of customers live through their decisions."""
-    simulator = Simulator(recorder.world, seed, cadence_days=rhythm.cadence or 1, note=recorder.note)
+    simulator = Simulator(recorder.world, seed, cadence_days=rhythm.cadence or 1, record=True)
     simulator.reset(customers, day=rhythm.first[rows])
+    recorder.happened(simulator.morning, customers)
     finite = recorder.world.schema.task.kind == "finite"
     steps = int(rhythm.count[rows].max()) if not rhythm.days else 1 + max(max(rhythm.days[row]) for row in rows)
     for step in range(steps):
@@ -141,7 +142,7 @@ def _decide(
         p[~due] = 0.0
         p[~due, 0] = 1.0
         treatment = draw(p, Luck(seed, state.customer, state.history.day).uniform(CHOICE))
-        kept = np.flatnonzero(due & state.alive)
+        kept, numbers = np.flatnonzero(due & state.alive), np.full(len(rows), -1)
         if len(kept):
             made = Decided(
                 state.customer[kept],
@@ -155,5 +156,7 @@ def _decide(
                 "randomised",
                 "replay",
             )
-            recorder.decide(made, kept, 0, len(state))
-        simulator.step(treatment)
+            numbers[kept] = recorder.decide(made)
+        events = simulator.step(treatment, numbers).events
+        if events is not None:
+            recorder.happened(events, state.customer)

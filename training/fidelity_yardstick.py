@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from envs.encoding import CHANNEL_FIELDS, PRODUCT_FIELDS
 from envs.errors import InputError
 from envs.features import Options, parse_feature, product_options, treatment_options
-from envs.observation import CHANNEL_FIELDS, PRODUCT_FIELDS, Encoder
+from envs.observation import Encoder
 from envs.response import design_matrix
 from training.calibration_rows import HeadRows
 from training.fidelity_scores import LEVELS
@@ -106,9 +107,9 @@ def inputs(encoder: Encoder, data: HeadRows, observation: np.ndarray) -> Inputs:
 
 def _own(encoder: Encoder, options: Options, data: HeadRows) -> list[str]:
     """Fields of the option's own product and channel, and the conflict with others."""
-    names = [f"own_product.{name}" for name, _ in PRODUCT_FIELDS] if encoder.catalogue.product_ids else []
+    names = [f"own_product.{name}" for name, *_ in PRODUCT_FIELDS] if encoder.catalogue.product_ids else []
     if data.per == "decision" and encoder.catalogue.channel_ids:
-        names += [f"own_channel.{name}" for name, _ in CHANNEL_FIELDS]
+        names += [f"own_channel.{name}" for name, *_ in CHANNEL_FIELDS]
         names += ["conflict"] if names else []
     return names
 
