@@ -169,7 +169,7 @@ def test_the_myopic_choice_earns_more_in_one_step_than_any_fixed_one() -> None:
     assert rewards["myopic"].mean() > worst + 1
 
 
-@pytest.mark.parametrize("hidden", ["latent.taste", "latent.irritation * contact", "age * latent.frailty"])
+@pytest.mark.parametrize("hidden", ["latent.taste", "latent.irritation * contact", "latent.frailty * latent.frailty"])
 def test_a_world_with_hidden_states_is_refused(hidden: str) -> None:
     from envs.errors import InputError
 
