@@ -102,6 +102,9 @@ class Points(NamedTuple):
     pressure: float = 4.0  # more silence, on the field of contact pressure
 
 
+POINTS = Points()
+
+
 @dataclass(frozen=True)
 class CoordinatedRules(Scored):
     """One priority list over all channels, as the pilots of designed coordination describe it (KPMG 2023, Yin'ao 2026).
@@ -121,7 +124,7 @@ class CoordinatedRules(Scored):
     catalogue: Catalogue
     encoder: Encoder
     name: str = "coordinated_rules"
-    points: Points = Points()
+    points: Points = POINTS
 
     def scores(self, observation: np.ndarray) -> np.ndarray:
         """Points of each treatment; silence has as many as the contact pressure deserves."""
@@ -266,7 +269,7 @@ RHYTHM: dict[str, tuple[Sequence[int], float]] = {
 
 def parameters() -> dict[str, object]:
     """Baseline -> its numbers, plain values: what is frozen with the built-in bank."""
-    return {"siloed_campaigns": RHYTHM, "coordinated_rules": Points()._asdict()}
+    return {"siloed_campaigns": RHYTHM, "coordinated_rules": POINTS._asdict()}
 
 
 def fixed_treatment(catalogue: Catalogue, treatment: str, name: str = "best_fixed") -> Fixed:

@@ -1,4 +1,4 @@
-"""Base rates that a retail bank may plausibly have, with sources; written down before the bank's second version was made.
+"""Base rates that a retail bank may plausibly have, with sources; written down before the bank's second version.
 
 Ranges are wide on purpose: they say what would be absurd, not what is true. `benchmarks/realism.py` measures them under
 silence and under the siloed campaigns of today, never under a policy that is being compared.
@@ -50,7 +50,7 @@ RANGES = (
     Range("conversions per customer and year", "silence", 0.5, 1.6, "assumed: about one new product or top-up a year"),
     Range("opt-outs per 10,000 contacts", "silos", 10, 60, MAIL),
     Range("complaints per 10,000 contacts", "silos", 0.3, 5, "assumed: an order of magnitude below opt-outs"),
-    Range("churn a year", "silence", 0.03, 0.08, "assumed: half of what is quoted for banks in the USA, 15 % (Tower Group)"),
+    Range("churn a year", "silence", 0.03, 0.08, "assumed: half of the 15 % quoted for banks in the USA (Tower Group)"),
     Range("churn a year", "silos", 0.03, 0.15, "as above"),
     Range("booked savings a year / assets", "silence", 0.05, 0.20,
           "household deposits in China +13.8 % in 2023 (PBoC); retail assets of CMB +9.9 and +12.1 % in 2023 and 2024"),

@@ -1,7 +1,8 @@
 """Frozen worlds: `VERSION.yaml` says which version a world is, why, and the digest of everything that makes it.
 
-A world on which policies are compared must not move under them. What is frozen: the content of each YAML file (comments and
-layout are free) and the parameters of the baselines that belong to the world. A change needs a new version and a reason.
+A world on which policies are compared must not move under them. What is frozen: the content of each YAML file
+(comments and layout are free) and the parameters of the baselines that belong to the world. A change needs a new version
+and a reason.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def check_frozen(folder: Path, parameters: Mapping[str, Any]) -> Version:
         for name in sorted({*was, *now}):
             if was.get(name) != now.get(name):
                 need = f"differs from {frozen}: a change needs a new version and a reason (envs.frozen.freeze)"
-                raise InputError(need, file=folder / NAME, field=f"{field}.{name}", value=(now.get(name) or "gone")[:12])
+                raise InputError(
+                    need, file=folder / NAME, field=f"{field}.{name}", value=(now.get(name) or "gone")[:12]
+                )
     return frozen
 
 
