@@ -2,16 +2,15 @@
 
 stressed(load_world("bank"), "dead_channel")        # or load_world("bank+dead_channel")
 
-Each is a pure function from a world to another one with the same fields, treatments and rules: what policies see and may do
-stays. A stress that finds nothing to change in a world is refused. Sizes are assumed: large enough to hurt, small enough to
-happen.
+Each is a pure function from a world to another one with the same fields, treatments and rules: what policies see and
+may do stays. A stress that finds nothing to change in a world is refused. Sizes are assumed: large enough to hurt,
+small enough to happen.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -74,8 +73,8 @@ def annoyance_twice(world: World) -> World:
 def preferences_shuffled(world: World, segment: str | None = None) -> World:
     """In a segment, what was liked is disliked, and each product is wanted as another one was.
 
-    Hidden likings change their sign there; the terms of products that close on every channel go round by one. segment: a
-    field of the observation that is 0 or 1; default: of the profile's, the largest below one half.
+    Hidden likings change their sign there; the terms of products that close on every channel go round by one.
+    segment: a field of the observation that is 0 or 1; default: of the profile's, the largest below one half.
     """
     segment = segment or _segment(world)
     turn = _next_product(world)
@@ -92,8 +91,8 @@ def preferences_shuffled(world: World, segment: str | None = None) -> World:
 def response_drift(world: World) -> World:
     """Answers to contacts fade from year to year, and products drift apart; only the simulator knows the date.
 
-    The first answer that a world models after a contact (engaged, else converted) loses 2 of log odds a year; conversions
-    of every other product lose, of the others win 2.
+    The first answer that a world models after a contact (engaged, else converted) loses 2 of log odds a year;
+    conversions of every other product lose, of the others win 2.
     """
     heads, changed = dict(world.coefficients.heads), {}
     first = "engaged" if "engaged" in heads else "converted"
@@ -106,7 +105,7 @@ def response_drift(world: World) -> World:
 
 
 def dead_channel(world: World, channel: str | None = None) -> World:
-    """Nothing arrives on a channel any more: a contact there is silence that costs. Default: the busiest outbound one."""
+    """Nothing arrives on a channel any more: a contact there is silence that costs. Default: the busiest outbound."""
     where = channel or _busiest(world)
     used = {t.channel for t in world.catalogue.treatments}
     there = f"channel={where}" if len(used) > 1 else "contact"
@@ -136,7 +135,9 @@ def delayed_outcomes(world: World) -> World:
 
 
 STRESSES = (
-    Stress("annoyance_twice", "contacts irritate twice as much, odds of opting out and complaining double", annoyance_twice),
+    Stress(
+        "annoyance_twice", "contacts irritate twice as much, odds of opting out and complaining double", annoyance_twice
+    ),
     Stress("preferences_shuffled", "a segment likes what it disliked, and wants other products", preferences_shuffled),
     Stress("response_drift", "answers fade by 40 % in a quarter, products drift apart", response_drift),
     Stress("dead_channel", "nothing arrives on the busiest outbound channel", dead_channel),
@@ -169,12 +170,18 @@ def _of_a_contact(term: Term, world: World) -> bool:
 
 
 def _segment(world: World) -> str:
-    flags = [name for name, unit in profile_fields(world.schema, lambda name, _, low, high, unit: (name, unit)) if unit == FLAG]
+    flags = [
+        name
+        for name, unit in profile_fields(world.schema, lambda name, _, low, high, unit: (name, unit))
+        if unit == FLAG
+    ]
     start = world.population.start(np.arange(2000), 0, world.catalogue.product_ids)
     shares = {name: float(start.profile[:, world.encoder.names.index(name)].mean()) for name in flags}
     small = {name: share for name, share in shares.items() if 0 < share <= 0.5}
     if not small:
-        raise InputError("needs a segment: a field of the profile that is 0 or 1", field="stress", value="preferences_shuffled")
+        raise InputError(
+            "needs a segment: a field of the profile that is 0 or 1", field="stress", value="preferences_shuffled"
+        )
     return max(small, key=lambda name: small[name])
 
 
@@ -190,7 +197,9 @@ def _turned(head: Head, segment: str, turn: dict[str, str]) -> Iterable[Term]:
     for term in head.terms:
         product = next((w.removeprefix("product=") for w in words(term.feature) if w.startswith("product=")), None)
         if product in turn:
-            other = " * ".join(f"product={turn[product]}" if w == f"product={product}" else w for w in words(term.feature))
+            other = " * ".join(
+                f"product={turn[product]}" if w == f"product={product}" else w for w in words(term.feature)
+            )
             yield _assumed(f"{term.feature} * {segment}", -term.value)
             yield _assumed(f"{other} * {segment}", term.value)
 
