@@ -136,6 +136,14 @@ VERBS = (
         "--half-lives estimate also tables/, the log encoded with the half-lives that were chosen",
         "nextbest calibrate runs/starbucks --out runs/world",
     ), positional=("tables",)),
+    Verb("fidelity", "training.configs:FidelityConfig", "training:fidelity", page(
+        "Judge a calibrated world on customers it never saw: its heads, and its replay of the log.",
+        "Each head stands beside base rates and LightGBM on the same information; calibration, groups, time and "
+        "differences between customers are checked, and each verdict says in plain words what is wrong.",
+        "TABLES and the world calibrated on them",
+        "fidelity.html (one self-contained page), fidelity.json (the same numbers)",
+        "nextbest fidelity runs/starbucks --world runs/world --out runs/fidelity",
+    ), positional=("tables",)),
     Verb("train", "training.configs:TrainConfig", "training:train", page(
         "Train a contact policy that sees its prices.",
         "Imitates a softened one-step rule, then learns by MaskablePPO in the simulated world. The policy "

@@ -29,7 +29,7 @@ Figure = Callable[[Counts, Catalogue], float]
 
 
 def realism(options: Options, result: Result) -> None:
-    """Silence, the silos of today and the coordinated rules on the same customers, decided daily over a quarter."""
+    """Silence, the silos of today and the coordinated rules on the same customers, daily over a quarter."""
     world = load_world("bank")
     result.conditions["bank"] = str(check_frozen(BUILT_IN / "bank", parameters()))
     customers = FIRST + np.arange(1000 if options.quick else 20_000)
@@ -81,7 +81,7 @@ def paired_ratio(
 ) -> tuple[float, float, float]:
     """The ratio of a figure of two policies on the same blocks of customers, with its interval.
 
-    A jackknife over the blocks of the ratio's logarithm, Student's t: Kott 2001, Journal of Official Statistics 17(4).
+    A jackknife over the blocks of the ratio's logarithm, Student's t: Kott (2001), J. of Official Statistics 17(4).
     """
 
     def log_ratio(without: int | None) -> float:
@@ -110,7 +110,7 @@ def _contribution(counts: Counts, catalogue: Catalogue) -> float:
     return (float(counts.margin.sum()) - counts.contact_cost - counts.benefit_cost) / counts.customers
 
 
-# Figure -> formula, and what the pilot says of it, without defining its words. Chosen before anything was measured.
+# Figure -> formula, and what the pilot says of it: chosen before anything was measured. It does not define its words.
 COMPARED: dict[str, tuple[Figure, float | None]] = {
     "customers who converted": (lambda n, c: 1 - n.conversions_histogram[0] / n.customers, 1.74),
     "conversions per customer": (lambda n, c: n.number("converted") / n.customers, 1.74),

@@ -41,8 +41,19 @@ def recovery(options: Options, result: Result) -> None:
     _coverage(effects, result, "with_effects_")
     result.figures["sigma"] = sigma.to_dicts()
     fading = pl.concat([_half_lives(world, options, seed) for seed in range(options.seed, options.seed + few)])
-    show("Half-lives, days: found where the schema says otherwise", fading)
-    result.figures["half_lives"] = fading.to_dicts()
+    half_lives = fading.group_by("half-life", maintain_order=True).agg(
+        pl.col("truth", "told").first(),
+        pl.len().alias("logs"),
+        pl.col("identified").sum(),
+        pl.col("inside").sum().alias("truth inside"),
+        pl.col("chosen").filter("identified").median().alias("median"),
+    )
+    show("Half-lives, days: found where the schema says otherwise", half_lives)
+    result.figures |= {"half_lives": half_lives.to_dicts(), "half_life_intervals": fading.to_dicts()}
+    known = fading["inside"].drop_nulls()
+    slack = 2 * (0.95 * 0.05 / max(len(known), 1)) ** 0.5
+    words = f"95 % intervals of half-lives cover, within two standard errors: {known.sum()} of {len(known)}"
+    result.target("half_lives", words, float(known.mean() or 0.0) >= 0.95 - slack)  # type: ignore[arg-type]
     result.conditions |= {"decisions": CUSTOMERS * DECISIONS, "seeds": seeds, "half_life_seeds": few}
 
 

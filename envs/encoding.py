@@ -21,24 +21,26 @@ from envs.history import (
 from envs.jit import kernel
 from envs.pointers import LONG, SINGLE, long_at, reach_type, single_at
 
+# Name, meaning, and unit, in which the half-lives of the world and its currency are put.
+TRACE = "2^(-days / {recency:g})"
 CONTACT_FIELDS = (
     ("contact:pressure", "faded number of contacts on all channels", "contacts / 10"),
     ("contact:week", "contacts in the last 7 days", "contacts / 7"),
     ("contact:complaints", "faded number of complaints", "complaints / 5"),
-    ("contact:spend", "faded amount spent", "log(1 + currency) / 5"),
+    ("contact:spend", "faded amount spent", "log(1 + {currency}) / 5"),
     ("contact:risk_hold", "1 under a risk hold", "0 or 1"),
 )
 CHANNEL_FIELDS = (
-    ("recency", "trace of the last contact on this channel", "2^(-days / half-life)"),
+    ("recency", "trace of the last contact on this channel", TRACE),
     ("pressure", "faded number of contacts on this channel", "contacts / 5"),
     ("engagements", "faded number of engagements on this channel", "engagements / 5"),
     ("consent", "1 while the customer has not opted out", "0 or 1"),
 )
 PRODUCT_FIELDS = (
-    ("intent", "faded evidence of intent", "evidence / 5"),
-    ("lead", "trace of the last engagement not yet answered by a conversion or refusal", "2^(-days / half-life)"),
-    ("offered", "trace of the last offer of this product", "2^(-days / half-life)"),
-    ("abandoned", "trace of an application that was broken off", "2^(-days / half-life)"),
+    ("intent", "faded evidence of intent", "engagements' worth / 5"),
+    ("lead", "trace of the last engagement not yet answered by a conversion or refusal", TRACE),
+    ("offered", "trace of the last offer of this product", TRACE),
+    ("abandoned", "trace of an application that was broken off", "2^(-days / {break_point:g})"),
     ("refusals", "faded number of refusals", "refusals / 5"),
     ("holds", "1 if the customer holds the product", "0 or 1"),
     ("pending", "1 while an application matures", "0 or 1"),

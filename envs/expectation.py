@@ -87,17 +87,16 @@ class Expectation:
                 margin += weight * probability * (amount * self._net(observation) if event == "converted" else amount)
         redeemed = reward.cost_per_value.get("redeemed", 0.0) * self.world.catalogue.benefit_cost
         if "redeemed" in self.world.heads:
-            head = self.world.heads["redeemed"]
-            redeemed = redeemed * head.mean(head.linear_all(observation))
+            redeemed = redeemed * self.world.heads["redeemed"].mean(eta["redeemed"])
         cost += self.world.catalogue.cost + chance.get("converted", np.zeros(shape)) * redeemed
-        pressure = observation[:, self._pressure, None] * PRESSURE_UNIT
+        pressure = observation[:, self._pressure, None].astype(np.float64) * PRESSURE_UNIT
         annoyance += contact_annoyance(self.world.catalogue, np.arange(shape[1])[None], pressure)
         return Expected(margin, cost, annoyance)
 
     @cached_property
     def _models(self) -> dict[str, _Model]:
         """The heads that expectations need, each in its two parts."""
-        needed = (*CHAIN, *(f"{event}_value" for event in CHAIN))
+        needed = (*CHAIN, "redeemed", *(f"{event}_value" for event in CHAIN))
         heads = self.world.coefficients.heads
         return {name: self._split(name, heads[name]) for name in needed if name in heads}
 
@@ -144,25 +143,23 @@ class Expectation:
                 condition = given[before]
             given[event] = condition * head.mean(eta[event], days)
             if event == "converted":
-                given[event] = given[event] * self._may_take(observation)
-                given[event] = (
-                    given[event] if self._comes_unasked(before) else given[event] * self.world.catalogue.closes
-                )
-        return {event: p for event, p in given.items() if event in self.world.heads}
+                given[event] = given[event] * self._may_convert(observation, before)
+        return {event: p for event, p in given.items() if event in eta}
 
-    def _may_take(self, observation: np.ndarray) -> np.ndarray:  # (batch, treatments) float64, 0 or 1
-        """Nobody takes a second product of a kind that is held once, nor applies again while an application matures."""
+    def _may_convert(self, observation: np.ndarray, before: str) -> np.ndarray:  # (batch, treatments) bool
+        """Nobody takes a second product of a kind that is held once, nor applies again while an application matures.
+
+        before: what a conversion waits for; where that is an answer to a contact, the channel must close the product
+        """
         names, catalogue = self.world.encoder.names, self.world.catalogue
-        held, pending = (
+        holds, pending = (
             observation[:, [names.index(f"product:{p}:{name}") for p in catalogue.product_ids]] > 0.5
             for name in ("holds", "pending")
         )
-        taken = pending | (held & np.array([product.once for product in catalogue.products]))
-        return np.where(np.append(taken, np.zeros((len(taken), 1), bool), axis=1), 0.0, 1.0)[:, catalogue.product_of]
-
-    def _comes_unasked(self, before: str) -> bool:
-        """True if what follows this event needs no contact, so that no channel has to close it."""
-        return before == "always" or (before == "engaged" and self.world.heads[before].head.given == "always")
+        taken = pending | (holds & np.array([product.once for product in catalogue.products]))
+        free = ~np.append(taken, np.zeros((len(taken), 1), bool), axis=1)[:, catalogue.product_of]
+        unasked = before == "always" or (before == "engaged" and self.world.heads[before].head.given == "always")
+        return np.asarray(free if unasked else free & catalogue.closes)
 
     def _days(self, observation: np.ndarray) -> np.ndarray:  # (batch, 1) float64
         task = self.world.schema.task

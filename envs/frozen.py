@@ -1,8 +1,8 @@
 """Frozen worlds: `VERSION.yaml` says which version a world is, why, and the digest of everything that makes it.
 
-A world on which policies are compared must not move under them. What is frozen: the content of each YAML file
-(comments and layout are free) and the parameters of the baselines that belong to the world. A change needs a new
-version and a reason.
+A world on which policies are compared must not move under them. What is frozen: the content of each YAML file (comments
+and layout are free) and the parameters of the baselines that belong to the world. A change needs a new version and a
+reason.
 """
 
 from __future__ import annotations

@@ -72,14 +72,15 @@ class Encoder:
     def _blocks(self) -> list[tuple[str, list[Field]]]:
         """Name of each block and its fields."""
         schema, catalogue, task = self.schema, self.catalogue, self.schema.task
-        counts = [Field(n, m, 0.0, 20.0, u) for n, m, u in CONTACT_FIELDS]
+        told = {**schema.fading.model_dump(), "currency": catalogue.currency}
+        counts = [Field(n, m, 0.0, 20.0, u.format(**told)) for n, m, u in CONTACT_FIELDS]
         channels = [
-            Field(f"channel:{c}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0, u)
+            Field(f"channel:{c}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0, u.format(**told))
             for c in catalogue.channel_ids
             for n, m, u in CHANNEL_FIELDS
         ]
         products = [
-            Field(f"product:{p}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0, u)
+            Field(f"product:{p}:{n}", m, 0.0, 20.0 if n in _COUNTS else 1.0, u.format(**told))
             for p in catalogue.product_ids
             for n, m, u in PRODUCT_FIELDS
         ]
@@ -89,8 +90,8 @@ class Encoder:
         key_day = [Field("calendar:key_day", "1 on the customer's key day of the month", 0.0, 1.0, FLAG)]
         triggers = [Field(f"moment:{t}", f"1 if the customer comes in by {t}", 0.0, 1.0, FLAG) for t in schema.triggers]
         clock = [
-            Field("task:time_left", "days to the end of the task", 0.0, 1.0, "share of the task"),
-            Field("task:gap", "days to the next decision", 0.0, 1.0, "share of the task"),
+            Field("task:time_left", "days to the end of the task", 0.0, 1.0, f"days / {task.end_day}"),
+            Field("task:gap", "days to the next decision", 0.0, 1.0, f"days / {task.end_day}"),
         ]
         prices = [
             Field(
@@ -98,7 +99,7 @@ class Encoder:
                 f"price of a unit of {n}",
                 0.0,
                 2.0,
-                f"log(1 + 100 x / {top:g} {catalogue.currency}) / log 101",
+                f"log(1 + 100 p / {top:g}) / log(101), p in {catalogue.currency}",
             )
             for n, top in zip(self.price_names, self.price_highs, strict=True)
         ]

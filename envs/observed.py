@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from envs.catalogue import SILENCE
 from envs.counts import KINDS
 from envs.errors import InputError
+from envs.records import made_at
 from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT
 from envs.tables import INSTANT, Tables
 
@@ -108,16 +108,18 @@ def _amount(tables: Tables, name: str | None) -> pl.Expr:
 
 
 def contacts_of(tables: Tables, people: People, period: Period) -> pl.DataFrame:
-    """The decisions that were carried out, all but silence and a shadow's, of the customers observed.
+    """The contacts that decisions led to, of the customers observed, when they were made.
 
     -> who, at, option (the treatment's position), channel, product, pressure (faded contacts before, as observed)
     """
     catalogue, treatment = tables.catalogue, pl.col("treatment")
     ids = list(catalogue.treatment_ids)
-    made = (treatment != SILENCE) & (pl.col("assignment") != "shadow") & inside(period)
+    made = made_at(catalogue, tables.decisions, tables.events)
     observed = pl.col("observation").list.get(tables.encoder.names.index(PRESSURE_FIELD))
-    rows = tables.decisions.filter(made).select(
-        "customer_id", "at", "treatment", pressure=observed.cast(pl.Float64) * PRESSURE_UNIT
+    rows = (
+        tables.decisions.with_columns(at=made)
+        .filter(inside(period))
+        .select("customer_id", "at", "treatment", pressure=observed.cast(pl.Float64) * PRESSURE_UNIT)
     )
     channel, product = ([getattr(t, name) for t in catalogue.treatments] for name in ("channel", "product"))
     return rows.join(people.frame, "customer_id").select(

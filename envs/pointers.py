@@ -14,7 +14,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -23,13 +22,13 @@ SINGLE, DOUBLE, LONG, BYTE = (np.dtype([("value", kind)]) for kind in ("f4", "f8
 
 def place(dtype: np.dtype[Any]) -> Any:
     """A kernel (address, k) -> element k, a record of `dtype` that can be read and written."""
-    record, size = numba.from_dtype(dtype), dtype.itemsize
+    record = numba.from_dtype(dtype)
 
     @intrinsic
     def element(context: Any, address: Any, k: Any) -> Any:
         def build(target: Any, builder: Any, signature: Any, given: Any) -> Any:
-            at = builder.add(given[0], builder.mul(given[1], ir.Constant(ir.IntType(64), size)))
-            return builder.inttoptr(at, target.get_value_type(record))
+            start = builder.inttoptr(given[0], target.get_value_type(record))
+            return builder.gep(start, [given[1]])
 
         return record(types.uint64, types.int64), build
 

@@ -52,18 +52,10 @@ def records_of(
 ) -> Records:
     """The records of some customers (all that the tables name), out of the tables of decisions and events.
 
-    A decision counts as a contact unless it is silence or a shadow's (decided, not carried out). A `contacted` event
-    with a decision_id is that decision's contact and not counted twice; on a channel that delays (catalogue,
-    `delay_days`) the contact is made when the event says, and only then.
+    A decision's contact stands where `made_at` says; a `contacted` event with its decision_id is not counted twice.
     """
     ids = tuple(customer_ids)
     treatment = positions(decisions["treatment"], catalogue.treatment_ids)
-    contact = treatment != catalogue.treatment_ids.index(SILENCE)
-    if "assignment" in decisions.columns:
-        contact &= (decisions["assignment"] != "shadow").to_numpy()
-    later = catalogue.delays[treatment] & contact
-    made, events = _made(decisions.filter(pl.Series(later)), events)
-    contact &= ~later
     looks = pl.DataFrame(
         {
             "customer": positions(decisions["customer_id"], ids),
@@ -77,10 +69,13 @@ def records_of(
             "decision": np.arange(decisions.height),
         }
     )
-    contacts = looks.filter(pl.Series(contact)).with_columns(
-        rank=pl.lit(1, pl.Int64), kind=pl.lit(CONTACTED, pl.Int64), decision=pl.lit(-1, pl.Int64)
-    )
-    frame = pl.concat([looks, contacts, _happened(catalogue, ids, events), _later(catalogue, ids, made)])
+    contacts = looks.with_columns(
+        at=made_at(catalogue, decisions, events),
+        rank=pl.lit(1, pl.Int64),
+        kind=pl.lit(CONTACTED, pl.Int64),
+        decision=pl.lit(-1, pl.Int64),
+    ).filter(pl.col("at").is_not_null())
+    frame = pl.concat([looks, contacts, _happened(catalogue, ids, events.filter(~_own()))])
     frame = frame.sort("customer", "at", "rank", maintain_order=True)
     columns = {name: frame[name].to_numpy() for name in frame.columns if name not in ("at", "rank")}
     return Records(day=days_of(frame["at"]), **columns)
@@ -126,28 +121,28 @@ def days_of(at: pl.Series) -> np.ndarray:  # (n,) int64
     return np.asarray(np.floor_divide(at.dt.epoch("us").to_numpy(), DAY))
 
 
-def _made(decisions: pl.DataFrame, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Contacts of decisions on channels that delay, with their treatments; and events that are no decision's contact."""
-    linked = (pl.col("event") == "contacted") & pl.col("decision_id").is_not_null()
-    if decisions.is_empty():
-        nothing = events.clear().with_columns(treatment=pl.lit(None, pl.String))
-        return nothing, events.filter(~linked)
-    known = decisions.select("decision_id", "treatment")
-    made = events.filter(linked).unique("decision_id", keep="first", maintain_order=True)
-    return made.join(known, on="decision_id", how="inner", maintain_order="left"), events.filter(~linked)
+def made_at(catalogue: Catalogue, decisions: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
+    """When the contact of each decision was made, (decisions,) instants; null: there was none.
+
+    Silence and a shadow's decision (decided, not carried out) lead to none. On a channel that delays (catalogue,
+    `delay_days`) the first `contacted` event with the decision's id says when, or that it still waits or was dropped;
+    elsewhere a contact is made as it is decided.
+    """
+    carried_out = pl.col("treatment") != SILENCE
+    if "assignment" in decisions.columns:
+        carried_out &= pl.col("assignment").ne_missing("shadow")
+    delaying = [name for name, delays in zip(catalogue.treatment_ids, catalogue.delays, strict=True) if delays]
+    if not delaying:
+        return decisions.select(pl.when(carried_out).then("at").alias("made")).to_series()
+    told = events.filter(_own()).group_by("decision_id").agg(told=pl.col("at").min())
+    joined = decisions.join(told, "decision_id", "left", maintain_order="left")
+    when = pl.when(pl.col("treatment").is_in(delaying)).then("told").otherwise("at")
+    return joined.select(pl.when(carried_out).then(when).alias("made")).to_series()
 
 
-def _later(catalogue: Catalogue, ids: tuple[str, ...], made: pl.DataFrame) -> pl.DataFrame:
-    treatment = positions(made["treatment"], catalogue.treatment_ids)
-    rows = _happened(
-        catalogue, ids, made.with_columns(channel=pl.lit(None, pl.String), product=pl.lit(None, pl.String))
-    )
-    return rows.with_columns(
-        rank=pl.lit(1, pl.Int64),
-        channel=pl.Series(catalogue.channel_of[treatment]),
-        product=pl.Series(catalogue.product_of[treatment]),
-        treatment=pl.Series(treatment),
-    )
+def _own() -> pl.Expr:
+    """True for the contact of a decision: it is known from there."""
+    return (pl.col("event") == "contacted") & pl.col("decision_id").is_not_null()
 
 
 def _happened(catalogue: Catalogue, ids: tuple[str, ...], events: pl.DataFrame) -> pl.DataFrame:

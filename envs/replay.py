@@ -45,7 +45,7 @@ def replay(
     """The observation of every decision, and the history of every customer at the end.
 
     customers: customer_id, valid_from and profile columns; rows are joined as of the decision, never later
-    decisions: customer_id, at, trigger, treatment, prices, and assignment where known; any order
+    decisions: decision_id, customer_id, at, trigger, treatment, prices, and assignment where known; any order
     events:    customer_id, at, event, channel, product, value, decision_id; order decides between equal instants
     """
     encoder = Encoder(catalogue, schema)

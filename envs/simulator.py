@@ -139,7 +139,7 @@ class Simulator:
         treatment: (batch,) or (batch, desks) int; decisions: same shape, their numbers in a log, for recording
         """
         view, state = self.view(), self.state
-        asked = np.ascontiguousarray(treatment.reshape(state.batch, -1), np.int64)
+        asked = np.ascontiguousarray(treatment[:, None] if treatment.ndim == 1 else treatment, np.int64)
         was_alive = state.alive.copy()
         allowed = np.take_along_axis(view.mask, asked, axis=1) & was_alive[:, None]
         executed = np.where(allowed, asked, 0)

@@ -108,14 +108,19 @@ def canvas(height: float) -> tuple[Figure, Any]:
 
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
+    styled(axes)
+    return figure, axes
+
+
+def styled(axes: Any) -> None:
+    """Two spines, everything in the text's colour."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(INK)
     axes.tick_params(colors=INK)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    return figure, axes
+    for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        text.set_color(INK)
 
 
 def _interval(axes: Any, found: Any, row: float, colour: str, filled: bool) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from envs.errors import InputError
+from envs.records import made_at
 from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance, event_amounts
 from envs.split import is_test
 from envs.tables import Tables, read_tables
@@ -64,11 +65,11 @@ def _log(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | None)
     catalogue, task = tables.catalogue, tables.schema.task
     ends = window_ends(decisions, tables)
     amounts = window_amounts(decisions, ends, tables)
+    contacts = _contacts(decisions, ends, tables)
     customer = _index(decisions["customer_id"])
     step = steps_of(customer)
     observation, mask = _matrix(decisions["observation"], np.float32), masks(decisions, tables)
     treatment = positions(decisions["treatment"], catalogue.treatment_ids)
-    pressure = observation[:, tables.encoder.names.index(PRESSURE_FIELD)] * PRESSURE_UNIT
     last = np.r_[customer[1:] != customer[:-1], True]
     more: dict[str, Any] = {}
     if model is not None:
@@ -83,9 +84,9 @@ def _log(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | None)
         propensity=_propensities(decisions, observation, mask, treatment, step, model),
         behaviour=_behaviour(decisions),
         margin=amounts["margin"],
-        cost=amounts["cost"] + catalogue.cost[treatment],
-        annoyance=amounts["annoyance"] + contact_annoyance(catalogue, treatment, pressure),
-        effort=catalogue.effort[treatment],
+        cost=amounts["cost"] + contacts.cost,
+        annoyance=amounts["annoyance"] + contacts.annoyance,
+        effort=contacts.effort,
         gap_days=(ends - _microseconds(decisions["at"])) / DAY,
         terminated=last & (task.kind == "finite") | last & _churned(decisions, ends, tables),
         customer_id=decisions["customer_id"].to_numpy().astype(str),
@@ -146,6 +147,35 @@ def window_amounts(
     for name in AMOUNTS:
         out[name][rows] = sums[name].to_numpy()
     return out
+
+
+class Contacts(NamedTuple):
+    """What the contacts of each decision's window cost."""
+
+    cost: np.ndarray  # (rows,) float64, currency
+    annoyance: np.ndarray  # (rows,) float64, opt-outs
+    effort: np.ndarray  # (rows, pools) float64
+
+
+def _contacts(decisions: pl.DataFrame, ends: np.ndarray, tables: Tables) -> Contacts:
+    """Each contact counts in the window in which it is made; one that waits for its channel, in a later one perhaps."""
+    catalogue, at = tables.catalogue, _microseconds(decisions["at"])
+    instant = made_at(catalogue, decisions, tables.events)
+    contact = np.flatnonzero(instant.is_not_null())
+    option = positions(decisions["treatment"], catalogue.treatment_ids)[contact]
+    made = _microseconds(instant.drop_nulls())
+    times, turn = np.unique(np.r_[at, made], return_inverse=True)
+    order = _index(decisions["customer_id"]) * len(times)  # rows stand by customer, then time
+    before = np.searchsorted(order + turn[: len(at)], order[contact] + turn[len(at) :], side="left") - 1
+    row = np.where(made > ends[contact], before, contact)
+    kept = made <= ends[row]
+    row, option = row[kept], option[kept]
+    seen = _matrix(decisions["observation"], np.float32)[:, tables.encoder.names.index(PRESSURE_FIELD)]
+    felt = contact_annoyance(catalogue, option, seen[row].astype(np.float64) * PRESSURE_UNIT)
+    effort = np.zeros((len(at), len(catalogue.pools)))
+    np.add.at(effort, row, catalogue.effort[option])
+    cost, annoyance = (np.bincount(row, values, len(at)) for values in (catalogue.cost[option], felt))
+    return Contacts(cost, annoyance, effort)
 
 
 def _churned(decisions: pl.DataFrame, ends: np.ndarray, tables: Tables) -> np.ndarray:  # (rows,) bool

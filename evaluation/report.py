@@ -165,8 +165,8 @@ class Report:
             "simulation": None if self.simulation is None else self.simulation.to_dicts(),
             "table": self.frame.to_dicts(),
         }
-        plain: dict[str, Any] = _plain(listed)
-        return plain
+        values: dict[str, Any] = plain(listed)
+        return values
 
     def to_json(self) -> str:
         """The report as JSON, the same for the same inputs."""
@@ -211,14 +211,14 @@ def _columns(name: str, estimate: Estimate, bare: str | None = None) -> dict[str
     return {key: None if math.isnan(value) else float(value) for key, value in columns.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Plain JSON values: arrays as lists, NaN and infinities as None, instants as text."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, str | int | bool | None) else str(value)

@@ -130,7 +130,10 @@ def test_simple_baselines_hold_every_treatment_once() -> None:
 
 
 def best(**fields: float) -> str:
-    """What the coordinated rules do to a customer in a plain situation but for some fields; everything is allowed."""
+    """What the coordinated rules do to a customer in a plain situation but for some fields.
+
+    Everything is allowed but other inbound channels, and under a risk hold verification and care alone.
+    """
     row = np.zeros((1, len(NAMES)), np.float32)
     for name, value in fields.items():
         row[0, NAMES.index(name.replace("__", ":"))] = value
@@ -141,12 +144,25 @@ def best(**fields: float) -> str:
         if fields.get(f"moment__{trigger}"):
             channels = np.array([c.inbound == trigger for c in BANK.catalogue.channels])
             mask[0, 1:] |= channels[BANK.catalogue.channel_of[1:]]
+    verifies = np.array([p.clears_hold for p in BANK.catalogue.products])[BANK.catalogue.product_of]
+    verifies[0] = False
+    held = bool(fields.get("contact__risk_hold"))
+    mask[0] &= ~BANK.catalogue.selling if held else ~verifies
     p = coordinated_rules(BANK.catalogue, BANK.encoder).probabilities(row, mask)
     return IDS[int(p.argmax())]
 
 
 def test_without_interest_the_coordinated_rules_stay_silent() -> None:
     assert best() == "silence"
+
+
+def test_a_risk_hold_is_verified_first_and_on_another_channel_where_one_was_tried_in_vain() -> None:
+    first = best(contact__risk_hold=1, product__wealth__intent=1.0)
+    assert first.endswith("-verification")
+    channel = first.removesuffix("-verification")
+    second = best(contact__risk_hold=1, **{f"channel__{channel}__recency": 1.0})
+    assert second.endswith("-verification")
+    assert second != first
 
 
 def test_warm_interest_is_met_online_and_a_hot_lead_by_a_person() -> None:

@@ -80,7 +80,8 @@ def test_the_order_of_treatments_means_nothing() -> None:
 
 
 def test_no_parameter_belongs_to_a_treatment() -> None:
-    small, large = with_treatments(OWN[:3]), with_treatments([*OWN, {**OWN[0], "id": "more"}])
+    more = [{**OWN[0], "id": f"more {number}"} for number in range(6)]
+    small, large = with_treatments(OWN[:3]), with_treatments([*OWN, *more])  # 13 treatments with silence
     shapes = [
         {
             name: tuple(p.shape)
@@ -90,7 +91,7 @@ def test_no_parameter_belongs_to_a_treatment() -> None:
         for e in (small, large)
     ]
     assert shapes[0].keys() == shapes[1].keys()
-    assert all(7 not in shape and 8 not in shape for shape in shapes[1].values())
+    assert all(12 not in shape and 13 not in shape for shape in shapes[1].values())
 
 
 def test_a_treatment_is_moved_by_the_fields_of_its_own_product_and_channel_only_through_the_trunk() -> None:
@@ -193,7 +194,7 @@ def test_the_layout_points_at_the_fields_it_names() -> None:
     layout = Layout.of(encoder)
     names = np.array(encoder.names)
     assert names[layout.product[1]].tolist() == [
-        f"product:fund:{f}" for f in ("intent", "lead", "offered", "refusals", "holds")
+        f"product:fund:{f}" for f in ("intent", "lead", "offered", "abandoned", "refusals", "holds", "pending")
     ]
     assert names[layout.channel[2]].tolist() == [
         f"channel:app:{f}" for f in ("recency", "pressure", "engagements", "consent")

@@ -271,7 +271,7 @@ seen = []
 sys.addaudithook(lambda event, args: seen.append(args) if event == "pickle.find_class" else None)
 from agents.artifact import load_policy
 load_policy(sys.argv[1])
-heavy = {"torch", "onnx", "stable_baselines3", "mlflow", "scipy", "sklearn"} & {m.split(".")[0] for m in sys.modules}
+heavy = {"torch", "onnx", "stable_baselines3", "mlflow", "sklearn"} & {m.split(".")[0] for m in sys.modules}
 print(heavy, seen)
 """
     done = subprocess.run([sys.executable, "-c", code, artifact], capture_output=True, text=True, check=True)

@@ -51,8 +51,8 @@ def without(tables: Tables, wrong: pl.Expr) -> Tables:
 
 def test_a_clean_log_is_told_what_no_log_can_tell(log: Tables) -> None:
     found = identification(Source(log), (), False)
-    assert {f.subject for f in found} == {"attempts", "event blocked", "event complained", "outcomes", "calendar",
-                                          "half-lives", "hidden states"}  # fmt: skip
+    assert {f.subject for f in found} == {"attempts", "events", "outcomes", "calendar", "half-lives", "hidden states"}
+    assert "no blocked, no complained: not recorded, or too rare" in said(found, "events")
     assert "nothing else is hidden" in said(found, "hidden states")
     assert "one normal effect per customer" in said(identification(Source(log), (), True), "hidden states")
 
@@ -72,7 +72,7 @@ def test_treatments_never_chosen_and_products_with_one_channel_are_named(log: Ta
     odd = pl.col("treatment").is_in(["push_fund", "sms_fund_bonus"])
     found = identification(Source(replace(log, decisions=log.decisions.filter(~odd))), (), False)
     assert "2 of 11 treatments never chosen: sms_fund_bonus, push_fund" in said(found, "treatments")
-    assert "go over call" in said(found, "product fund")
+    assert "offered over one alone: fund over call" in said(found, "products")
     deposit = pl.col("treatment").is_in(["sms_deposit_bonus", "push_deposit", "call_deposit", "sms_loan"])
     found = identification(Source(replace(log, decisions=log.decisions.filter(~odd & ~deposit))), (), False)
     assert "which of product=deposit, channel=sms does it" in said(found, "attributes")
@@ -102,8 +102,8 @@ def test_columns_that_are_missing_or_all_alike_are_named() -> None:
     customers = log.customers.with_columns(grade, age=pl.lit(45.0))
     wider = reencoded(replace(log, schema=schema, customers=customers), schema.fading)
     found = identification(Source(wider), (), False)
-    assert "missing in 66.7%" in said(found, "column grade")
-    assert "the same in every decision" in said(found, "column age")
+    assert "grade in 66.7%" in said(found, "columns")
+    assert "the same in every decision: age" in said(found, "columns")
 
 
 def test_half_lives_that_were_estimated_and_not_found_are_named(log: Tables) -> None:

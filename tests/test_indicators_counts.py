@@ -254,8 +254,8 @@ def test_tables_say_what_the_simulator_says() -> None:
     np.testing.assert_array_equal(n.contacts_histogram, np.bincount(contacts, minlength=256))
     np.testing.assert_array_equal(n.conversions_histogram, np.bincount(conversions, minlength=16))
     assert (n.customers, n.churned) == (60, int((~simulator.state.alive).sum()))
-    held = world.population.holds(customers, 5, world.catalogue.product_ids)
-    assert n.newcomers == (~held.any(axis=0)).sum()
+    held = world.population.start(customers, 5, world.catalogue.product_ids).holds
+    assert n.newcomers == (~held.any(axis=1)).sum()
 
 
 def test_leads_are_followed_the_same_when_compiled() -> None:

@@ -63,12 +63,12 @@ def converse(engine, rng, customers=12, days=12):
 def masks_of(tables, book):
     """Every decision's mask, from the tables alone."""
     decisions, ids = tables.decisions, tuple(tables.customers["customer_id"].unique(maintain_order=True))
-    profile = encode_profile(tables.customers, SCHEMA)[:, profile_rows(tables.customers, decisions)]
+    profile = encode_profile(tables.customers, SCHEMA)[profile_rows(tables.customers, decisions)]
     trigger = positions(decisions["trigger"], SCHEMA.triggers)
     out = np.zeros((decisions.height, len(CATALOGUE.treatment_ids)), bool)
 
     def visit(history, rows):
-        out[rows] = book.mask(Situation(profile[:, rows], history, trigger[rows]))
+        out[rows] = book.mask(Situation(profile[rows], history, trigger[rows]))
 
     walk(CATALOGUE, SCHEMA, records_of(CATALOGUE, ids, decisions, tables.events), len(ids), visit)
     return out

@@ -1,4 +1,4 @@
-"""The built-in bank is frozen: it, and the baselines beside it, change with a new version and a reason only."""
+"""The built-in bank is frozen: it and the baselines beside it change with a new version and a reason only."""
 
 from __future__ import annotations
 

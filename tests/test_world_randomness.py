@@ -23,7 +23,8 @@ def test_a_batch_draws_what_a_kernel_draws_for_one_customer() -> None:
     customers, days = NUMBERS[:50], 20_000 - NUMBERS[:50]
     batch = Luck(-3, customers, days)
     for draw in (0, 7, 9000):
-        keys = [key_of(seed_word(-3), customer, day) for customer, day in zip(customers, days, strict=True)]
+        words = [key_of(seed_word(-3), customer, day) for customer, day in zip(customers, days, strict=True)]
+        keys = [np.uint64(word) for word in words]
         assert batch.uniform(draw).tolist() == [uniform(key, draw) for key in keys]
         assert batch.normal(draw).tolist() == [normal(key, draw) for key in keys]
 

@@ -7,15 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mechanisms_kit import RICH, rich_world
 from world_kit import CONTINUING, FINITE, named, small_world
 
 from agents.baselines import Random
 from agents.policy import draw
+from envs.counting import counts_of
+from envs.history import History
+from envs.observed import period_of
 from envs.prices import Prices
+from envs.profile import encode_profile
 from envs.randomness import Luck
 from envs.recorder import Decided, Recorder
-from envs.replay import replay
-from envs.rules import Rules
+from envs.records import made_at, positions, records_of
+from envs.replay import at_start, profile_rows, replay, walk
+from envs.rules import Rules, Situation
 from envs.simulator import Simulator
 from envs.tables import Tables, read_tables, write_tables
 from envs.world import World, load_world
@@ -46,6 +52,8 @@ WORLDS: dict[str, Any] = {
     "finite": lambda: small_world(FINITE),
     "shop": lambda: small_world(SHOP, rules=Rules(), **VISITS),
     "bank": lambda: load_world("bank"),
+    "rich": rich_world,
+    "rich window": lambda: rich_world({"cadence_days": 5, "window_days": 5}, resolution="window"),
 }
 
 
@@ -125,12 +133,34 @@ def test_a_replay_of_the_log_sees_what_the_simulator_saw(run: Run) -> None:
     np.testing.assert_allclose(done.observation, logged, rtol=1e-5, atol=1e-6)
 
 
+def test_the_rules_close_after_a_replay_what_they_closed_in_the_simulator(run: Run) -> None:
+    tables, world = run.tables, run.recorder.world
+    ids = tuple(tables.customers["customer_id"])
+    profile = encode_profile(tables.customers, tables.schema)[profile_rows(tables.customers, tables.decisions)]
+    trigger = positions(tables.decisions["trigger"], tables.schema.triggers)
+    logged = np.array(tables.decisions["mask"].to_list(), bool)
+    found = np.zeros_like(logged)
+
+    def visit(history: History, rows: np.ndarray) -> None:
+        found[rows] = world.rule_book.mask(Situation(profile[rows], history, trigger[rows]))
+
+    records = records_of(tables.catalogue, ids, tables.decisions, tables.events)
+    begin = at_start(tables.catalogue, tables.schema, tables.customers)
+    walk(tables.catalogue, tables.schema, records, len(ids), visit, begin)
+    at_once = ~tables.catalogue.delays  # the log does not say until when a dropped contact has waited
+    np.testing.assert_array_equal(found[:, at_once], logged[:, at_once])
+    assert (found >= logged).all()
+    assert 0.05 < logged[:, 1:].mean() < 0.95
+
+
 def test_answers_name_the_decision_that_caused_them_and_nothing_else_does(run: Run) -> None:
     events, decisions = run.tables.events, run.tables.decisions
     joined = events.join(decisions, on="decision_id", how="inner", suffix="_decision")
     assert joined.height == events["decision_id"].is_not_null().sum() > 0
     assert (joined["customer_id"] == joined["customer_id_decision"]).all()
-    assert (joined["at"] > joined["at_decision"]).all()
+    answers = joined.filter(joined["event"] != "contacted")
+    assert (answers["at"] > answers["at_decision"]).all()
+    assert (joined["at"] >= joined["at_decision"]).all()  # a contact that need not wait is made as it is decided
     asked = joined.filter(joined["event"].is_in(["delivered", "opted_out", "complained", "redeemed"]))
     assert (asked["treatment"] != "silence").all()
     unasked = events.filter(events["event"].is_in(["browsed", "abandoned", "churned", "purchased", "app_session"]))
@@ -163,6 +193,41 @@ def test_desks_write_a_row_each_and_answers_name_their_desk() -> None:
     channel = {"sms-care": "sms", "call-fund": "call"}
     assert [channel[t] for t in engaged["treatment"]] == engaged["channel"].to_list()
     assert set(engaged["channel"]) == {"sms", "call"}
+
+
+def test_a_log_of_several_desks_replays_to_what_they_all_saw_and_counts_what_was_made() -> None:
+    world, customers = rich_world(rules=Rules(consent=True, once=True)), np.arange(150)
+    recorder, simulator = Recorder(world), Simulator(world, 0, record=True)
+    simulator.reset(customers)
+    recorder.happened(simulator.morning, customers)
+    for step in range(15):
+        view, state = simulator.view(), simulator.state
+        wish = (customers[:, None] * [31, 37, 41] + step * 17 + [0, 5, 9]) % view.mask.shape[1]
+        wish[:, 2] *= (wish[:, 2] != wish[:, 0]) & (wish[:, 2] != wish[:, 1])  # no desk repeats another's treatment
+        wish[:, 1] *= wish[:, 1] != wish[:, 0]
+        wish = np.where(np.take_along_axis(view.mask, wish, axis=1) & state.alive[:, None], wish, 0)
+        numbers = np.full(wish.shape, -1)
+        for desk in range(3):
+            rows = np.flatnonzero(wish[:, desk])
+            certain = np.eye(view.mask.shape[1])[wish[rows, desk]]
+            columns = (customers, state.history.day, state.trigger, view.observation, view.mask, wish[:, desk])
+            made = Decided(*(c[rows] for c in columns), certain, state.prices[rows], "champion", "silos")
+            numbers[rows, desk] = recorder.decide(made)
+        outcome = simulator.step(wish, numbers)
+        assert outcome.events is not None
+        recorder.happened(outcome.events, customers)
+    tables = recorder.tables(world.population, 0, customers, simulator.first_day)
+    done = replay(tables.catalogue, tables.schema, tables.customers, tables.decisions, tables.events)
+    logged = np.array(tables.decisions["observation"].to_list(), np.float32)
+    np.testing.assert_allclose(done.observation, logged, rtol=1e-5, atol=1e-6)
+    contacts = made_at(RICH, tables.decisions, tables.events)
+    assert 0 < contacts.null_count() < contacts.len()  # some wait, are dropped, or find another waiting
+    kinds = dict(tables.events["event"].value_counts().iter_rows())
+    counted = counts_of(tables)
+    inside = contacts.drop_nulls() < period_of(tables).end
+    assert counted.number("contacted") == int(inside.sum())
+    assert counted.number("converted") == kinds["converted"]
+    assert min(kinds[kind] for kind in ("applied", "cancelled", "risk_hold", "stage_changed", "contacted")) > 5
 
 
 def test_a_log_without_events_can_be_written() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mechanisms_kit import rich_world, told_alike
 from world_kit import CATALOGUE, CONTINUING, FINITE, lived, named, small_world, some_allowed
 
 from envs.calendar import FIRST_DAY, LAST_DAY
@@ -35,7 +36,11 @@ WORLDS = {
     "hidden": hidden_world,
     "finite": lambda: small_world(FINITE),
     "bank": lambda: load_world("bank"),
+    "rich": lambda: rich_world({"cadence_days": 2}),
+    "rich window": lambda: rich_world({"cadence_days": 5}, resolution="window"),
+    "rich desks": lambda: rich_world({"calendar": "CN"}),
 }
+DESKS = {"rich desks": 3}  # elsewhere one
 
 
 def snapshot(simulator: Simulator) -> dict[str, np.ndarray]:
@@ -53,16 +58,23 @@ def flat(outcome: Outcome) -> dict[str, np.ndarray]:
     return out | {"executed": outcome.executed, "blocked": outcome.blocked, "terminated": outcome.terminated}
 
 
-def history_of_run(world: World, customers: np.ndarray, steps: int, seed: int = 5) -> list[dict[str, np.ndarray]]:
-    """Snapshots and outcomes of a run whose actions depend on the customer and the step alone; some are forbidden."""
-    simulator = Simulator(world, seed)
+def wishes(simulator: Simulator, step: int, desks: int) -> np.ndarray:  # (batch, desks) int
+    """Treatments that depend on the customer and the step alone; some are forbidden."""
+    customers, count = simulator.state.customer, len(simulator.world.catalogue.treatment_ids)
+    wish = (customers * 7919 + step * 104_729) % (2 * count)
+    first = np.where(wish < count, wish, some_allowed(simulator, step))
+    return np.stack([first, *((customers * 31 + step * 17 + 5 * desk) % count for desk in range(1, desks))], axis=1)
+
+
+def history_of_run(
+    world: World, customers: np.ndarray, steps: int, seed: int = 5, desks: int = 1, record: bool = False
+) -> list[dict[str, np.ndarray]]:
+    """Snapshots and outcomes of a run."""
+    simulator = Simulator(world, seed, record=record)
     simulator.reset(customers)
     seen = [snapshot(simulator)]
-    count = len(world.catalogue.treatment_ids)
     for step in range(steps):
-        wish = (customers * 7919 + step * 104_729) % (2 * count)
-        asked = np.where(wish < count, wish, some_allowed(simulator, step))
-        seen += [flat(simulator.step(asked)), snapshot(simulator)]
+        seen += [flat(simulator.step(wishes(simulator, step, desks))), snapshot(simulator)]
     return seen
 
 
@@ -70,16 +82,47 @@ def history_of_run(world: World, customers: np.ndarray, steps: int, seed: int = 
 def test_transitions_are_the_same_to_the_bit_alone_in_a_batch_in_any_order_and_in_shards(name: str) -> None:
     world, steps = WORLDS[name](), 12 if name != "finite" else 3
     customers = np.arange(3000)
-    whole = history_of_run(world, customers, steps)
+    desks = DESKS.get(name, 1)
+    whole = history_of_run(world, customers, steps, desks=desks)
     order = np.random.default_rng(0).permutation(3000)
     parts = {"alone": [np.array([c]) for c in (0, 17, 2999)], "few": [np.array([5, 1234, 6])]}
     parts["permuted"] = [order]
     parts["shards"] = [customers[:7], customers[7:1500], customers[1500:]]
     for kind, batches in parts.items():
         for batch in batches:
-            for there, here in zip(whole, history_of_run(world, batch, steps), strict=True):
+            for there, here in zip(whole, history_of_run(world, batch, steps, desks=desks), strict=True):
                 for field, values in here.items():
                     np.testing.assert_array_equal(values, there[field][batch], err_msg=f"{kind}: {field}")
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_recording_changes_nothing_and_a_customers_events_are_those_of_any_batch(name: str) -> None:
+    world, steps, desks = WORLDS[name](), 3, DESKS.get(name, 1)
+    customers = np.arange(400)
+    quiet = history_of_run(world, customers, steps, desks=desks)
+    for there, here in zip(quiet, history_of_run(world, customers, steps, desks=desks, record=True), strict=True):
+        for field, values in here.items():
+            np.testing.assert_array_equal(values, there[field], err_msg=field)
+    order = np.random.default_rng(0).permutation(400)
+    logs = []
+    for batches in ([customers], [order], [customers[:1], customers[1:50], customers[50:]]):
+        lines = []
+        for batch in batches:
+            simulator = Simulator(world, 5, record=True)
+            simulator.reset(batch)
+            parts = [simulator.morning]
+            for step in range(steps):
+                told = simulator.step(wishes(simulator, step, desks)).events
+                assert told is not None
+                parts.append(told)
+            told = np.concatenate(parts)
+            told["row"] = batch[told["row"]]
+            lines.append(told)
+        log = np.concatenate(lines)
+        logs.append(log[np.argsort(log["row"], kind="stable")])
+    assert len(logs[0]) > 100
+    assert told_alike(logs[0], logs[1])
+    assert told_alike(logs[0], logs[2])
 
 
 def test_the_runs_above_are_eventful() -> None:
@@ -417,7 +460,7 @@ def test_two_desks_that_offer_the_same_product_on_one_day_sell_it_once() -> None
         name: {"link": "logit", "given": given, **sure}
         for name, given in (("engaged", "delivered"), ("converted", "engaged"))
     }
-    world = small_world(rules=Rules(once=False), delivered=None, **sells)
+    world = small_world(rules=Rules(once=False, consent=False), delivered=None, **sells)
     simulator = Simulator(world, 0)
     simulator.reset(np.arange(300))
     ids = CATALOGUE.treatment_ids

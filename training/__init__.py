@@ -11,6 +11,7 @@ VERBS = {
     "simulate": "training.simulate",
     "import_log": "training.import_log",
     "calibrate": "training.calibrate",
+    "fidelity": "training.fidelity",
     "train": "training.train",
     "evaluate": "training.evaluate",
     "promote": "training.promote",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,10 @@ from envs.split import is_test
 from envs.tables import Tables, read_tables, write_tables
 from envs.world import World, load_world
 from training.calibration_choice import Chooser
-from training.calibration_effects import HIDDEN, correlations
+from training.calibration_effects import HIDDEN
 from training.calibration_estimates import Estimator
-from training.calibration_findings import Finding
-from training.calibration_heads import FittedHead, HeadFitter, with_sign
-from training.calibration_held import held_back
+from training.calibration_heads import FittedHead, HeadFitter, one_sign
+from training.calibration_held import held_back, unfitted
 from training.calibration_result import Calibration
 from training.calibration_reward import reward_by_treatment
 from training.calibration_rows import head_rows
@@ -46,36 +45,63 @@ ENOUGH = 50  # training customers below which nothing is fitted; assumed: ten of
 def calibrate(config: CalibrateConfig) -> Calibration:
     """Fit every head that the log can tell something about, and write the world."""
     started = time.monotonic()
-    tables, form = read_tables(config.tables), _form(config.form)
-    digest = tables.digest
+    form = _form(config.form)
     rng, dice, sample = np.random.default_rng(config.seed).spawn(3)
-    count = len(np.unique(_training(tables).decisions["customer_id"]))
-    if count < ENOUGH:
-        raise InputError(f"must have at least {ENOUGH} training customers with decisions", file=config.tables)
-    half_lives = _half_lives(config, _training(tables), sample, form)
-    if any(h.chosen != h.default for h in half_lives):
-        tables = reencoded(tables, fading_of(half_lives))
-    mine = _training(tables)
-    source = Source(mine, _recorded(config.recorded, mine))
-    heldout = rng.permutation(count) < round(config.heldout_share * count)
-    luck = dice.exponential(size=(config.replicates, count))
-    heads, findings = _heads(config, source, form, heldout, luck, rng, digest)
+    log = _read(config, form, sample)
+    heldout = rng.permutation(log.count) < round(config.heldout_share * log.count)
+    luck = dice.exponential(size=(config.replicates, log.count))
+    heads = _heads(config, log, form, heldout, luck, rng)
     if not heads:
         need = "must hold answers to contacts, purchases or other events to calibrate on"
         raise InputError(need, file=config.tables / "events.parquet")
-    world = world_of(mine, _rules(config.tables), {h.name: h for h in heads})
-    reward = reward_by_treatment(source, world, {h.name: h.inside for h in heads}, heldout)
-    found = (*identification(source, half_lives, config.random_effects), *findings)
-    held = {h.name: (sum(e.held for e in h.estimates), len(h.estimates)) for h in heads}
-    found = (*found, *(finding for head in heads for finding in head.findings), *held_back(held))
+    rules = _rules(config.tables)
+    world = world_of(log.source.tables, rules, {h.name: h for h in heads})
+    reward = reward_by_treatment(log.source, world, {h.name: h.inside for h in heads}, heldout)
+    found = (
+        *identification(log.source, log.half_lives, config.random_effects),
+        *(finding for head in heads for finding in head.findings),
+        *unfitted(form, {h.name for h in heads}),
+        *held_back({h.name: (sum(e.held for e in h.estimates), len(h.estimates)) for h in heads}),
+    )
     path = run_directory("calibrate", config.out)
-    again = _written_again(tables, path, _rules(config.tables)) if tables.path is None else None
+    again = None
+    if log.tables.path is None:  # encoded anew
+        again = path / "tables"
+        write_tables(log.tables, again, rules)
     result = Calibration(
-        path, world, heads, count, int(heldout.sum()), reward, half_lives, found, again,
-        digest if again is None else replace(tables, path=again).digest, time.monotonic() - started,
+        path, world, heads, log.count, int(heldout.sum()), reward, log.half_lives, found, again, log.digest,
+        time.monotonic() - started,
     )  # fmt: skip
     result.write()
     return result
+
+
+@dataclass(frozen=True)
+class _Log:
+    """A log to calibrate on."""
+
+    tables: Tables  # all of it; without a path if it was encoded anew
+    source: Source  # the training customers
+    count: int  # training customers with decisions
+    half_lives: tuple[HalfLife, ...]  # where they were estimated
+    digest: str  # of the tables as they were read
+
+
+def _read(config: CalibrateConfig, form: dict[str, Head], rng: np.random.Generator) -> _Log:
+    """Check, and with estimated half-lives encode anew."""
+    tables = read_tables(config.tables)
+    recorded, mine, half_lives = _recorded(config.recorded, tables), _training(tables), tuple[HalfLife, ...]()
+    source, digest = Source(mine, recorded), tables.digest
+    count = int(source.customer.max(initial=-1)) + 1
+    if count < ENOUGH:
+        raise InputError(f"must have at least {ENOUGH} training customers with decisions", file=config.tables)
+    if config.half_lives == "estimate":
+        with progress("half-lives", total=1) as advance:
+            half_lives = choose_half_lives(Profiler(sampled(mine, rng), rng, form), advance)
+    if any(h.chosen != h.default for h in half_lives):
+        tables = reencoded(tables, fading_of(half_lives))
+        source = Source(_training(tables), recorded)
+    return _Log(tables, source, count, half_lives, digest)
 
 
 def _training(tables: Tables) -> Tables:
@@ -83,45 +109,26 @@ def _training(tables: Tables) -> Tables:
     return tables.of_customers(ids.filter(pl.Series(~is_test(ids, tables.schema.split))))
 
 
-def _half_lives(
-    config: CalibrateConfig, mine: Tables, rng: np.random.Generator, form: dict[str, Head]
-) -> tuple[HalfLife, ...]:
-    if config.half_lives == "keep":
-        return ()
-    with progress("half-lives", total=1) as advance:
-        return choose_half_lives(Profiler(sampled(mine, rng), rng, form), advance)
-
-
 def _heads(
     config: CalibrateConfig,
-    source: Source,
+    log: _Log,
     form: dict[str, Head],
     heldout: np.ndarray,
     luck: np.ndarray,
     rng: np.random.Generator,
-    digest: str,
-) -> tuple[tuple[FittedHead, ...], tuple[Finding, ...]]:
-    """The fitted heads, and what is said of rows that made none."""
-    tables = source.tables
-    note = f"calibrated on {tables.catalogue.name}, tables {digest[:12]}"
-    chooser = Chooser(Words(tables.encoder), source.observation, config.ridge, rng)
+) -> tuple[FittedHead, ...]:
+    """The fitted heads, the effects of customers with one sign."""
+    tables = log.source.tables
+    note = f"calibrated on {tables.catalogue.name}, tables {log.digest[:12]}"
+    chooser = Chooser(Words(tables.encoder), log.source.observation, config.ridge, rng)
     estimator = Estimator(config.estimate, config.standard_errors, luck)
     fitter = HeadFitter(chooser, estimator, form, config.random_effects, config.rows, note)
     heads: list[FittedHead] = []
     with progress("calibrating (heads)") as advance:
-        for rows in head_rows(source):
+        for rows in head_rows(log.source):
             heads.append(fitter(rows, heldout))
             advance(1)
-    strongest = sorted((h for h in heads if h.effect is not None), key=lambda h: -h.effect.ratio if h.effect else 0.0)
-    agree = dict(zip((h.name for h in strongest), correlations(h.modes for h in strongest if h.modes), strict=True))
-    unfitted = (
-        Finding(
-            f"head {name}", "its coefficients", "the form names it, the log has no rows for it", "the world lacks it"
-        )
-        for name in form
-        if name not in {h.name for h in heads}
-    )
-    return tuple(with_sign(h, agree.get(h.name, 1.0)) for h in heads), tuple(unfitted)
+    return one_sign(heads)
 
 
 def _form(name: str | None) -> dict[str, Head]:
@@ -142,12 +149,6 @@ def _recorded(pairs: list[str], tables: Tables) -> frozenset[tuple[str, str]]:
             need = f"must be ANSWER@CHANNEL, of {', '.join(ANSWERS)} and {', '.join(known)}"
             raise InputError(need, field="recorded", value=pair)
     return frozenset((answer, channel) for answer, _, channel in (pair.partition("@") for pair in pairs))
-
-
-def _written_again(tables: Tables, path: Path, rules: Rules) -> Path:
-    """The log under the world's own half-lives, beside the world: what to train and evaluate on."""
-    write_tables(tables, path / "tables", rules)
-    return path / "tables"
 
 
 def world_of(tables: Tables, rules: Rules, heads: Mapping[str, FittedHead]) -> World:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.response import Head, Term
 from training.calibration_choice import Chooser, Model, Shape
-from training.calibration_effects import FRAILTY, Effect, repeats, whole_customers
+from training.calibration_effects import FRAILTY, Effect, correlations, repeats, whole_customers
 from training.calibration_estimates import Estimate, Estimator, Numbers
 from training.calibration_fidelity import Fidelity, fidelity
 from training.calibration_findings import Finding
@@ -153,13 +153,18 @@ def _parted(head: HeadRows, heldout: np.ndarray) -> tuple[HeadRows, HeadRows]:
     return (inside, outside) if inside.events else (head, head.take(np.zeros(0, np.int64)))
 
 
-def with_sign(head: FittedHead, correlation: float) -> FittedHead:
-    """The head with its effect turned so that customers' values agree with those of the strongest head."""
-    if head.effect is None:
-        return head
+def one_sign(heads: Sequence[FittedHead]) -> tuple[FittedHead, ...]:
+    """The heads, effects turned so that customers' likeliest values agree with those of the strongest effect."""
+    known = [(h, h.effect, h.modes) for h in heads if h.effect is not None and h.modes is not None]
+    known.sort(key=lambda one: -one[1].ratio)
+    agree = dict(zip((h.name for h, _, _ in known), correlations(modes for _, _, modes in known), strict=True))
+    return tuple(_agreeing(h, agree[h.name]) if h.name in agree else h for h in heads)
+
+
+def _agreeing(head: FittedHead, correlation: float) -> FittedHead:
     sign = -1.0 if correlation < 0 else 1.0
     inside, *replicates = (_turned(h, sign) for h in (head.inside, *head.replicates))
-    effect = replace(head.effect, correlation=correlation)
+    effect = None if head.effect is None else replace(head.effect, correlation=correlation)
     return replace(head, head=_turned(head.head, sign), inside=inside, replicates=tuple(replicates), effect=effect)
 
 

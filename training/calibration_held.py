@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -53,3 +53,13 @@ def held_back(held: Mapping[str, tuple[int, int]]) -> tuple[Finding, ...]:
         "the prior shares the effect out; held coefficients are marked in calibration.json and have no interval"
     )
     return (Finding("coefficients", what, evidence, assumption),)
+
+
+def unfitted(form: Iterable[str], fitted: Collection[str]) -> tuple[Finding, ...]:
+    """Heads that the form names and the log has no rows for."""
+    evidence = "the form names it, the log has no rows for it"
+    return tuple(
+        Finding(f"head {name}", "its coefficients", evidence, "the world lacks it")
+        for name in form
+        if name not in fitted
+    )

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from envs.config import Config
 from evaluation.settings import EvaluationSettings
+from training.fidelity_settings import FidelityThresholds
 
 
 class SimulateConfig(Config):
@@ -83,6 +84,39 @@ class CalibrateConfig(Config):
     """Seed of the bootstrap, the held-out draw and the rows kept."""
     out: Path | None = None
     """Directory for the world; by default under runs/."""
+
+
+class FidelityConfig(Config):
+    """Judge a calibrated world on customers that calibration never reads."""
+
+    tables: Path
+    """Directory of canonical tables."""
+    world: str
+    """Directory of the world to judge, calibrated on the training customers of these tables."""
+    assignment: str | None = None
+    """Replay customers of this assignment only; by default the randomised ones if there are any."""
+    policy: Path | None = None
+    """Artifact of the policy that decided in the log, for the replay; by default one that is fitted to the log."""
+    late_share: float = Field(0.3, gt=0.0, lt=1.0)
+    """Share of the decisions, the latest, that counts as the later part of the log."""
+    rows: int = Field(60_000, ge=1000)
+    """Most rows of a head that are learned from, and judged; events are kept first, others stand for more."""
+    members: int = Field(10, ge=1)
+    """Most members of the world's ensemble that are replayed."""
+    replay_logs: int = Field(3, ge=0)
+    """Simulated logs of each member; 0 replays nothing. A world without an ensemble has 20."""
+    replay_customers: int = Field(2000, ge=0)
+    """Most customers replayed."""
+    resamples: int = Field(500, ge=100)
+    """Bootstrap resamples of customers behind the interval of a ratio of scores."""
+    thresholds: FidelityThresholds = FidelityThresholds()
+    """From where on a head, or a replay, is called faulty; fixed before the log is read."""
+    strict: bool = False
+    """Exit with code 1 unless the world is found adequate."""
+    seed: int = Field(0, ge=0)
+    """Seed of the trees, the bootstrap and the replay."""
+    out: Path | None = None
+    """Directory for fidelity.html and fidelity.json; by default under runs/."""
 
 
 class TrainConfig(Config):

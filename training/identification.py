@@ -77,14 +77,17 @@ def _apart(s: Source) -> Iterator[Finding]:
         rows = int(counts @ attributes.column(names[0]))
         what, evidence = f"which of {_named(names)} does it", f"they come together in all of {rows:,} contacts"
         yield Finding("attributes", what, evidence, "each has a share of the effect, as its prior says")
+    alone = {name.removeprefix("product=") for names in together for name in names}
     channels = np.unique(catalogue.channel_of[logged])
-    for position, product in enumerate(catalogue.product_ids):
-        mine = logged[catalogue.product_of[logged] == position]
-        own = np.unique(catalogue.channel_of[mine])
-        if len(own) == 1 and len(channels) > 1 and not any(f"product={product}" in names for names in together):
-            channel = catalogue.channel_ids[own[0]]
-            evidence = f"all {int(counts[mine].sum()):,} contacts for it go over {channel}"
-            yield Finding(f"product {product}", "how it does on other channels", evidence, "effects of both add up")
+    single = [
+        f"{product} over {catalogue.channel_ids[own[0]]}"
+        for position, product in enumerate(catalogue.product_ids)
+        for own in (np.unique(catalogue.channel_of[logged[catalogue.product_of[logged] == position]]),)
+        if len(own) == 1 < len(channels) and product not in alone
+    ]
+    if single:
+        what = "how products do on channels that they were not offered over"
+        yield Finding("products", what, f"offered over one alone: {_named(single)}", "effects of both add up")
 
 
 def _selection(s: Source) -> Iterator[Finding]:
@@ -144,13 +147,14 @@ def _missing_events(s: Source) -> Iterator[Finding]:
     task = s.tables.schema.task
     reward, seen = task.reward, set(s.tables.events["event"].unique())
     counted = {*reward.margin_per_value, *reward.margin_per_event, *task.annoyance_events}
-    for event in sorted(counted - seen):
-        evidence = f"0 in {s.tables.events.height:,} events: not recorded, or too rare"
-        assumption = "never; the part of the reward that it makes is missing, not zero"
-        yield Finding(f"event {event}", "how often it happens", evidence, assumption)
+    missing = sorted(counted - seen)
+    if missing:
+        evidence = f"in {s.tables.events.height:,} events no {', no '.join(missing)}: not recorded, or too rare"
+        assumption = "they never happen; what they would add to margin or annoyance is missing, not zero"
+        yield Finding("events", "how often some happen that count", evidence, assumption)
     absent = [a for a in ANSWERS if a not in seen and a not in counted]
     if absent and (s.treatment > 0).any():
-        evidence = f"no event {', '.join(absent)}"
+        evidence = f"no {', no '.join(absent)}"
         yield Finding("answers", "steps of an answer that the log does not record", evidence, "they make no difference")
 
 
@@ -184,15 +188,15 @@ def _calendar(s: Source) -> Iterator[Finding]:
 def _columns(s: Source) -> Iterator[Finding]:
     """Columns of the profile that are unknown or the same for everybody."""
     names = list(profile_fields(s.tables.schema, lambda name, *_: name))
-    for position, name in enumerate(names):
-        values = s.observation[:, position]
-        if name.endswith(":missing") and values.any():
-            share, column = float(values.mean()), name.removesuffix(":missing")
-            assumed = "customers without it are a group of their own, with one level"
-            evidence = f"missing in {share:.1%} of decisions"
-            yield Finding(f"column {column}", "its value for some customers", evidence, assumed)
-        elif not name.endswith(":missing") and np.ptp(values) == 0:
-            yield Finding(f"column {name}", "what it does", "the same in every decision", "nothing")
+    shares = {name: float(s.observation[:, k].mean()) for k, name in enumerate(names) if name.endswith(":missing")}
+    gaps = [f"{name.removesuffix(':missing')} in {share:.1%}" for name, share in shares.items() if share > 0]
+    if gaps:
+        evidence = f"of the decisions, unknown: {_named(gaps)}"
+        assumption = "customers without a value are a group of their own, all alike"
+        yield Finding("columns", "values that are missing", evidence, assumption)
+    still = [n for k, n in enumerate(names) if n not in shares and np.ptp(s.observation[:, k]) == 0]
+    if still:
+        yield Finding("columns", "what some do", f"the same in every decision: {_named(still)}", "nothing")
 
 
 def _half_lives(s: Source, half_lives: Sequence[HalfLife]) -> Iterator[Finding]:

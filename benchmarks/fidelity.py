@@ -1,0 +1,140 @@
+"""Fidelity: heads beside LightGBM on the public logs; what the report finds, and imagines, where the truth is known."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from agents.baselines import Random
+from benchmarks.fidelity_logs import WITHIN, Line, known_logs, lines_of
+from benchmarks.fidelity_truths import CHANGES, OWN, truth, world_of
+from benchmarks.kit import Options, Result, main, show
+from envs.tables import write_tables
+from envs.world import save_world
+from training.calibrate import calibrate
+from training.configs import CalibrateConfig, FidelityConfig, SimulateConfig
+from training.fidelity import fidelity
+from training.fidelity_report import FidelityReport
+from training.simulate import simulate
+
+CUSTOMERS, SEEDS, BANK = 3000, 5, 6000  # of a log whose truth is known; logs of each process; of the built-in bank
+
+
+def run(options: Options, result: Result) -> None:
+    """Heads beside LightGBM on the public logs; false alarms and misfits found on logs whose truth is known."""
+    _public(options, result)
+    _known(options, result)
+    if not options.quick:
+        _bank(options, result)
+
+
+def _public(options: Options, result: Result) -> None:
+    rows = 10_000 if options.quick else 60_000
+    lines = [line for name in _wanted(known_logs()) for line in lines_of(name, options.work, options.seed, rows)]
+    frame = pl.DataFrame([{**asdict(line), "within 3 %": line.within} for line in lines], infer_schema_length=None)
+    columns = ["log", "split", "head", "events", "base", "own", "lightgbm", "ratio", "lo", "hi", "within 3 %"]
+    show("Log-loss on held-out customers, nats per row", frame.select(columns), digits=4)
+    for line in lines:
+        if line.why:
+            print(f"  {line.log}, {line.split}, {line.head}: {line.why}")
+    result.figures["public"] = frame.to_dicts()
+    for line in lines:
+        result.target(f"{line.log} {line.split} {line.head}", *_aim(line))
+
+
+def _wanted(names: list[str]) -> list[str]:
+    """All of them, or those that $FIDELITY_LOGS names, by commas."""
+    chosen = os.environ.get("FIDELITY_LOGS")
+    return names if chosen is None else [name for name in names if name in chosen.split(",")]
+
+
+def _aim(line: Line) -> tuple[str, bool]:
+    """The aim in words with its figure, and whether it is met: close enough, or it is said why not."""
+    if line.ratio is None:
+        return f"within {WITHIN - 1:.0%} of LightGBM's log-loss: {line.events} events, too few to tell", True
+    held = "within" if line.within else "not within"
+    said = "" if line.within else ("; the report says why" if line.why else "; the report does not say why")
+    return f"{held} {WITHIN - 1:.0%} of LightGBM's log-loss ({line.ratio:.4f}){said}", bool(line.within or line.why)
+
+
+def _known(options: Options, result: Result) -> None:
+    """Logs from the form itself, and from others; the form is given, or its features are left to calibration."""
+    ways = [(OWN, "chosen"), *((process, "given") for process in CHANGES)]
+    seeds = [options.seed + number for number in range(1 if options.quick else SEEDS)]
+    rows = [_judged(options, process, way, seed) for process, way in ways for seed in seeds]
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    summed = frame.group_by("process", "features", maintain_order=True).agg(
+        logs=pl.len(),
+        found=pl.col("found").cast(pl.Int64).sum(),
+        false_heads=pl.col("false_heads").sum(),
+        heads=pl.col("heads").sum(),
+        replay_faults=pl.col("replay_faults").cast(pl.Int64).sum(),
+        named=pl.col("named").first(),
+    )
+    show("Logs whose truth is known: heads called faulty", summed)
+    result.figures["known"] = frame.to_dicts()
+    for row in summed.iter_rows(named=True):
+        own = row["process"] == OWN
+        key = f"{row['process']}, features {row['features']}"
+        if own:
+            words = f"names faults in at most 1 of {row['logs']} logs ({row['false_heads']} of {row['heads']} heads)"
+            named = frame.filter((pl.col("process") == OWN) & (pl.col("features") == row["features"]))
+            result.target(key, words, int((named["adequate"] == False).sum()) <= 1)  # noqa: E712  a column of bools
+        else:
+            result.target(key, f"finds the head in {row['found']} of {row['logs']} logs", row["found"] == row["logs"])
+
+
+def _judged(options: Options, process: str, way: str, seed: int) -> dict[str, object]:
+    """One log: generated, calibrated, judged."""
+    place = options.work / "known" / f"{process}-{way}-{seed}".replace(" ", "-")
+    made = truth(process, 1200 if options.quick else CUSTOMERS, seed)
+    write_tables(made.tables, place / "tables")
+    form: str | None = None
+    if way == "given":
+        save_world(world_of(OWN), place / "form")
+        form = str(place / "form")
+    calibrate(CalibrateConfig(tables=place / "tables", out=place / "world", replicates=5, seed=seed, form=form))
+    report = fidelity(_config(place, seed), policy=Random())
+    faulty = [v.head for v in report.verdicts if v.faults]
+    named = [v.outcome for v in report.verdicts if v.head == made.wrong]
+    return {
+        "process": process,
+        "features": way,
+        "seed": seed,
+        "adequate": report.verdict.adequate,
+        "found": made.wrong in faulty,
+        "named": named[0] if named else "",
+        "false_heads": len([head for head in faulty if head != made.wrong]),
+        "heads": len(report.heads),
+        "replay_faults": _replay_faults(report) > 0,
+    }
+
+
+def _config(place: Path, seed: int) -> FidelityConfig:
+    return FidelityConfig(
+        tables=place / "tables", world=str(place / "world"), out=place / "fidelity", replay_customers=1500, seed=seed
+    )
+
+
+def _replay_faults(report: FidelityReport) -> int:
+    return sum(number.failed(report.certain) for number in report.replayed.numbers)
+
+
+def _bank(options: Options, result: Result) -> None:
+    """The built-in bank: tastes, frailty and irritation are hidden, the calibrated world has none of them."""
+    place = options.work / "bank"
+    simulate(SimulateConfig(customers=BANK, seed=options.seed, out=place / "tables"))
+    calibrate(CalibrateConfig(tables=place / "tables", out=place / "world", seed=options.seed))
+    report = fidelity(_config(place, options.seed))
+    print(report)
+    result.figures["bank"] = {v.head: v.outcome for v in report.verdicts}
+    result.figures["bank_replay_faults"] = _replay_faults(report)
+    words = f"the world calibrated on the built-in bank is not found adequate ({report.verdict.text})"
+    result.target("bank", words, report.verdict.adequate is False)
+
+
+if __name__ == "__main__":
+    main("fidelity", run)
