@@ -269,7 +269,7 @@ RHYTHM: dict[str, tuple[Sequence[int], float]] = {
 
 def parameters() -> dict[str, object]:
     """Baseline -> its numbers, plain values: what is frozen with the built-in bank."""
-    return {"siloed_campaigns": RHYTHM, "coordinated_rules": Points()._asdict()}
+    return {"siloed_campaigns": RHYTHM, "coordinated_rules": POINTS._asdict()}
 
 
 def fixed_treatment(catalogue: Catalogue, treatment: str, name: str = "best_fixed") -> Fixed:

@@ -77,8 +77,15 @@ class World:
 
 
 def load_world(name: str | Path) -> World:
-    """A world by the name of a built-in one (`bank`) or by the path of its directory."""
+    """A world by the name of a built-in one (`bank`) or the path of its directory; `bank+STRESS`: a stressed one."""
     path = BUILT_IN / name if (BUILT_IN / name / "catalogue.yaml").is_file() else Path(name)
+    if not path.is_dir() and "+" in path.name:
+        from envs.stress import stressed
+
+        plain, *stresses = path.name.split("+")
+        return stressed(
+            load_world(path.with_name(plain) if isinstance(name, Path) or "/" in name else plain), *stresses
+        )
     if not path.is_dir():
         built_in = ", ".join(sorted(p.parent.name for p in BUILT_IN.glob("*/catalogue.yaml")))
         raise InputError(f"must be a directory, or one of: {built_in}", field="world", value=str(name))
