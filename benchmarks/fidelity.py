@@ -32,7 +32,7 @@ def run(options: Options, result: Result) -> None:
 
 
 def _public(options: Options, result: Result) -> None:
-    rows = 10_000 if options.quick else 60_000
+    rows = 10_000 if options.quick else 40_000
     lines = [line for name in _wanted(known_logs()) for line in lines_of(name, options.work, options.seed, rows)]
     frame = pl.DataFrame([{**asdict(line), "within 3 %": line.within} for line in lines], infer_schema_length=None)
     columns = ["log", "split", "head", "events", "base", "own", "lightgbm", "ratio", "lo", "hi", "within 3 %"]

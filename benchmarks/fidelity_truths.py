@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -100,15 +99,19 @@ def truth(process: str, customers: int, seed: int) -> Truth:
         first = Simulator(earlier).first_day
         _live(recorder, earlier, numbers[:half], seed, first)
         _live(recorder, later, numbers[half:], seed, first + LATER)
+        tables = recorder.tables(earlier.population, seed, numbers, first)
     else:
-        world = world_of(process)
-        recorder = Recorder(world)
-        first = Simulator(world).first_day
-        _live(recorder, world, numbers, seed, first)
-    tables = recorder.tables(recorder.world.population, seed, numbers, first)
+        tables = log_of(world_of(process), numbers, seed)
     if process == "amounts of two kinds":
         return Truth(_of_two_kinds(tables, seed), "converted_value")
     return Truth(tables, None if process == OWN else "engaged")
+
+
+def log_of(world: World, customers: np.ndarray, seed: int) -> Tables:
+    """Some customers of a world under uniformly random treatments."""
+    recorder, first = Recorder(world), Simulator(world).first_day
+    _live(recorder, world, customers, seed, first)
+    return recorder.tables(world.population, seed, customers, first)
 
 
 def world_of(process: str, more: Mapping[str, Mapping[str, float]] | None = None) -> World:
@@ -167,11 +170,3 @@ def _of_two_kinds(tables: Tables, seed: int) -> Tables:
     factor = pl.Series(np.where(large, 2.8, 0.4))
     value = pl.when(happened).then(pl.col("value") * factor).otherwise(pl.col("value"))
     return replace(tables, events=tables.events.with_columns(value))
-
-
-def write(found: Truth, path: Path) -> Path:
-    """The log as canonical tables."""
-    from envs.tables import write_tables
-
-    write_tables(found.tables, path)
-    return path

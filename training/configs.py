@@ -99,7 +99,7 @@ class FidelityConfig(Config):
     """Artifact of the policy that decided in the log, for the replay; by default one that is fitted to the log."""
     late_share: float = Field(0.3, gt=0.0, lt=1.0)
     """Share of the decisions, the latest, that counts as the later part of the log."""
-    rows: int = Field(60_000, ge=1000)
+    rows: int = Field(40_000, ge=1000)
     """Most rows of a head that are learned from, and judged; events are kept first, others stand for more."""
     members: int = Field(10, ge=1)
     """Most members of the world's ensemble that are replayed."""

@@ -166,7 +166,8 @@ def missing(sample: Sample, other: np.ndarray, bound: float) -> Check:
     found = fit(x, sample.rows, sample.data.link, np.zeros(3))
     value, se = found.beta[2], found.se[2]
     lo, best, hi = (max(value + side * NORMAL * se, 0.0) for side in (-1, 0, 1))
-    return Check("missing", "too stiff", MISSING, best, lo, hi, best / se if se > 0 else 0.0, bool(value > bound))
+    z = best / se if se > 0 else 0.0
+    return Check("missing", "too stiff", MISSING, float(best), float(lo), float(hi), float(z), bool(value > bound))
 
 
 def between_customers(sample: Sample, what: str, unit: np.ndarray, bound: float) -> Check:
@@ -195,7 +196,7 @@ def between_customers(sample: Sample, what: str, unit: np.ndarray, bound: float)
     se = np.sqrt(((pairs - variance * scale) ** 2).sum()) / total
     z = pairs.sum() / max(np.sqrt((pairs**2).sum()), 1e-12)
     lo, value, hi = (float(np.sqrt(max(v, 0.0))) for v in (variance - NORMAL * se, variance, variance + NORMAL * se))
-    return Check("customers", "too stiff", what, value, lo, hi, float(max(z, 0.0)), value > bound)
+    return Check("customers", "too stiff", what, value, lo, hi, float(max(z, 0.0)), bool(value > bound))
 
 
 def _residual_and_slope(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -224,5 +225,5 @@ def shift(link: Link, eta: np.ndarray, rows: Rows) -> float:
 
 
 def _normal(kind: str, fault: Fault, what: str, value: float, se: float, neutral: float, off: bool) -> Check:
-    z = (value - neutral) / se if se > 0 else 0.0
+    z = float((value - neutral) / se) if se > 0 else 0.0
     return Check(kind, fault, what, float(value), float(value - NORMAL * se), float(value + NORMAL * se), z, bool(off))

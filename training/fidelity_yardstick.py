@@ -28,7 +28,7 @@ from training.glm import Rows
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-FOLDS, TRIAL_FOLDS = 5, 2  # parts of the training customers; those on which sizes of tree are compared
+FOLDS, TRIAL_FOLDS = 5, 1  # parts of the training customers; those on which sizes of tree are compared
 LEAVES = (4, 15, 31)  # leaves of a tree that are tried, from two questions to LightGBM's default
 ROUNDS, PATIENCE = 2000, 50  # most trees; trees without progress after which growing stops
 SETTINGS: dict[str, Any] = {  # LightGBM's own defaults but for a slower pace, sampling and a unit ridge; assumed usual
@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {  # LightGBM's own defaults but for a slower pace, s
     "bagging_freq": 1,
     "num_threads": 1,
     "deterministic": True,
+    "force_row_wise": True,
     "verbose": -1,
 }
 OPTION, DAYS = "which treatment or product", "days until the next decision"
