@@ -186,6 +186,13 @@ class History(NamedTuple):
         places = [none if given is None else given for given in (channel, product, treatment)]
         amount = np.full(len(rows), np.nan) if value is None else np.asarray(value, np.float64)
         at, (who, c, p, t) = self._reach(), (np.asarray(part, np.int64) for part in (rows, *places))
+        for name, given, first, end in (
+            ("rows", who, 0, self.batch),
+            ("channel", c, -1, self.channel.shape[1]),
+            ("product", p, -1, self.product.shape[1]),
+        ):  # kernels check nothing
+            if given.shape != amount.shape or (given.size and not first <= given.min() <= given.max() < end):
+                raise ValueError(f"{name}: must be {len(amount)} positions from {first} to {end - 1}")
         _record_all(at, NAMES.index(event), who, c, p, t, amount)
 
     def _reach(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.features import CONFLICT, FACTORS, NOTHING, OBSERVED, Feature
+from envs.features import CONFLICT, FACTORS, LATENT, NOTHING, OBSERVED, Feature
 from envs.jit import kernel
 from envs.pointers import LONG, place, reach, reach_type, single_at
 
@@ -35,6 +35,8 @@ class Model(NamedTuple):
     starts: np.ndarray  # (heads x options + 1,) int64, the first term of each head and option
     offered: np.ndarray  # (products,) int64, the field `offered` of each product that sells, -1: it does not
     options: int
+    seen: int  # fields that its factors reach: an observation must be as wide
+    latent: int  # latent states that they reach
 
     @property
     def arrays(self) -> dict[str, tuple[np.ndarray, np.dtype[Any]]]:
@@ -76,7 +78,15 @@ def pack(parts: Sequence[Part | None]) -> Model:
             terms += [_term(weights, feature, option) for weights, feature in groups if _counts(weights, option)]
             starts.append(len(terms))
     table = np.concatenate(terms) if terms else np.zeros(0, TERM)
-    return Model(heads, table, np.array(starts, np.int64), offered.astype(np.int64), options)
+    seen, latent = (_width(table, source) for source in (OBSERVED, LATENT))
+    seen = max([seen, *(offered + 1)])
+    return Model(heads, table, np.array(starts, np.int64), offered.astype(np.int64), options, seen, latent)
+
+
+def _width(table: np.ndarray, source: int) -> int:
+    """Columns of a source that the terms reach."""
+    used = (table["source"] == source) & (np.arange(FACTORS) < table["factors"][:, None])
+    return int(table["column"][used].max(initial=-1)) + 1
 
 
 def _counts(weights: np.ndarray, option: int) -> bool:

@@ -157,6 +157,9 @@ class Encoder:
     def encode(self, profile: np.ndarray, history: History, moment: Moment) -> np.ndarray:
         """profile: (batch, profile fields) float32 -> (batch, fields) float32, a new array."""
         self.check_days(history.day)
+        width = int(self.plan.numbers["contact_from"])
+        if profile.shape != (history.batch, width):
+            raise ValueError(f"profile: shape {profile.shape}, must be {(history.batch, width)}")
         clock = np.stack([moment.time_left, moment.gap], axis=1).astype(np.float64)
         prices = self.price_fields(moment.prices)
         arrays = {**self.plan.arrays, **history.arrays}

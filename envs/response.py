@@ -170,6 +170,7 @@ class CompiledHead:
         """eta of one option per customer. latent: (batch, latent states) float32 -> (batch,) float64."""
         seen, hidden = _plain(observation), self._known(latent, len(observation))
         out = np.empty(len(option))
+        _check(self._model, seen, hidden, option)
         chosen_etas(self._model.reach(), option.astype(np.int64), seen, hidden, out)
         return out
 
@@ -177,6 +178,7 @@ class CompiledHead:
         """eta of every option. -> (batch, options) float64."""
         seen, hidden = _plain(observation), self._known(latent, len(observation))
         out = np.empty((len(seen), len(self.features[0].weights)))
+        _check(self._model, seen, hidden)
         every_eta(self._model.reach(), seen, hidden, out)
         return out
 
@@ -213,10 +215,22 @@ def compile_head(head: Head, options: Options, encoder: Encoder) -> CompiledHead
 def design_matrix(features: tuple[Feature, ...], observation: np.ndarray, option: np.ndarray) -> np.ndarray:
     """Values of features for one option per row, as a calibration needs them. -> (rows, features) float64."""
     parts = [Part("linear", 0, 0.0, ((1.0, feature),)) for feature in features]
-    nothing, model = np.zeros((len(observation), 0), np.float32), pack(parts)
-    out = np.empty((len(observation), len(parts)))
-    every_head(model.reach(), option.astype(np.int64), _plain(observation), nothing, out)
+    seen, nothing, model = _plain(observation), np.zeros((len(observation), 0), np.float32), pack(parts)
+    out = np.empty((len(seen), len(parts)))
+    _check(model, seen, nothing, option)
+    every_head(model.reach(), option.astype(np.int64), seen, nothing, out)
     return out
+
+
+def _check(model: Model, seen: np.ndarray, hidden: np.ndarray, option: np.ndarray | None = None) -> None:
+    """Kernels read by address and check nothing: what they are handed must reach as far as they do."""
+    for name, given, width in (("observation", seen, model.seen), ("latent states", hidden, model.latent)):
+        if given.shape[1] < width or len(given) != len(seen):
+            raise ValueError(f"{name}: shape {given.shape}, must be ({len(seen)}, at least {width})")
+    if option is not None and option.shape != (len(seen),):
+        raise ValueError(f"option: shape {option.shape}, must be ({len(seen)},)")
+    if option is not None and option.size and not 0 <= option.min() <= option.max() < model.options:
+        raise ValueError(f"option: {option.min()} to {option.max()}, must be from 0 to {model.options - 1}")
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

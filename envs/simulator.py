@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from envs.features import latent_columns
 from envs.happening import EVENT, Out, new_out
 from envs.mechanics import first_day
 from envs.prices import Prices, prices_from
@@ -84,6 +85,11 @@ class Simulator:
 
     @state.setter
     def state(self, state: CustomerState) -> None:
+        catalogue, fields = self.world.catalogue, self.world.encoder.plan.numbers["contact_from"]
+        wanted = (fields, latent_columns(catalogue), len(catalogue.channels), len(catalogue.products))
+        parts = (state.profile, state.latent, state.history.channel, state.history.product)
+        if tuple(part.shape[1] for part in parts) != wanted:
+            raise ValueError("state: must be one of customers of this world")
         self._state, self._reach, self._view = state, state.reach(), None
 
     def reset(
@@ -141,6 +147,8 @@ class Simulator:
         view, state = self.view(), self.state
         asked = np.ascontiguousarray(treatment[:, None] if treatment.ndim == 1 else treatment, np.int64)
         was_alive = state.alive.copy()
+        if asked.size and asked.min() < 0:
+            raise ValueError(f"treatment == {asked.min()}, must be a position in the catalogue")
         allowed = np.take_along_axis(view.mask, asked, axis=1) & was_alive[:, None]
         executed = np.where(allowed, asked, 0)
         numbers = np.full(asked.shape, -1) if decisions is None else decisions.reshape(asked.shape)

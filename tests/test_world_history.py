@@ -173,6 +173,25 @@ def test_an_unknown_event_is_refused() -> None:
         record(fresh(), "dreamt")
 
 
+@pytest.mark.parametrize(
+    ("said", "places"),
+    [
+        ("rows: must be 1 positions from 0 to 0", {"rows": np.array([1])}),
+        ("rows: must be 1 positions from 0 to 0", {"rows": np.array([-1])}),
+        ("channel: must be 1 positions from -1 to 2", {"channel": np.array([3])}),
+        ("product: must be 1 positions from -1 to 2", {"product": np.array([-2])}),
+        ("product: must be 1 positions from -1 to 2", {"product": np.array([0, 0])}),
+    ],
+)
+def test_what_stands_outside_the_arrays_is_refused_and_changes_nothing(
+    said: str, places: dict[str, np.ndarray]
+) -> None:
+    h = fresh()
+    with pytest.raises(ValueError, match=said):
+        h.record("engaged", **{"rows": ONE, **places})
+    assert_same(h, fresh())
+
+
 def test_a_purchase_without_value_counts_and_spends_nothing() -> None:
     h = fresh()
     record(h, "purchased")

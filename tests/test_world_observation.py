@@ -135,6 +135,13 @@ def test_a_day_that_no_calendar_covers_is_refused_where_fields_depend_on_it() ->
     assert np.isfinite(plain.encode(profile, h, moment())).all()
 
 
+def test_a_profile_of_another_schema_is_refused() -> None:
+    h = History.fresh(CATALOGUE, SCHEMA, np.array([DAY, DAY]))
+    for profile in (np.zeros((2, 3), np.float32), np.zeros((1, 6), np.float32)):
+        with pytest.raises(ValueError, match=r"profile: shape \(., .\), must be \(2, 6\)"):
+            ENCODER.encode(profile, h, moment(2))
+
+
 def test_a_profile_of_another_precision_is_read_as_it_is_meant() -> None:
     h, profile = (
         History.fresh(CATALOGUE, SCHEMA, np.array([DAY])),

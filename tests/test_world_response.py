@@ -147,6 +147,25 @@ def test_eta_with_hidden_states_agrees_too() -> None:
     np.testing.assert_allclose(head.linear(seen, option, latent), every[np.arange(50), option], rtol=1e-12)
 
 
+def test_what_is_narrower_than_the_features_reach_is_refused() -> None:
+    head = compile_head(Head(link="logit", terms=named({"conflict": 1.0, "latent.taste": 0.5})), OPTIONS, ENCODER)
+    seen, latent = random_observation(7), latents(7)
+    head.linear(seen, OPTION, latent)
+    with pytest.raises(ValueError, match=r"observation: shape \(7, 10\), must be \(7, at least "):
+        head.linear_all(seen[:, :10], latent)
+    with pytest.raises(ValueError, match=r"latent states: shape \(7, 6\), must be \(7, at least 8\)"):
+        head.linear(seen, OPTION, latent[:, :6])
+    with pytest.raises(ValueError, match=r"latent states: shape \(6, 11\), must be \(7, at least 8\)"):
+        head.linear_all(seen, latent[:6])
+    for option in (OPTION - 1, OPTION + 1):
+        with pytest.raises(ValueError, match="option: .* must be from 0 to 6"):
+            head.linear(seen, option, latent)
+    with pytest.raises(ValueError, match=r"option: shape \(3,\), must be \(7,\)"):
+        design_matrix(head.features[:1], seen, OPTION[:3])
+    with pytest.raises(ValueError, match="latent states"):
+        design_matrix(head.features, seen, OPTION)
+
+
 def test_eta_of_products_has_one_column_per_product() -> None:
     head = compile_head(
         Head(link="rate", per="product", terms=named({"product=fund": 1.0, "own_product.intent": 2.0})),

@@ -477,6 +477,34 @@ def test_two_desks_that_offer_the_same_product_on_one_day_sell_it_once() -> None
         assert (simulator.step(fund).tally.conversions[alive] >= 1).all()
 
 
+@pytest.mark.parametrize("name", ["small", "hidden", "finite", "rich"])
+def test_customers_handed_to_another_simulator_go_on_as_if_nothing_had_happened(name: str) -> None:
+    world, everyone = WORLDS[name](), np.arange(100)
+    first, other = Simulator(world, 5), Simulator(world, 5)
+    first.reset(everyone)
+    first.step(wishes(first, 0, 1))
+    other.state = first.state.take(everyone)
+    for step in range(1, 4):
+        for field, values in snapshot(first).items():
+            np.testing.assert_array_equal(snapshot(other)[field], values, err_msg=field)
+        asked = wishes(first, step, 1)
+        mine, theirs = flat(first.step(asked)), flat(other.step(asked))
+        for field, values in mine.items():
+            np.testing.assert_array_equal(theirs[field], values, err_msg=field)
+
+
+def test_customers_of_another_world_and_treatments_of_no_catalogue_are_refused() -> None:
+    small, rich = Simulator(small_world(), 0), Simulator(rich_world(), 0)
+    for simulator in (small, rich):
+        simulator.reset(np.arange(5))
+    with pytest.raises(ValueError, match="state: must be one of customers of this world"):
+        small.state = rich.state
+    with pytest.raises(ValueError, match="treatment == -1, must be a position in the catalogue"):
+        small.step(np.array([0, 0, -1, 0, 0]))
+    with pytest.raises(IndexError):
+        small.step(np.array([0, 0, 7, 0, 0]))
+
+
 def test_other_prices_leave_the_callers_array_alone() -> None:
     simulator, mine = Simulator(small_world(), 0), np.tile([1.0, 2.0], (5, 1))
     simulator.reset(np.arange(5), prices=mine)
