@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from scipy.special import ndtr
 
 from envs.config import Config
-from envs.profile import encode_profile
 from envs.randomness import Luck
 from envs.schema import Schema
+from envs.start import Start, start_of
 
 BIRTH = -1  # the "day" of draws that are made once per customer
 
@@ -87,19 +87,6 @@ class PopulationSpec(Config):
         return weights
 
 
-class Start(NamedTuple):
-    """How customers begin."""
-
-    profile: np.ndarray  # (batch, profile fields) float32
-    holds: np.ndarray  # (batch, products) bool
-    stage: np.ndarray  # (batch,) int16, position in schema.stages, -1: none
-    grade: np.ndarray  # (batch,) int16, credit grade 1, 2 ..., 0: none
-
-    def take(self, rows: np.ndarray) -> Start:
-        """Some of them, in this order."""
-        return Start(*(part[rows] for part in self))
-
-
 class Population(Protocol):
     """A supply of customers: number `i` is always the same one, for a given seed."""
 
@@ -110,18 +97,6 @@ class Population(Protocol):
     def start(self, customer: np.ndarray, seed: int, products: tuple[str, ...]) -> Start:
         """What a simulation needs of them on their first day."""
         ...
-
-
-def start_of(customers: pl.DataFrame, holds: np.ndarray, schema: Schema) -> Start:
-    """Encode profile columns. holds: (customers, products) bool."""
-    stage, grade = np.full(customers.height, -1, np.int16), np.zeros(customers.height, np.int16)
-    if schema.stage_column is not None:
-        places = {name: number for number, name in enumerate(schema.stages)}
-        codes = customers[schema.stage_column].replace_strict(places, default=-1, return_dtype=pl.Int16)
-        stage = codes.fill_null(-1).to_numpy()
-    if schema.credit_column is not None:
-        grade = customers[schema.credit_column].cast(pl.Float64).round().cast(pl.Int16).to_numpy()
-    return Start(encode_profile(customers, schema), holds, stage, grade)
 
 
 @dataclass(frozen=True)

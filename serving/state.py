@@ -17,12 +17,12 @@ from envs.catalogue import SILENCE, Catalogue
 from envs.errors import InputError
 from envs.history import CONTACTED, NAMES
 from envs.observation import Encoder, Moment
-from envs.population import Start, start_of
 from envs.prices import Prices
 from envs.records import DAY, DECISION, Records
 from envs.replay import Begin, at_day, clock, walk
 from envs.rules import RuleBook, Situation
 from envs.schema import Column, Schema
+from envs.start import Start, start_of
 from serving.ledger import Turn
 from serving.records import Taken
 

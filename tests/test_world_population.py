@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 from world_kit import POPULATION, small_schema
 
-from envs.population import DescribedPopulation, Marginal, PopulationSpec, TablePopulation, start_of
+from envs.population import DescribedPopulation, Marginal, PopulationSpec, TablePopulation
 from envs.profile import encode_profile
+from envs.start import start_of
 from envs.world import load_world
 
 MANY = np.arange(100_000)
