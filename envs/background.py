@@ -31,11 +31,12 @@ from envs.mechanics import (
     treatment_at,
     trigger_at,
 )
-from envs.model import eta_of, exists, head_at, mean_of
-from envs.pointers import single_at
-from envs.randomness import normal, uniform
+from envs.model import eta_of, exists, head_at, occurs
+from envs.pointers import double_at, single_at
+from envs.randomness import normal
 from envs.response import GIVEN
 from envs.state import pending_at, person_at
+from envs.strips import draw_all, etas_of, look
 
 DRAW_PURCHASED, DRAW_PURCHASED_VALUE, DRAW_CHURNED, DRAW_CHURNED_VALUE, DRAW_VISITED = range(5000, 5005)
 DRAW_RATED, DRAW_RATED_VALUE, DRAW_RISK_HOLD, DRAW_RISK_CLEARED = range(5010, 5014)
@@ -55,6 +56,7 @@ def background(m: Any, s: Any, out: Any, i: int, v: View, option: int, decision:
     if happens(m, v, PURCHASED, option, DRAW_PURCHASED, days):
         happened(m, s, out, i, _PURCHASED, nobody, amount(m, v, PURCHASED_VALUE, option, DRAW_PURCHASED_VALUE))
     _answer_unasked(m, s, out, i, v, option, decision, days)
+    look(m, v.seen, v.latent)
     _look_around(m, s, out, i, v, BROWSED, _BROWSED, DRAW_BROWSED, days)
     _look_around(m, s, out, i, v, ABANDONED, _ABANDONED, DRAW_ABANDONED, days)
     _convert_unasked(m, s, out, i, v, days)
@@ -85,29 +87,14 @@ def _answer_unasked(m: Any, s: Any, out: Any, i: int, v: View, option: int, deci
 
 
 @kernel
-def rarely(m: Any, head: int, eta: float, days: float, u: float) -> bool:
-    """Does it happen, given the draw u? Without the exponential where it plainly does not: P <= days exp(eta)."""
-    if eta < -3.0 and u > 0.05 * days:
-        return False
-    return u < mean_of(head_at(m.heads, head).link, eta, days)
-
-
-@kernel
-def _look_around(
-    m: Any,
-    s: Any,
-    out: Any,
-    i: int,
-    v: View,
-    head: int,
-    event: int,
-    draw: int,
-    days: float,
-) -> None:
+def _look_around(m: Any, s: Any, out: Any, i: int, v: View, head: int, event: int, draw: int, days: float) -> None:
     if not exists(m, head):
         return
+    etas_of(m, head)
+    if not draw_all(m, v.key, draw, days):
+        return
     for p in range(s.products):
-        if rarely(m, head, eta_of(m, head, p, v.seen, v.latent), days, uniform(v.key, draw + p)):
+        if occurs(head_at(m.heads, head).link, double_at(m.etas, p).value, days, double_at(m.draws, p).value):
             happened(m, s, out, i, event, because(-1, -1, p, -1, EVENING), np.nan)
 
 
@@ -115,11 +102,22 @@ def _look_around(
 def _convert_unasked(m: Any, s: Any, out: Any, i: int, v: View, days: float) -> None:
     if not exists(m, ORGANIC):
         return
+    etas_of(m, ORGANIC)
+    if not draw_all(m, v.key, DRAW_ORGANIC, days):
+        return
     for p in range(s.products):
+<<<<<<< HEAD
         eta = eta_of(m, ORGANIC, p, v.seen, v.latent)
         if rarely(m, ORGANIC, eta, days, uniform(v.key, DRAW_ORGANIC + p)) and may_take(m, s, i, p):
             cause = because(-1, -1, p, -1, EVENING)
             convert(m, s, out, i, v, cause, DRAW_ORGANIC_VALUE + p, DRAW_ORGANIC_VALUE + p)
+=======
+        if occurs(head_at(m.heads, ORGANIC).link, double_at(m.etas, p).value, days, double_at(m.draws, p).value):
+            held = facts_at(m.product_facts, p).once and product_at(s.product, i * s.products + p).holds
+            if not held:  # nobody takes a second one
+                cause = because(-1, -1, p, -1, EVENING)
+                convert(m, s, out, i, v, cause, DRAW_ORGANIC_VALUE + p, DRAW_ORGANIC_VALUE + p)
+>>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
 
 
 @kernel
@@ -149,6 +147,7 @@ def _move(m: Any, s: Any, out: Any, i: int, v: View, days: float) -> None:
 
 
 @kernel
+<<<<<<< HEAD
 def book_due(m: Any, s: Any, out: Any, i: int, v: View, days: int) -> None:
     """In the morning: applications that are due are booked, others may fall through or be cancelled.
 
@@ -163,6 +162,28 @@ def book_due(m: Any, s: Any, out: Any, i: int, v: View, days: int) -> None:
             cancel(m, s, out, i, v, p, days, DRAW_CANCELLED)
         if day - due.booked_day >= facts_at(m.product_facts, p).cancel_days:
             due.booked_day = NEVER  # final
+=======
+def anything_due(m: Any, s: Any, i: int) -> bool:
+    """Whether an application is due today, or something may be cancelled."""
+    day, cancels = customer_at(s.customer, i).day, exists(m, CANCELLED)
+    for p in range(s.products):
+        due = pending_at(s.pending, i * s.products + p)
+        if due.due_day != NEVER and (due.due_day <= day or cancels):
+            return True
+        if cancels and due.booked_day != NEVER and day - due.booked_day <= facts_at(m.product_facts, p).cancel_days:
+            return True
+    return False
+
+
+@kernel
+def book_due(m: Any, s: Any, out: Any, i: int, v: View) -> None:
+    """In the morning: applications that are due are booked, others may fall through or be cancelled."""
+    day, cancels = customer_at(s.customer, i).day, exists(m, CANCELLED)
+    for p in range(s.products):
+        due = pending_at(s.pending, i * s.products + p)
+        if cancels and facts_at(m.product_facts, p).cancel_days > 0:
+            cancel(m, s, out, i, v, p, DRAW_CANCELLED)
+>>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
         if due.due_day != NEVER and due.due_day <= day:
             cause = because(due.treatment, due.channel, p, due.decision, BOOKED)
             due.due_day = NEVER
@@ -187,4 +208,6 @@ def come_in(m: Any, s: Any, out: Any, i: int, v: View) -> None:
 @kernel
 def calm_down(m: Any, s: Any, i: int, days: int) -> None:
     """Irritation heals."""
-    single_at(s.latent, i * s.latent_states + IRRITATION).value *= np.float32(0.5 ** (days / m.half_life))
+    irritation = single_at(s.latent, i * s.latent_states + IRRITATION)
+    if irritation.value != 0:
+        irritation.value *= single_at(m.calm, min(days, m.calm_days - 1)).value
