@@ -106,18 +106,10 @@ def _convert_unasked(m: Any, s: Any, out: Any, i: int, v: View, days: float) -> 
     if not draw_all(m, v.key, DRAW_ORGANIC, days):
         return
     for p in range(s.products):
-<<<<<<< HEAD
-        eta = eta_of(m, ORGANIC, p, v.seen, v.latent)
-        if rarely(m, ORGANIC, eta, days, uniform(v.key, DRAW_ORGANIC + p)) and may_take(m, s, i, p):
+        near = occurs(head_at(m.heads, ORGANIC).link, double_at(m.etas, p).value, days, double_at(m.draws, p).value)
+        if near and may_take(m, s, i, p):
             cause = because(-1, -1, p, -1, EVENING)
             convert(m, s, out, i, v, cause, DRAW_ORGANIC_VALUE + p, DRAW_ORGANIC_VALUE + p)
-=======
-        if occurs(head_at(m.heads, ORGANIC).link, double_at(m.etas, p).value, days, double_at(m.draws, p).value):
-            held = facts_at(m.product_facts, p).once and product_at(s.product, i * s.products + p).holds
-            if not held:  # nobody takes a second one
-                cause = because(-1, -1, p, -1, EVENING)
-                convert(m, s, out, i, v, cause, DRAW_ORGANIC_VALUE + p, DRAW_ORGANIC_VALUE + p)
->>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
 
 
 @kernel
@@ -147,7 +139,16 @@ def _move(m: Any, s: Any, out: Any, i: int, v: View, days: float) -> None:
 
 
 @kernel
-<<<<<<< HEAD
+def anything_due(s: Any, i: int) -> bool:
+    """Whether an application is open, or a conversion not final."""
+    for p in range(s.products):
+        due = pending_at(s.pending, i * s.products + p)
+        if due.due_day != NEVER or due.booked_day != NEVER:
+            return True
+    return False
+
+
+@kernel
 def book_due(m: Any, s: Any, out: Any, i: int, v: View, days: int) -> None:
     """In the morning: applications that are due are booked, others may fall through or be cancelled.
 
@@ -162,28 +163,6 @@ def book_due(m: Any, s: Any, out: Any, i: int, v: View, days: int) -> None:
             cancel(m, s, out, i, v, p, days, DRAW_CANCELLED)
         if day - due.booked_day >= facts_at(m.product_facts, p).cancel_days:
             due.booked_day = NEVER  # final
-=======
-def anything_due(m: Any, s: Any, i: int) -> bool:
-    """Whether an application is due today, or something may be cancelled."""
-    day, cancels = customer_at(s.customer, i).day, exists(m, CANCELLED)
-    for p in range(s.products):
-        due = pending_at(s.pending, i * s.products + p)
-        if due.due_day != NEVER and (due.due_day <= day or cancels):
-            return True
-        if cancels and due.booked_day != NEVER and day - due.booked_day <= facts_at(m.product_facts, p).cancel_days:
-            return True
-    return False
-
-
-@kernel
-def book_due(m: Any, s: Any, out: Any, i: int, v: View) -> None:
-    """In the morning: applications that are due are booked, others may fall through or be cancelled."""
-    day, cancels = customer_at(s.customer, i).day, exists(m, CANCELLED)
-    for p in range(s.products):
-        due = pending_at(s.pending, i * s.products + p)
-        if cancels and facts_at(m.product_facts, p).cancel_days > 0:
-            cancel(m, s, out, i, v, p, DRAW_CANCELLED)
->>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
         if due.due_day != NEVER and due.due_day <= day:
             cause = because(due.treatment, due.channel, p, due.decision, BOOKED)
             due.due_day = NEVER

@@ -11,13 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-<<<<<<< HEAD
-from envs.features import CONFLICT, FACTORS, NOTHING, OBSERVED, Feature
-from envs.jit import kernel
-=======
-from envs.features import CONFLICT, LATENT, NOTHING, Factor, Feature
+from envs.features import CONFLICT, FACTORS, LATENT, NOTHING, Factor, Feature
 from envs.jit import inlined, kernel
->>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
 from envs.pointers import LONG, place, reach, reach_type, single_at
 
 LOGIT, RATE, LOGNORMAL, LINEAR = range(4)
@@ -93,13 +88,7 @@ def _counts(weights: np.ndarray, feature: Feature, option: int) -> bool:
 
 def _term(weights: np.ndarray, feature: Feature, option: int) -> np.ndarray:
     term = np.zeros(1, TERM)
-<<<<<<< HEAD
-    term["weight"], term["factors"] = weights[option], len(feature.factors)
-=======
-    if len(feature.factors) > FACTORS:
-        raise ValueError(f"feature {feature.name!r}: {len(feature.factors)} factors, must be at most {FACTORS}")
     term["weight"], term["at"] = weights[option], NO_FACTOR
->>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
     for number, factor in enumerate(feature.factors):
         term["at"][0, number] = place_of(factor, option)
     term["simple"] = len(feature.factors) < FACTORS and term["at"].max() < CONFLICT_FROM

@@ -140,23 +140,7 @@ class Simulator:
         treatment: (batch,) or (batch, desks) int; decisions: same shape, their numbers in a log, for recording
         """
         view, state = self.view(), self.state
-<<<<<<< HEAD
-        asked = np.ascontiguousarray(treatment[:, None] if treatment.ndim == 1 else treatment, np.int64)
-        was_alive = state.alive.copy()
-        allowed = np.take_along_axis(view.mask, asked, axis=1) & was_alive[:, None]
-        executed = np.where(allowed, asked, 0)
-        numbers = np.full(asked.shape, -1) if decisions is None else decisions.reshape(asked.shape)
-        days = self._days()
-        self.world.encoder.check_days(state.history.day[was_alive] + days)
-        out = self._clean_out(state.batch, days, asked.shape[1])
-        observation = view.observation.copy()
-        events = self._run(out, executed, numbers.astype(np.int64), days, observation)
-        self._view = View(observation, self._mask(state, self._reach))
-        tally = Tally(effort=out.effort, **{n: out.tally[n] for n in (out.tally.dtype.names or ())})
-        terminated = was_alive & ~state.alive
-        return Outcome(tally, executed, (asked != executed) & was_alive[:, None], terminated, days, events)
-=======
-        wanted = np.ascontiguousarray(treatment.reshape(state.batch, -1), np.int64)
+        wanted = np.ascontiguousarray(treatment[:, None] if treatment.ndim == 1 else treatment, np.int64)
         if state.batch and not 0 <= wanted.min() <= wanted.max() < view.mask.shape[1]:
             raise IndexError(f"treatments from {wanted.min()} to {wanted.max()}, must be positions in the catalogue")
         numbers = np.full(wanted.shape, -1) if decisions is None else decisions.reshape(wanted.shape)
@@ -166,25 +150,20 @@ class Simulator:
             *(np.empty_like(view.observation), np.empty_like(view.mask)),
         )
         days = self._days()
+        self.world.encoder.check_days(state.history.day[state.alive] + days)
         events = self._run(asked, after, days)
         self._view = View(after.seen, after.mask)
         told = self.out.tally.copy()
         tally = Tally(effort=self.out.effort.copy(), **{n: told[n] for n in (told.dtype.names or ())})
         return Outcome(tally, after.executed, after.blocked, after.terminated, days, events)
->>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
+
 
     def _run(self, asked: Asked, after: After, days: int) -> np.ndarray | None:
         """Step all customers; a log that is full is emptied on the way."""
-<<<<<<< HEAD
-        first, parts, room = 0, [np.zeros(0, EVENT)], self._room(days, executed.shape[1])
-        world, written = self.world.mechanics.record, out.reach()
-        while first < self.state.batch:
-=======
-        first, parts, state, room = 0, [], self.state, self._room(days, asked.treatment.shape[1])
+        first, parts, state, room = 0, [np.zeros(0, EVENT)], self.state, self._room(days, asked.treatment.shape[1])
         self._listen(state.batch, room)
         book, out = (self.world.rule_book.compiled, state.history, state.profile), self.out
         while first < state.batch:
->>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
             first = step_some(
                 *(self.world.mechanics.record, self._reach, self._written, book, seed_word(self.seed)),
                 *(asked, after, days, first, room),

@@ -158,20 +158,12 @@ def _view(m: Any, s: Any, i: int, seed: np.uint64, seen: Any) -> View:
 
 
 @kernel
-<<<<<<< HEAD
 def _morning(m: Any, s: Any, out: Any, i: int, seed: np.uint64, seen: Any, days: int) -> None:
     """A new day, `days` after the last morning: what is due, and who comes in. Part of the last decision's outcome."""
-    if _anything_due(s, i):
-        _observe(m, s, i, seen)
-        book_due(m, s, out, i, _view(m, s, i, seed, seen), days)
-=======
-def _morning(m: Any, s: Any, out: Any, i: int, seed: np.uint64, seen: Any) -> None:
-    """A new day: what is due, and who comes in. Before the next decision, and so part of the last one's outcome."""
->>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
     _observe(m, s, i, seen)
     view = _view(m, s, i, seed, seen)
-    if anything_due(m, s, i):
-        book_due(m, s, out, i, view)
+    if anything_due(s, i):
+        book_due(m, s, out, i, view, days)
         _observe(m, s, i, seen)
     come_in(m, s, out, i, view)
     tell_trigger(m, person_at(s.person, i).trigger, seen)
@@ -206,20 +198,13 @@ def _live(
     whole = 1 if m.by_day else length
     for number in range(length if m.by_day else 1):
         if number > 0:
-<<<<<<< HEAD
-            _morning(m, s, out, i, seed, seen, 1)
-        _make_waiting(m, s, out, i, _view(m, s, i, seed, seen))
-        _pass(m, s, i, whole // 2)  # in a window, what happened unasked happened in the middle
-        background(m, s, out, i, _view(m, s, i, seed, seen), last, decision, np.float64(whole))
-=======
-            _morning(m, s, out, i, seed, after)
+            _morning(m, s, out, i, seed, after, 1)
             view = _view(m, s, i, seed, after)
         _make_waiting(m, s, out, i, view)
         if whole > 1:  # in a window, what happened unasked happened in the middle
             _pass(m, s, i, whole // 2)
             view = _view(m, s, i, seed, seen)
         background(m, s, out, i, view, last, decision, np.float64(whole))
->>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
         _pass(m, s, i, whole - whole // 2)
         if not person.alive:
             break
@@ -227,11 +212,7 @@ def _live(
     if m.finite and person.step >= m.decision_count:
         person.alive = False
     if person.alive:
-<<<<<<< HEAD
-        _morning(m, s, out, i, seed, seen, whole)
-=======
-        _morning(m, s, out, i, seed, after)
->>>>>>> 199f5f8 (Step customers by blocks; draw for all products at once; look before an exponential)
+        _morning(m, s, out, i, seed, after, whole)
     else:
         person.trigger = -1
         _observe(m, s, i, after)

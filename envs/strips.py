@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.features import Factor
+from envs.features import FACTORS, Factor
 from envs.jit import kernel
-from envs.model import CONFLICT_FROM, FACTORS, Part, conflict, factor_at, grouped, odds_against, place_of
+from envs.model import CONFLICT_FROM, Part, conflict, factor_at, grouped, odds_against, place_of
 from envs.pointers import DOUBLE, LONG, double_at, long_at, place
 from envs.randomness import uniform
 
