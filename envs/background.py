@@ -31,11 +31,12 @@ from envs.mechanics import (
     treatment_at,
     trigger_at,
 )
-from envs.model import eta_of, exists, head_at, mean_of
-from envs.pointers import single_at
-from envs.randomness import normal, uniform
+from envs.model import eta_of, exists, head_at, occurs
+from envs.pointers import double_at, single_at
+from envs.randomness import normal
 from envs.response import GIVEN
 from envs.state import pending_at, person_at
+from envs.strips import draw_all, etas_of, look
 
 DRAW_PURCHASED, DRAW_PURCHASED_VALUE, DRAW_CHURNED, DRAW_CHURNED_VALUE, DRAW_VISITED = range(5000, 5005)
 DRAW_RATED, DRAW_RATED_VALUE, DRAW_RISK_HOLD, DRAW_RISK_CLEARED = range(5010, 5014)
@@ -55,6 +56,7 @@ def background(m: Any, s: Any, out: Any, i: int, v: View, option: int, decision:
     if happens(m, v, PURCHASED, option, DRAW_PURCHASED, days):
         happened(m, s, out, i, _PURCHASED, nobody, amount(m, v, PURCHASED_VALUE, option, DRAW_PURCHASED_VALUE))
     _answer_unasked(m, s, out, i, v, option, decision, days)
+    look(m, v.seen, v.latent)
     _look_around(m, s, out, i, v, BROWSED, _BROWSED, DRAW_BROWSED, days)
     _look_around(m, s, out, i, v, ABANDONED, _ABANDONED, DRAW_ABANDONED, days)
     _convert_unasked(m, s, out, i, v, days)
@@ -85,29 +87,14 @@ def _answer_unasked(m: Any, s: Any, out: Any, i: int, v: View, option: int, deci
 
 
 @kernel
-def rarely(m: Any, head: int, eta: float, days: float, u: float) -> bool:
-    """Does it happen, given the draw u? Without the exponential where it plainly does not: P <= days exp(eta)."""
-    if eta < -3.0 and u > 0.05 * days:
-        return False
-    return u < mean_of(head_at(m.heads, head).link, eta, days)
-
-
-@kernel
-def _look_around(
-    m: Any,
-    s: Any,
-    out: Any,
-    i: int,
-    v: View,
-    head: int,
-    event: int,
-    draw: int,
-    days: float,
-) -> None:
+def _look_around(m: Any, s: Any, out: Any, i: int, v: View, head: int, event: int, draw: int, days: float) -> None:
     if not exists(m, head):
         return
+    etas_of(m, head)
+    if not draw_all(m, v.key, draw, days):
+        return
     for p in range(s.products):
-        if rarely(m, head, eta_of(m, head, p, v.seen, v.latent), days, uniform(v.key, draw + p)):
+        if occurs(head_at(m.heads, head).link, double_at(m.etas, p).value, days, double_at(m.draws, p).value):
             happened(m, s, out, i, event, because(-1, -1, p, -1, EVENING), np.nan)
 
 
@@ -115,9 +102,12 @@ def _look_around(
 def _convert_unasked(m: Any, s: Any, out: Any, i: int, v: View, days: float) -> None:
     if not exists(m, ORGANIC):
         return
+    etas_of(m, ORGANIC)
+    if not draw_all(m, v.key, DRAW_ORGANIC, days):
+        return
     for p in range(s.products):
-        eta = eta_of(m, ORGANIC, p, v.seen, v.latent)
-        if rarely(m, ORGANIC, eta, days, uniform(v.key, DRAW_ORGANIC + p)) and may_take(m, s, i, p):
+        near = occurs(head_at(m.heads, ORGANIC).link, double_at(m.etas, p).value, days, double_at(m.draws, p).value)
+        if near and may_take(m, s, i, p):
             cause = because(-1, -1, p, -1, EVENING)
             convert(m, s, out, i, v, cause, DRAW_ORGANIC_VALUE + p, DRAW_ORGANIC_VALUE + p)
 
@@ -146,6 +136,16 @@ def _move(m: Any, s: Any, out: Any, i: int, v: View, days: float) -> None:
         if move.start == stage and happens(m, v, move.head, 0, DRAW_MOVED + k, days):
             happened(m, s, out, i, STAGE_CHANGED, because(-1, -1, -1, -1, EVENING), np.float64(move.end))
             return
+
+
+@kernel
+def anything_due(s: Any, i: int) -> bool:
+    """Whether an application is open, or a conversion not final."""
+    for p in range(s.products):
+        due = pending_at(s.pending, i * s.products + p)
+        if due.due_day != NEVER or due.booked_day != NEVER:
+            return True
+    return False
 
 
 @kernel
@@ -187,4 +187,6 @@ def come_in(m: Any, s: Any, out: Any, i: int, v: View) -> None:
 @kernel
 def calm_down(m: Any, s: Any, i: int, days: int) -> None:
     """Irritation heals."""
-    single_at(s.latent, i * s.latent_states + IRRITATION).value *= np.float32(0.5 ** (days / m.half_life))
+    irritation = single_at(s.latent, i * s.latent_states + IRRITATION)
+    if irritation.value != 0:
+        irritation.value *= single_at(m.calm, min(days, m.calm_days - 1)).value

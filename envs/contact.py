@@ -38,7 +38,7 @@ from envs.mechanics import (
     treatment_at,
 )
 from envs.mechanics import IRRITATION as IRRITATES
-from envs.model import eta_of, exists, head_at, mean_of
+from envs.model import eta_of, exists, head_at, mean_of, occurs
 from envs.pointers import double_at, long_at, single_at
 from envs.randomness import normal, uniform
 from envs.response import GIVEN
@@ -76,7 +76,9 @@ def chance(m: Any, v: View, head: int, option: int, days: float) -> float:
 @kernel
 def happens(m: Any, v: View, head: int, option: int, draw: int, days: float) -> bool:
     """Does it happen? Never, if the world lacks the head."""
-    return exists(m, head) and uniform(v.key, draw) < chance(m, v, head, option, days)
+    if not exists(m, head):
+        return False
+    return occurs(head_at(m.heads, head).link, eta_of(m, head, option, v.seen, v.latent), days, uniform(v.key, draw))
 
 
 @kernel

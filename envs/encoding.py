@@ -15,10 +15,9 @@ from envs.history import (
     RING,
     channel_at,
     customer_at,
-    faded,
     product_at,
 )
-from envs.jit import kernel
+from envs.jit import inlined, kernel
 from envs.pointers import LONG, SINGLE, long_at, reach_type, single_at
 
 # Name, meaning, and unit, in which the half-lives of the world and its currency are put.
@@ -106,14 +105,21 @@ def encode_one(m: Any, h: Any, i: int, profile: int, left: float, gap: float, pr
         single_at(out, m.prices_from + k).value = single_at(prices, k).value
 
 
+@inlined
+def scaled(value: float, share: float) -> float:
+    """value x share, cut. Where 1 / share is a small whole number, these are the bits of a division by it in float32:
+    float64 has digits enough that the product is never rounded to the other side."""
+    return min(np.float32(np.float64(value) * share), MOST)
+
+
 @kernel
-def _contact(h: Any, i: int, me: Any, out: int, start: int) -> None:
+def _contact(h: Any, i: int, me: Any, out: Any, start: int) -> None:
     pressure = np.float32(0)
     for c in range(h.channels):
         pressure += channel_at(h.channel, i * h.channels + c).pressure
-    single_at(out, start).value = min(pressure / np.float32(10), MOST)
-    single_at(out, start + 1).value = np.float32(contacts_since(me, 7)) / np.float32(7)
-    single_at(out, start + 2).value = min(me.complaints / np.float32(5), MOST)
+    single_at(out, start).value = scaled(pressure, 0.1)
+    single_at(out, start + 1).value = scaled(contacts_since(me, 7), 1 / 7)
+    single_at(out, start + 2).value = scaled(me.complaints, 0.2)
     spend = np.float32(0)
     if me.spend > 0:
         spend = min(np.log1p(me.spend) / np.float32(5), MOST)
@@ -133,23 +139,26 @@ def contacts_since(me: Any, days: int) -> int:
 
 
 @kernel
-def _channels(h: Any, i: int, day: int, out: int, start: int) -> None:
+def _channels(h: Any, i: int, day: int, out: Any, start: int) -> None:
+    recency, last = h.fades + np.uint64(4 * RECENCY * h.faded_days), h.faded_days - 1
     for c in range(h.channels):
         channel, k = channel_at(h.channel, i * h.channels + c), start + 4 * c
-        single_at(out, k).value = faded(h, RECENCY, day - channel.last_contact)
-        single_at(out, k + 1).value = min(channel.pressure / np.float32(5), MOST)
-        single_at(out, k + 2).value = min(channel.engagements / np.float32(5), MOST)
+        single_at(out, k).value = single_at(recency, min(day - channel.last_contact, last)).value
+        single_at(out, k + 1).value = scaled(channel.pressure, 0.2)
+        single_at(out, k + 2).value = scaled(channel.engagements, 0.2)
         single_at(out, k + 3).value = 0 if channel.opted_out else 1
 
 
 @kernel
-def _products(h: Any, i: int, day: int, out: int, start: int) -> None:
+def _products(h: Any, i: int, day: int, out: Any, start: int) -> None:
+    recency, last = h.fades + np.uint64(4 * RECENCY * h.faded_days), h.faded_days - 1
+    break_point = h.fades + np.uint64(4 * BREAK_POINT * h.faded_days)
     for p in range(h.products):
         product, k = product_at(h.product, i * h.products + p), start + 7 * p
-        single_at(out, k).value = min(product.intent / np.float32(5), MOST)
-        single_at(out, k + 1).value = faded(h, RECENCY, day - product.lead)
-        single_at(out, k + 2).value = faded(h, RECENCY, day - product.last_offer)
-        single_at(out, k + 3).value = faded(h, BREAK_POINT, day - product.abandoned)
-        single_at(out, k + 4).value = min(product.refusals / np.float32(5), MOST)
+        single_at(out, k).value = scaled(product.intent, 0.2)
+        single_at(out, k + 1).value = single_at(recency, min(day - product.lead, last)).value
+        single_at(out, k + 2).value = single_at(recency, min(day - product.last_offer, last)).value
+        single_at(out, k + 3).value = single_at(break_point, min(day - product.abandoned, last)).value
+        single_at(out, k + 4).value = scaled(product.refusals, 0.2)
         single_at(out, k + 5).value = 1 if product.holds else 0
         single_at(out, k + 6).value = 1 if product.pending else 0

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.history import NAMES, customer_at, record_one
-from envs.jit import kernel
+from envs.jit import inlined, kernel
 from envs.mechanics import worth_at
 from envs.pointers import DOUBLE, LONG, double_at, long_at, place, reach, reach_type
 
@@ -104,6 +104,16 @@ class Cause(NamedTuple):
 def because(treatment: int, channel: int, product: int, decision: int, minute: int) -> Cause:
     """A cause, of one type whatever the integers are."""
     return Cause(int(treatment), int(channel), int(product), int(decision), int(minute))
+
+
+@inlined
+def wipe(out: Any, i: int) -> None:
+    """A new decision of customer i: nothing has happened since."""
+    tally = tally_at(out.tally, i)
+    tally.margin = tally.cost = tally.annoyance = 0.0
+    tally.contacts = tally.conversions = tally.opt_outs = tally.complaints = 0
+    for k in range(out.pools):
+        double_at(out.effort, i * out.pools + k).value = 0.0
 
 
 @kernel

@@ -11,10 +11,11 @@ from envs.catalogue import WORST_GRADE, Catalogue
 from envs.encoding import PLAN_ARRAYS, PLAN_NUMBERS
 from envs.history import NAMES
 from envs.model import MODEL_ARRAYS, MODEL_NUMBERS, pack
-from envs.pointers import DOUBLE, place, reach, reach_type
+from envs.pointers import DOUBLE, SINGLE, place, reach, reach_type
 from envs.population import DescribedPopulation
-from envs.response import STAGE, TRIGGER, WAITS_FOR
+from envs.response import STAGE, TRIGGER, WAITS_FOR, Hidden
 from envs.schema import Schema, Task
+from envs.strips import STRIP_ARRAYS, STRIP_NUMBERS, strips_of
 
 if TYPE_CHECKING:
     from envs.world import World
@@ -23,6 +24,7 @@ SLOTS = tuple(WAITS_FOR)  # places of the heads that have names; triggers follow
 (DELIVERED, ENGAGED, CONVERTED, DECLINED, OPTED_OUT, COMPLAINED, IRRITATION, PURCHASED, CHURNED, ORGANIC, BROWSED,
  ABANDONED, CANCELLED, REDEEMED, RISK_HOLD, RISK_CLEARED, RATED, CONVERTED_VALUE, PURCHASED_VALUE, CHURNED_VALUE,
  RATED_VALUE) = range(len(SLOTS))  # fmt: skip
+EVERY_PRODUCT = ("organic", "browsed", "abandoned")  # heads that are drawn for every product every day
 
 TREATMENT = np.dtype(
     [
@@ -62,18 +64,19 @@ OWN_ARRAYS = {
     "worth": WORTH,  # (event kinds,)
     "triggers": TRIGGER_OF,
     "decisions": DECISION_OF,
+    "calm": SINGLE,  # (days,) what is left of irritation after so many
 }
 OWN_NUMBERS = {
     "first_day": "i8",  # of the population, days since 1970-01-01
     "finite": "?",
     "by_day": "?",  # what nobody asked for is drawn day by day
     "value_by_product": "?",  # amounts of conversions depend on the product alone
-    "half_life": "f8",  # of irritation, days
     "care_heals": "f8",  # share of irritation
-    **dict.fromkeys(("pools", "move_count", "trigger_count", "first_trigger", "decision_count"), "i8"),
+    **dict.fromkeys(("pools", "move_count", "trigger_count", "first_trigger", "decision_count", "calm_days"), "i8"),
 }
 MECHANICS = reach_type(
-    {**MODEL_ARRAYS, **PLAN_ARRAYS, **OWN_ARRAYS}, {**MODEL_NUMBERS, **PLAN_NUMBERS, **OWN_NUMBERS}
+    {**MODEL_ARRAYS, **STRIP_ARRAYS, **PLAN_ARRAYS, **OWN_ARRAYS},
+    {**MODEL_NUMBERS, **STRIP_NUMBERS, **PLAN_NUMBERS, **OWN_NUMBERS},
 )  # what the kernels of a step are handed as `m`
 treatment_at, facts_at, move_at, worth_at = place(TREATMENT), place(PRODUCT), place(MOVE), place(WORTH)
 trigger_at, decision_at = place(TRIGGER_OF), place(DECISION_OF)
@@ -101,10 +104,13 @@ def compile_world(world: World) -> Mechanics:
         "worth": _worth(schema),
         "triggers": _triggers(catalogue, schema),
         "decisions": _decisions(schema.task),
+        "calm": _calm(world.coefficients.hidden),
     }
-    arrays = {**model.arrays, **world.encoder.plan.arrays, **{n: (own[n], kind) for n, kind in OWN_ARRAYS.items()}}
-    numbers = {**model.numbers, **world.encoder.plan.numbers, **_numbers(world, own)}
-    return Mechanics(reach(MECHANICS, arrays, numbers), (model, world.encoder.plan, own))
+    drawn = {names.index(name): world.heads[name].part for name in EVERY_PRODUCT if name in world.heads}
+    strips, plan = strips_of(drawn, len(names), len(catalogue.products)), world.encoder.plan
+    arrays = {**model.arrays, **strips.arrays, **plan.arrays, **{n: (own[n], kind) for n, kind in OWN_ARRAYS.items()}}
+    numbers = {**model.numbers, **strips.numbers, **plan.numbers, **_numbers(world, own)}
+    return Mechanics(reach(MECHANICS, arrays, numbers), (model, strips, plan, own))
 
 
 def _numbers(world: World, own: dict[str, np.ndarray]) -> dict[str, float]:
@@ -114,13 +120,13 @@ def _numbers(world: World, own: dict[str, np.ndarray]) -> dict[str, float]:
         "finite": task.kind == "finite",
         "by_day": world.coefficients.resolution == "day",
         "value_by_product": value is not None and value.head.per == "product",
-        "half_life": hidden.irritation_half_life if hidden else 1.0,
         "care_heals": hidden.care_heals if hidden else 0.0,
         "pools": len(world.catalogue.pools),
         "move_count": len(own["moves"]),
         "trigger_count": len(world.schema.triggers),
         "first_trigger": len(SLOTS),
         "decision_count": len(own["decisions"]),
+        "calm_days": len(own["calm"]),
     }
 
 
@@ -144,6 +150,10 @@ def _decisions(task: Task) -> np.ndarray:
     if task.kind == "finite":
         out["day"], out["gap"] = task.days, task.gaps
     return out
+
+
+def _calm(hidden: Hidden | None) -> np.ndarray:  # (days,) float32
+    return (0.5 ** (np.arange(4096) / (hidden.irritation_half_life if hidden else 1.0))).astype(np.float32)
 
 
 def first_day(world: World) -> int:

@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.features import CONFLICT, FACTORS, LATENT, NOTHING, OBSERVED, Feature
-from envs.jit import kernel
+from envs.features import CONFLICT, FACTORS, LATENT, NOTHING, Factor, Feature
+from envs.jit import inlined, kernel
 from envs.pointers import LONG, place, reach, reach_type, single_at
 
 LOGIT, RATE, LOGNORMAL, LINEAR = range(4)
 LINKS = {"logit": LOGIT, "rate": RATE, "lognormal": LOGNORMAL, "linear": LINEAR}
 HEAD = np.dtype([("exists", "?"), ("link", "i4"), ("given", "i4"), ("sigma", "f8")], align=True)
-TERM = np.dtype(
-    [("weight", "f8"), ("factors", "i4"), ("source", "i4", (FACTORS,)), ("column", "i4", (FACTORS,))], align=True
-)
+TERM = np.dtype([("weight", "f8"), ("at", "i4", (FACTORS,)), ("simple", "i4")], align=True)
+# Where a factor stands: a column of the observation, or one of these plus a column of the latent states, or a product.
+NO_FACTOR, LATENT_FROM, CONFLICT_FROM = -1, 1 << 20, 1 << 21
 MODEL_ARRAYS = {"heads": HEAD, "terms": TERM, "starts": LONG, "offered": LONG}
 MODEL_NUMBERS = {"options": "i8", "offers": "i8"}
 MODEL = reach_type(MODEL_ARRAYS, MODEL_NUMBERS)
@@ -69,39 +69,49 @@ def pack(parts: Sequence[Part | None]) -> Model:
     starts = [0]
     offered = NOTHING
     for head, part in zip(heads, parts, strict=True):
-        groups = _grouped(part) if part is not None else []
+        groups = grouped(part) if part is not None else []
         if part is not None:
             head["exists"], head["link"], head["given"] = True, LINKS[part.link], part.given
             head["sigma"] = part.sigma
         offered = next((f.offered for _, feature in groups for f in feature.factors if f.source == CONFLICT), offered)
         for option in range(options):
-            terms += [_term(weights, feature, option) for weights, feature in groups if _counts(weights, option)]
+            terms += [_term(weights, feature, option) for weights, feature in groups if _counts(weights, feature, option)]
             starts.append(len(terms))
     table = np.concatenate(terms) if terms else np.zeros(0, TERM)
-    seen, latent = (_width(table, source) for source in (OBSERVED, LATENT))
-    seen = max([seen, *(offered + 1)])
-    return Model(heads, table, np.array(starts, np.int64), offered.astype(np.int64), options, seen, latent)
+    own = {"heads": heads, "terms": table, "starts": np.array(starts, np.int64), "offered": offered.astype(np.int64)}
+    seen = max([_width(table, 0, LATENT_FROM), *(offered + 1)])
+    return Model(*own.values(), options, seen, _width(table, LATENT_FROM, CONFLICT_FROM))
 
 
-def _width(table: np.ndarray, source: int) -> int:
-    """Columns of a source that the terms reach."""
-    used = (table["source"] == source) & (np.arange(FACTORS) < table["factors"][:, None])
-    return int(table["column"][used].max(initial=-1)) + 1
+def _width(table: np.ndarray, first: int, stop: int) -> int:
+    """Columns of a source that the terms reach. first, stop: its places."""
+    at = table["at"]
+    return int((at - first)[(at >= first) & (at < stop)].max(initial=-1)) + 1
 
 
-def _counts(weights: np.ndarray, option: int) -> bool:
-    return option < len(weights) and bool(weights[option] != 0)
+def _counts(weights: np.ndarray, feature: Feature, option: int) -> bool:
+    """Whether a term can be other than 0."""
+    if option >= len(weights) or weights[option] == 0:
+        return False
+    return all(factor.columns[option] >= 0 for factor in feature.factors)
 
 
 def _term(weights: np.ndarray, feature: Feature, option: int) -> np.ndarray:
     term = np.zeros(1, TERM)
-    term["weight"], term["factors"] = weights[option], len(feature.factors)
+    term["weight"], term["at"] = weights[option], NO_FACTOR
     for number, factor in enumerate(feature.factors):
-        term["source"][0, number], term["column"][0, number] = factor.source, factor.columns[option]
+        term["at"][0, number] = place_of(factor, option)
+    term["simple"] = len(feature.factors) < FACTORS and term["at"].max() < CONFLICT_FROM
     return term
 
 
-def _grouped(part: Part) -> list[tuple[np.ndarray, Feature]]:
+def place_of(factor: Factor, option: int) -> int:
+    """Where the value of a factor stands for one option; -1 in `columns`: nowhere."""
+    return int(factor.columns[option]) + {LATENT: LATENT_FROM, CONFLICT: CONFLICT_FROM}.get(factor.source, 0)
+
+
+def grouped(part: Part) -> list[tuple[np.ndarray, Feature]]:
+    """Weights and factors of the terms of a head: those that share factors are added up."""
     groups: dict[tuple[str, ...], tuple[np.ndarray, Feature]] = {}
     for value, feature in part.terms:
         key = tuple(factor.name for factor in feature.factors)
@@ -122,30 +132,40 @@ def conflict(m: Any, product: int, seen: int) -> float:
     return strongest
 
 
+@inlined
+def factor_at(place: int, seen: Any, latent: Any) -> float:
+    """The value of a factor that stands in the observation or the latent states; 1 without a factor."""
+    column, start = max(place, 0), seen
+    if place >= LATENT_FROM:
+        column, start = place - LATENT_FROM, latent
+    value = np.float64(single_at(start, column).value)
+    return 1.0 if place < 0 else value
+
+
 @kernel
-def eta_of(m: Any, head: int, option: int, seen: int, latent: int) -> float:
+def eta_of(m: Any, head: int, option: int, seen: Any, latent: Any) -> float:
     """eta of one option. m: a MODEL record; seen, latent: addresses of observation and latent states, float32."""
     eta = 0.0
     place = head * m.options + option
     for k in range(start_at(m.starts, place).value, start_at(m.starts, place + 1).value):
         term = term_at(m.terms, k)
-        part = term.weight
-        for f in range(term.factors):
-            column = term.column[f]
-            if term.source[f] == CONFLICT:
-                part *= conflict(m, column, seen)
-            elif column < 0:
-                part = 0.0
-            else:
-                part *= np.float64(single_at(seen if term.source[f] == OBSERVED else latent, column).value)
-        eta += part
+        if term.simple:
+            eta += term.weight * factor_at(term.at[0], seen, latent) * factor_at(term.at[1], seen, latent)
+        else:
+            part = term.weight
+            for f in range(FACTORS):
+                if term.at[f] >= CONFLICT_FROM:
+                    part *= conflict(m, term.at[f] - CONFLICT_FROM, seen)
+                else:
+                    part *= factor_at(term.at[f], seen, latent)
+            eta += part
     return eta
 
 
-@kernel
+@inlined
 def exists(m: Any, head: int) -> bool:
     """True if the world has this head."""
-    return head_at(m.heads, head).exists
+    return bool(head_at(m.heads, head).exists)
 
 
 @kernel
@@ -158,6 +178,24 @@ def mean_of(link: int, eta: float, days: float) -> float:
     if link == LOGNORMAL:
         return np.exp(eta)
     return max(eta, 0.0)
+
+
+@inlined
+def odds_against(eta: float) -> float:
+    """A number not above exp(-eta), and 1 where eta > 0: (1 + x / 8 + x^2 / 128)^8 <= exp(x) for x >= 0."""
+    x = max(-eta, 0.0)
+    root = 1.0 + x * (0.125 + x * 0.0078125)
+    square = root * root
+    fourth = square * square
+    return fourth * fourth
+
+
+@inlined
+def occurs(link: int, eta: float, days: float, u: float) -> bool:
+    """Does it happen, given the draw u? Mostly without an exponential: P <= exp(eta), by rate <= days exp(eta)."""
+    if u * odds_against(eta) >= (days if link == RATE else 1.0):
+        return False
+    return u < mean_of(link, eta, days)
 
 
 @kernel

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.jit import kernel
+from envs.jit import inlined, kernel
 
 _SEED, _CUSTOMER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
 _DAY, _DRAW = np.uint64(0xAEF17502108EF2D9), np.uint64(0xDB4F0B9175AE2165)
@@ -40,14 +40,14 @@ _F = (
 )
 
 
-@kernel
+@inlined
 def _mix(x: np.uint64) -> np.uint64:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
-@kernel
+@inlined
 def key_of(seed: np.uint64, customer: int, day: int) -> np.uint64:
     """The key of a customer's day, from which its draws are made."""
     start = _mix(seed + _SEED)
@@ -55,7 +55,7 @@ def key_of(seed: np.uint64, customer: int, day: int) -> np.uint64:
     return _mix((np.uint64(day) * _DAY) ^ key)
 
 
-@kernel
+@inlined
 def uniform(key: np.uint64, draw: int) -> float:
     """A draw in (0, 1), never 0 or 1: the middles of 2^52 cells, each an exact float."""
     bits = _mix(key + _DRAW * np.uint64(draw + 1))

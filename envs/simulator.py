@@ -19,7 +19,7 @@ from envs.prices import Prices, prices_from
 from envs.randomness import seed_word
 from envs.rules import Situation
 from envs.state import CustomerState, new_customers
-from envs.step import see_all, situations, start_all, step_some
+from envs.step import After, Asked, see_all, situations, start_all, step_some
 from envs.world import World
 
 
@@ -77,6 +77,7 @@ class Simulator:
         self.morning = np.zeros(0, EVENT)  # events of the first morning of the newest customers, if recording
         catalogue = world.catalogue
         self.out = new_out(0, len(catalogue.pools), len(catalogue.channels), len(catalogue.products))
+        self._written = self.out.reach()
 
     @property
     def state(self) -> CustomerState:
@@ -145,32 +146,33 @@ class Simulator:
         treatment: (batch,) or (batch, desks) int; decisions: same shape, their numbers in a log, for recording
         """
         view, state = self.view(), self.state
-        asked = np.ascontiguousarray(treatment[:, None] if treatment.ndim == 1 else treatment, np.int64)
-        was_alive = state.alive.copy()
-        if asked.size and asked.min() < 0:
-            raise ValueError(f"treatment == {asked.min()}, must be a position in the catalogue")
-        allowed = np.take_along_axis(view.mask, asked, axis=1) & was_alive[:, None]
-        executed = np.where(allowed, asked, 0)
-        numbers = np.full(asked.shape, -1) if decisions is None else decisions.reshape(asked.shape)
+        wanted = np.ascontiguousarray(treatment[:, None] if treatment.ndim == 1 else treatment, np.int64)
+        for worst in (wanted.min(initial=0), wanted.max(initial=0)):
+            if not 0 <= worst < view.mask.shape[1]:
+                raise ValueError(f"treatment == {worst}, must be a position in the catalogue, below {view.mask.shape[1]}")
+        numbers = np.full(wanted.shape, -1) if decisions is None else decisions.reshape(wanted.shape)
+        asked = Asked(wanted, numbers.astype(np.int64), view.observation, view.mask)
+        after = After(
+            *(np.empty_like(wanted), np.empty(wanted.shape, bool), np.empty(state.batch, bool)),
+            *(np.empty_like(view.observation), np.empty_like(view.mask)),
+        )
         days = self._days()
-        self.world.encoder.check_days(state.history.day[was_alive] + days)
-        out = self._clean_out(state.batch, days, asked.shape[1])
-        observation = view.observation.copy()
-        events = self._run(out, executed, numbers.astype(np.int64), days, observation)
-        self._view = View(observation, self._mask(state, self._reach))
-        tally = Tally(effort=out.effort, **{n: out.tally[n] for n in (out.tally.dtype.names or ())})
-        terminated = was_alive & ~state.alive
-        return Outcome(tally, executed, (asked != executed) & was_alive[:, None], terminated, days, events)
+        self.world.encoder.check_days(state.history.day[state.alive] + days)
+        events = self._run(asked, after, days)
+        self._view = View(after.seen, after.mask)
+        told = self.out.tally.copy()
+        tally = Tally(effort=self.out.effort.copy(), **{n: told[n] for n in (told.dtype.names or ())})
+        return Outcome(tally, after.executed, after.blocked, after.terminated, days, events)
 
-    def _run(
-        self, out: Out, executed: np.ndarray, numbers: np.ndarray, days: int, seen: np.ndarray
-    ) -> np.ndarray | None:
+    def _run(self, asked: Asked, after: After, days: int) -> np.ndarray | None:
         """Step all customers; a log that is full is emptied on the way."""
-        first, parts, room = 0, [np.zeros(0, EVENT)], self._room(days, executed.shape[1])
-        world, written = self.world.mechanics.record, out.reach()
-        while first < self.state.batch:
+        first, parts, state, room = 0, [np.zeros(0, EVENT)], self.state, self._room(days, asked.treatment.shape[1])
+        self._listen(state.batch, room)
+        book, out = (self.world.rule_book.compiled, state.history, state.profile), self.out
+        while first < state.batch:
             first = step_some(
-                world, self._reach, written, seed_word(self.seed), executed, numbers, days, seen, first, room
+                *(self.world.mechanics.record, self._reach, self._written, book, seed_word(self.seed)),
+                *(asked, after, days, first, room),
             )
             if self.record:
                 parts.append(out.log[: out.logged[0]].copy())
@@ -184,13 +186,15 @@ class Simulator:
             10 * (desks + 1) + 8 * len(self.world.catalogue.products) + len(self.world.schema.triggers) + 10
         )
 
-    def _clean_out(self, batch: int, days: int, desks: int) -> Out:
-        """A fresh tally beside the running counts."""
+    def _listen(self, batch: int, room: int) -> None:
+        """Make room for what a step writes, beside the running counts."""
+        capacity = max(4 * batch, 4 * room) if self.record else 0
+        if len(self.out.tally) == batch and len(self.out.log) == capacity:
+            return
         catalogue = self.world.catalogue
-        capacity = max(4 * batch, 4 * self._room(days, desks)) if self.record else 0
         new = new_out(batch, len(catalogue.pools), len(catalogue.channels), len(catalogue.products), capacity)
         self.out = self.out._replace(tally=new.tally, effort=new.effort, log=new.log, logged=new.logged)
-        return self.out
+        self._written = self.out.reach()
 
     def _start(self, state: CustomerState, at: np.ndarray) -> tuple[View, np.ndarray]:
         """The first morning of new customers. at: their record."""
