@@ -158,7 +158,7 @@ def test_what_is_narrower_than_the_features_reach_is_refused() -> None:
     with pytest.raises(ValueError, match=r"latent states: shape \(6, 11\), must be \(7, at least 8\)"):
         head.linear_all(seen, latent[:6])
     for option in (OPTION - 1, OPTION + 1):
-        with pytest.raises(ValueError, match="option: .* must be from 0 to 6"):
+        with pytest.raises(ValueError, match=r"option: .* must be from 0 to 6"):
             head.linear(seen, option, latent)
     with pytest.raises(ValueError, match=r"option: shape \(3,\), must be \(7,\)"):
         design_matrix(head.features[:1], seen, OPTION[:3])
