@@ -9,8 +9,10 @@ import numpy as np
 from world_kit import COLUMNS, CONTINUING, POPULATION, named, small_schema, small_world
 
 from envs.catalogue import Catalogue
+from envs.history import NAMES
 from envs.population import DescribedPopulation, PopulationSpec
 from envs.rules import Cap, Rules
+from envs.simulator import Outcome, Simulator
 from envs.world import World
 
 RICH = Catalogue.model_validate(
@@ -190,3 +192,29 @@ def plain_world(task: dict[str, Any] | None = None, resolution: str = "day", **c
         "terms": named({"1": 3.0}),
     }
     return rich_world(task, Rules(), resolution, None, **{**heads, **changed})
+
+
+def started(world: World, batch: int, seed: int = 0, **more: Any) -> Simulator:
+    """Customers who hold nothing yet, in the middle of the stages, and whose treatments are all asked for by hand."""
+    simulator = Simulator(world, seed, record=True, **more)
+    simulator.reset(np.arange(batch))
+    simulator.state.history.product["holds"] = False
+    simulator.state = simulator.state  # look again
+    return simulator
+
+
+def ask(simulator: Simulator, *treatments: str) -> Outcome:
+    """The same treatments for everybody, one per desk; decisions are numbered by customer, then desk."""
+    batch, wish = simulator.state.batch, [IDS.index(treatment) for treatment in treatments]
+    numbers = np.arange(batch * len(wish)).reshape(batch, -1)
+    return simulator.step(np.tile(wish, (batch, 1)), numbers)
+
+
+def events(outcome: Outcome, name: str) -> np.ndarray:
+    """The recorded events of one kind."""
+    assert outcome.events is not None
+    return np.asarray(outcome.events[outcome.events["event"] == NAMES.index(name)])
+
+
+def grades(simulator: Simulator) -> np.ndarray:
+    return np.asarray(simulator.state.person["grade"])

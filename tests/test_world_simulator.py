@@ -1,147 +1,22 @@
-"""A customer's fate follows from their own actions and luck, never from the batch; rules and churn are kept."""
+"""A step: contacts are charged and answered, time passes, tasks end; what is forbidden is not done."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
-from mechanisms_kit import rich_world, told_alike
+from mechanisms_kit import rich_world
+from simulator_kit import flat, snapshot
 from world_kit import CATALOGUE, CONTINUING, FINITE, lived, named, small_world, some_allowed
 
 from envs.calendar import FIRST_DAY, LAST_DAY
 from envs.errors import InputError
-from envs.features import CONTEXT, IRRITATION
 from envs.history import NAMES
 from envs.prices import Prices
 from envs.rules import Rules
-from envs.simulator import Outcome, Simulator, Tally
-from envs.world import World, load_world
-
-HIDDEN = {"factors": 2, "taste": {"loan": [0.5, 0.1]}, "reach": {"sms": [0.1, 0.4]}, "factor_profile": {"age": [1, 0]}}
-LATENT_TERMS = {"contact": 0.3, "latent.taste": 0.5, "latent.reach": 0.3, "latent.irritation": -0.5}
-
-
-def hidden_world() -> World:
-    """The small world, day by day, with hidden states and a calendar."""
-    engaged = {"link": "logit", "given": "delivered", "terms": named(LATENT_TERMS)}
-    irritation = {"link": "linear", "given": "delivered", "terms": named({"contact": 0.2, "own_channel.pressure": 0.4})}
-    task = {**CONTINUING, "calendar": "CN", "cadence_days": 2}
-    return small_world(task, resolution="day", hidden=HIDDEN, engaged=engaged, irritation=irritation)
-
-
-WORLDS = {
-    "small": small_world,
-    "hidden": hidden_world,
-    "finite": lambda: small_world(FINITE),
-    "bank": lambda: load_world("bank"),
-    "rich": lambda: rich_world({"cadence_days": 2}),
-    "rich window": lambda: rich_world({"cadence_days": 5}, resolution="window"),
-    "rich desks": lambda: rich_world({"calendar": "CN"}),
-}
-DESKS = {"rich desks": 3}  # elsewhere one
-
-
-def snapshot(simulator: Simulator) -> dict[str, np.ndarray]:
-    """Everything that a batch carries and sees; the first axis is the customer."""
-    state, view = simulator.state, simulator.view()
-    parts = {"person": state.person, "pending": state.pending, "latent": state.latent, "profile": state.profile}
-    parts |= {"prices": state.prices, "price fields": state.price_fields, "customer": state.history.customer}
-    parts |= {"channel": state.history.channel, "product": state.history.product}
-    parts |= {"observation": view.observation, "mask": view.mask}
-    return {name: values.copy() for name, values in parts.items()}
-
-
-def flat(outcome: Outcome) -> dict[str, np.ndarray]:
-    out = {f"tally.{f.name}": getattr(outcome.tally, f.name) for f in fields(Tally)}
-    return out | {"executed": outcome.executed, "blocked": outcome.blocked, "terminated": outcome.terminated}
-
-
-def wishes(simulator: Simulator, step: int, desks: int) -> np.ndarray:  # (batch, desks) int
-    """Treatments that depend on the customer and the step alone; some are forbidden."""
-    customers, count = simulator.state.customer, len(simulator.world.catalogue.treatment_ids)
-    wish = (customers * 7919 + step * 104_729) % (2 * count)
-    first = np.where(wish < count, wish, some_allowed(simulator, step))
-    return np.stack([first, *((customers * 31 + step * 17 + 5 * desk) % count for desk in range(1, desks))], axis=1)
-
-
-def history_of_run(
-    world: World, customers: np.ndarray, steps: int, seed: int = 5, desks: int = 1, record: bool = False
-) -> list[dict[str, np.ndarray]]:
-    """Snapshots and outcomes of a run."""
-    simulator = Simulator(world, seed, record=record)
-    simulator.reset(customers)
-    seen = [snapshot(simulator)]
-    for step in range(steps):
-        seen += [flat(simulator.step(wishes(simulator, step, desks))), snapshot(simulator)]
-    return seen
-
-
-@pytest.mark.parametrize("name", WORLDS)
-def test_transitions_are_the_same_to_the_bit_alone_in_a_batch_in_any_order_and_in_shards(name: str) -> None:
-    world, steps = WORLDS[name](), 12 if name != "finite" else 3
-    customers = np.arange(3000)
-    desks = DESKS.get(name, 1)
-    whole = history_of_run(world, customers, steps, desks=desks)
-    order = np.random.default_rng(0).permutation(3000)
-    parts = {"alone": [np.array([c]) for c in (0, 17, 2999)], "few": [np.array([5, 1234, 6])]}
-    parts["permuted"] = [order]
-    parts["shards"] = [customers[:7], customers[7:1500], customers[1500:]]
-    for kind, batches in parts.items():
-        for batch in batches:
-            for there, here in zip(whole, history_of_run(world, batch, steps, desks=desks), strict=True):
-                for field, values in here.items():
-                    np.testing.assert_array_equal(values, there[field][batch], err_msg=f"{kind}: {field}")
-
-
-@pytest.mark.parametrize("name", WORLDS)
-def test_recording_changes_nothing_and_a_customers_events_are_those_of_any_batch(name: str) -> None:
-    world, steps, desks = WORLDS[name](), 3, DESKS.get(name, 1)
-    customers = np.arange(400)
-    quiet = history_of_run(world, customers, steps, desks=desks)
-    for there, here in zip(quiet, history_of_run(world, customers, steps, desks=desks, record=True), strict=True):
-        for field, values in here.items():
-            np.testing.assert_array_equal(values, there[field], err_msg=field)
-    order = np.random.default_rng(0).permutation(400)
-    logs = []
-    for batches in ([customers], [order], [customers[:1], customers[1:50], customers[50:]]):
-        lines = []
-        for batch in batches:
-            simulator = Simulator(world, 5, record=True)
-            simulator.reset(batch)
-            parts = [simulator.morning]
-            for step in range(steps):
-                told = simulator.step(wishes(simulator, step, desks)).events
-                assert told is not None
-                parts.append(told)
-            told = np.concatenate(parts)
-            told["row"] = batch[told["row"]]
-            lines.append(told)
-        log = np.concatenate(lines)
-        logs.append(log[np.argsort(log["row"], kind="stable")])
-    assert len(logs[0]) > 100
-    assert told_alike(logs[0], logs[1])
-    assert told_alike(logs[0], logs[2])
-
-
-def test_the_runs_above_are_eventful() -> None:
-    world = hidden_world()
-    simulator = Simulator(world, 5)
-    simulator.reset(np.arange(3000))
-    outcomes = lived(simulator, 12)
-    totals = {f.name: sum(getattr(o.tally, f.name).sum() for o in outcomes) for f in fields(Tally)}
-    assert all(value > 0 for value in totals.values()), totals
-    assert 0 < (~simulator.state.alive).sum() < 3000
-    assert simulator.state.latent[:, IRRITATION].max() > 0.5
-    assert {-1, 0} == set(simulator.state.trigger.tolist())
-
-
-def test_the_same_seed_repeats_and_another_seed_differs() -> None:
-    world, customers = small_world(), np.arange(200)
-    first, again, other = (history_of_run(world, customers, 4, seed) for seed in (1, 1, 2))
-    assert all((a[k] == b[k]).all() for a, b in zip(first, again, strict=True) for k in a)
-    assert not np.array_equal(first[-1]["observation"], other[-1]["observation"])
+from envs.simulator import Simulator
+from envs.world import load_world
 
 
 def test_a_forbidden_treatment_is_executed_as_silence() -> None:
@@ -269,27 +144,6 @@ def test_what_happens_unasked_is_as_likely_day_by_day_as_in_one_window() -> None
     assert counts[1].mean() == pytest.approx(2 * weekly, rel=0.03)
 
 
-def test_one_desk_of_several_is_the_single_contact() -> None:
-    world, customers = small_world(), np.arange(800)
-    single, desks = Simulator(world, 4), Simulator(world, 4)
-    for simulator in (single, desks):
-        simulator.reset(customers)
-    for step in range(6):
-        action = some_allowed(single, step)
-        several = np.stack([action, np.zeros_like(action), np.zeros_like(action)], axis=1)
-        a, b = flat(single.step(action)), flat(desks.step(several))
-        np.testing.assert_array_equal(b["executed"][:, 0], a["executed"][:, 0])
-        assert not b["executed"][:, 1:].any()
-        for name in a:
-            if name not in ("executed", "blocked"):
-                np.testing.assert_array_equal(a[name], b[name], err_msg=name)
-    alike, other = snapshot(desks), snapshot(single)
-    for both in (alike, other):
-        both["latent"][:, CONTEXT] = 0  # only whether desks know of each other differs
-    for name, values in other.items():
-        np.testing.assert_array_equal(alike[name], values, err_msg=name)
-
-
 def test_another_desk_has_luck_of_its_own_but_the_same_prices_and_odds() -> None:
     world, customers = small_world(rules=Rules()), np.arange(30_000)
     first, second = Simulator(world, 4), Simulator(world, 4)
@@ -339,60 +193,6 @@ def test_a_finite_task_ends_after_its_waves() -> None:
     after = simulator.step(np.ones(100, int))
     for values in (after.terminated, after.tally.contacts, after.tally.margin):
         assert not values.any()
-
-
-def test_customers_of_a_finite_task_who_started_later_keep_their_own_clock() -> None:
-    world = small_world(FINITE)
-    mixed = Simulator(world, 0)
-    mixed.reset(np.arange(50))
-    mixed.step(some_allowed(mixed, 0))
-    mixed.replace(np.array([3, 8]), mixed.fresh(np.array([103, 108])))
-    late = Simulator(world, 0)
-    late.reset(np.array([103, 108]))
-    for step in range(3):
-        action = some_allowed(mixed, step)
-        a, b = mixed.step(action), late.step(action[[3, 8]])
-        for name, values in flat(b).items():
-            np.testing.assert_array_equal(flat(a)[name][[3, 8]], values, err_msg=name)
-        others = np.delete(np.arange(50), [3, 8])
-        assert mixed.state.alive[others].any() == (step < 1)
-        assert a.terminated[others].any() or step != 1
-    for name, values in snapshot(late).items():
-        np.testing.assert_array_equal(snapshot(mixed)[name][[3, 8]], values, err_msg=name)
-
-
-def test_a_replaced_customer_is_a_new_one_and_the_others_do_not_notice() -> None:
-    world = hidden_world()
-    kept, changed = Simulator(world, 2), Simulator(world, 2)
-    for simulator in (kept, changed):
-        simulator.reset(np.arange(60))
-        lived(simulator, 2)
-    changed.replace(np.array([4, 40]), changed.fresh(np.array([904, 940])))
-    new = Simulator(world, 2)
-    new.reset(np.array([904, 940]))
-    others = np.delete(np.arange(60), [4, 40])
-    for step in range(3):
-        for name, values in snapshot(changed).items():
-            np.testing.assert_array_equal(values[others], snapshot(kept)[name][others], err_msg=name)
-            np.testing.assert_array_equal(values[[4, 40]], snapshot(new)[name], err_msg=name)
-        action = some_allowed(changed, step)
-        merged = some_allowed(kept, step)
-        merged[[4, 40]] = 0
-        changed.step(action)
-        kept.step(np.where(np.isin(np.arange(60), others), action, merged))
-        new.step(action[[4, 40]])
-
-
-def test_views_and_outcomes_are_never_overwritten() -> None:
-    simulator = Simulator(small_world(), 0)
-    simulator.reset(np.arange(50))
-    kept: list[tuple[Any, Any]] = []
-    for step in range(4):
-        view = simulator.view()
-        outcome = simulator.step(some_allowed(simulator, step))
-        kept += [(values, values.copy()) for values in (view.observation, view.mask, *flat(outcome).values())]
-    for values, copy in kept:
-        np.testing.assert_array_equal(values, copy)
 
 
 def test_a_first_morning_is_before_the_first_decision_and_a_later_one_is_part_of_the_outcome() -> None:
@@ -475,22 +275,6 @@ def test_two_desks_that_offer_the_same_product_on_one_day_sell_it_once() -> None
     for _ in range(2):
         alive = simulator.state.alive.copy()
         assert (simulator.step(fund).tally.conversions[alive] >= 1).all()
-
-
-@pytest.mark.parametrize("name", ["small", "hidden", "finite", "rich"])
-def test_customers_handed_to_another_simulator_go_on_as_if_nothing_had_happened(name: str) -> None:
-    world, everyone = WORLDS[name](), np.arange(100)
-    first, other = Simulator(world, 5), Simulator(world, 5)
-    first.reset(everyone)
-    first.step(wishes(first, 0, 1))
-    other.state = first.state.take(everyone)
-    for step in range(1, 4):
-        for field, values in snapshot(first).items():
-            np.testing.assert_array_equal(snapshot(other)[field], values, err_msg=field)
-        asked = wishes(first, step, 1)
-        mine, theirs = flat(first.step(asked)), flat(other.step(asked))
-        for field, values in mine.items():
-            np.testing.assert_array_equal(theirs[field], values, err_msg=field)
 
 
 def test_customers_of_another_world_and_treatments_of_no_catalogue_are_refused() -> None:
