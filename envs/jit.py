@@ -7,12 +7,14 @@ that calls one of another file is compiled anew when that file changes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+from numba import types
+from numba.core.registry import CPUDispatcher
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,7 +29,23 @@ def _cache() -> Path:
 
 if "NUMBA_CACHE_DIR" not in os.environ:
     numba.config.CACHE_DIR = str(_cache())  # type: ignore[attr-defined]
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+OPTIONS: dict[str, Any] = {"nopython": True, "error_model": "numpy", "_nrt": False}
+
+
+class Kernel(CPUDispatcher):  # type: ignore[misc]
+    """A function that numba compiles once, whatever the widths of the integers with which other kernels call it.
+
+    numba by itself compiles a version for every width, and for every constant.
+    """
+
+    def get_call_template(self, args: Sequence[types.Type], kws: Mapping[str, types.Type]) -> Any:
+        """The version for a call from a kernel: its integers are converted to 64 bits."""
+        return super().get_call_template([_wide(a) for a in args], {name: _wide(a) for name, a in kws.items()})
+
+
+def _wide(kind: types.Type) -> types.Type:
+    plain = types.unliteral(kind)
+    return types.int64 if isinstance(plain, types.Integer) and plain.signed else plain
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -35,11 +53,11 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
     References are not counted, so a kernel makes no arrays: it writes into those that it is handed.
     """
-    compiled: Callable[P, R] = numba.njit(cache=True, **OPTIONS)(function)
-    return compiled
+    compiled = Kernel(function, targetoptions=OPTIONS)
+    compiled.enable_caching()
+    return cast(Callable[P, R], compiled)
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """A small kernel that others call often: put into the place of the call by the compiler."""
-    compiled: Callable[P, R] = numba.njit(forceinline=True, **OPTIONS)(function)
-    return compiled
+    return cast(Callable[P, R], Kernel(function, targetoptions=OPTIONS | {"forceinline": True}))

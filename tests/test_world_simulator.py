@@ -285,7 +285,7 @@ def test_customers_of_another_world_and_treatments_of_no_catalogue_are_refused()
         small.state = rich.state
     with pytest.raises(ValueError, match="treatment == -1, must be a position in the catalogue"):
         small.step(np.array([0, 0, -1, 0, 0]))
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="treatment == 7, must be a position in the catalogue"):
         small.step(np.array([0, 0, 7, 0, 0]))
 
 
