@@ -75,7 +75,9 @@ def pack(parts: Sequence[Part | None]) -> Model:
             head["sigma"] = part.sigma
         offered = next((f.offered for _, feature in groups for f in feature.factors if f.source == CONFLICT), offered)
         for option in range(options):
-            terms += [_term(weights, feature, option) for weights, feature in groups if _counts(weights, feature, option)]
+            terms += [
+                _term(weights, feature, option) for weights, feature in groups if _counts(weights, feature, option)
+            ]
             starts.append(len(terms))
     table = np.concatenate(terms) if terms else np.zeros(0, TERM)
     own = {"heads": heads, "terms": table, "starts": np.array(starts, np.int64), "offered": offered.astype(np.int64)}

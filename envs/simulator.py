@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.features import latent_columns
-from envs.happening import EVENT, Out, new_out
+from envs.happening import EVENT, new_out
 from envs.mechanics import first_day
 from envs.prices import Prices, prices_from
 from envs.randomness import seed_word
@@ -149,7 +149,9 @@ class Simulator:
         wanted = np.ascontiguousarray(treatment[:, None] if treatment.ndim == 1 else treatment, np.int64)
         for worst in (wanted.min(initial=0), wanted.max(initial=0)):
             if not 0 <= worst < view.mask.shape[1]:
-                raise ValueError(f"treatment == {worst}, must be a position in the catalogue, below {view.mask.shape[1]}")
+                raise ValueError(
+                    f"treatment == {worst}, must be a position in the catalogue, below {view.mask.shape[1]}"
+                )
         numbers = np.full(wanted.shape, -1) if decisions is None else decisions.reshape(wanted.shape)
         asked = Asked(wanted, numbers.astype(np.int64), view.observation, view.mask)
         after = After(
