@@ -66,6 +66,9 @@ class Bound:
 def capacities(model: ExactModel, customers: float, share: float = 1.0) -> np.ndarray:
     """The pools' units on each decision day for so many customers. share: of the catalogue's capacity."""
     catalogue = model.world.catalogue
+    for pool in catalogue.pools:
+        if pool.stock:
+            raise InputError("must be filled up every day: the bound has a price per day", field="stock", value=pool.id)
     daily = np.array([pool.capacity for pool in catalogue.pools]) * customers / 10_000 * share
     return np.tile(daily, (len(model.layers), 1))
 

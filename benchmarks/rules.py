@@ -37,7 +37,7 @@ def rules(options: Options, result: Result) -> None:
     for name, book, catalogue in _cases(world.rules, silos, world.catalogue):
         made = RuleBook(book, catalogue, world.schema)
         at = Situation(customers, _lived(catalogue, world.schema, options.seed), _triggers(world.schema, options.seed))
-        mask, one = made.mask(at), Situation(at.profile[:1], at.history.first(1), at.trigger[:1])
+        mask, one = made.mask(at), Situation(at.profile[:1], at.history.part(0, 1), at.trigger[:1])
         batch_time, one_time = _best(made, at, seconds) / BATCH, _best(made, one, seconds)
         rows.append((name, len(catalogue.treatment_ids), batch_time * 1e9, one_time * 1e6, float(mask.mean())))
     frame = pl.DataFrame(rows, orient="row", schema=["rules", "treatments", "ns per customer", "us alone", "allowed"])

@@ -105,7 +105,8 @@ class Pool(Config):
 
     id: Identifier = Field(description="Name of the pool, unique in the catalogue.")
     unit: str = Field("minutes", description="Unit of effort and capacity.")
-    capacity: float = Field(gt=0, description="Units available per day for every 10,000 customers.")
+    capacity: float = Field(gt=0, description="Units for every 10,000 customers: a day's, or of a stock, all there is.")
+    stock: bool = Field(False, description="True: never filled up again (a product quota, a benefit budget).")
 
 
 class Treatment(Config):

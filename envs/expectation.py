@@ -58,6 +58,11 @@ class Expectation:
 
     world: World
 
+    def knowing(self, observation: np.ndarray, latent: np.ndarray) -> Expected:
+        """The same for a simulator, which knows the hidden states: of any heads. latent: (batch, latent states)."""
+        known = {name: self.world.heads[name].linear_all(observation, latent) for name in self._needed}
+        return self._given_frailty(known, observation)
+
     def __call__(self, observation: np.ndarray) -> Expected:
         """observation: (batch, fields) float32."""
         shape = (observation.shape[0], len(self.world.catalogue.treatment_ids))
@@ -96,9 +101,12 @@ class Expectation:
     @cached_property
     def _models(self) -> dict[str, _Model]:
         """The heads that expectations need, each in its two parts."""
-        needed = (*CHAIN, "redeemed", *(f"{event}_value" for event in CHAIN))
-        heads = self.world.coefficients.heads
-        return {name: self._split(name, heads[name]) for name in needed if name in heads}
+        return {name: self._split(name, self.world.coefficients.heads[name]) for name in self._needed}
+
+    @cached_property
+    def _needed(self) -> tuple[str, ...]:
+        names = (*CHAIN, "redeemed", *(f"{event}_value" for event in CHAIN))
+        return tuple(name for name in names if name in self.world.coefficients.heads)
 
     def _split(self, name: str, head: Head) -> _Model:
         if not any(FRAILTY in term.feature for term in head.terms):

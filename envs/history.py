@@ -157,9 +157,9 @@ class History(NamedTuple):
         """Overwrite some customers with those of `other`."""
         self.customer[rows], self.channel[rows], self.product[rows] = other.customer, other.channel, other.product
 
-    def first(self, size: int) -> History:
-        """A view of the first customers: what is done to it is done to them."""
-        return History(self.customer[:size], self.channel[:size], self.product[:size], self.fades)
+    def part(self, start: int, stop: int) -> History:
+        """A view of customers who stand side by side: what is done to it is done to them."""
+        return History(self.customer[start:stop], self.channel[start:stop], self.product[start:stop], self.fades)
 
     def advance(self, days: np.ndarray | int) -> None:
         """Let days pass: traces fade. days: an int >= 0, or (batch,) of them."""

@@ -137,7 +137,7 @@ def walk(
         history.product["holds"], history.customer["stage"] = begin.holds[order], begin.stage[order]
     active = np.bincount(turn)
     for end, size in zip(np.cumsum(active), active, strict=True):
-        _take_turn(history.first(size), records, by_turn[end - size : end], visit)
+        _take_turn(history.part(0, size), records, by_turn[end - size : end], visit)
     return history.take(place)
 
 

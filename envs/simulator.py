@@ -98,7 +98,11 @@ class Simulator:
     ) -> None:
         """Start with new customers. customer: (batch,) int; day: (batch,) int, first days, default the population's;
         prices: one level, or (batch, 1 + pools), default the schema's."""
-        self.state = self.fresh(customer, day, prices)
+        self.begin(self.fresh(customer, day, prices))
+
+    def begin(self, state: CustomerState) -> None:
+        """Start with customers to whom nothing has happened yet: their first morning comes."""
+        self.state = state
         self._view, self.morning = self._start(self.state, self._reach)
 
     def fresh(

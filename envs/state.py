@@ -107,6 +107,11 @@ class CustomerState(NamedTuple):
         parts = {name: getattr(self, name)[rows] for name in self._fields if name != "history"}
         return CustomerState(history=self.history.take(rows), **parts)
 
+    def part(self, start: int, stop: int) -> CustomerState:
+        """A view of customers who stand side by side: what is done to it is done to them."""
+        parts = {name: getattr(self, name)[start:stop] for name in self._fields if name != "history"}
+        return CustomerState(history=self.history.part(start, stop), **parts)
+
     def put(self, rows: np.ndarray, other: CustomerState) -> None:
         """Overwrite some customers with those of `other`."""
         for mine, theirs in zip(self[:-1], other[:-1], strict=True):

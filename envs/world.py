@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -47,6 +47,10 @@ class World:
     rules: Rules
     coefficients: Coefficients
     population: Population
+
+    def __getstate__(self) -> dict[str, object]:
+        """For other processes: what defines it. What kernels see is compiled there, addresses and all."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
     @cached_property
     def encoder(self) -> Encoder:

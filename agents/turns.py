@@ -1,0 +1,117 @@
+"""Turns: customers who share pools are decided one after another, so that logged propensities are true.
+
+Everybody waits in one queue, in a random order. At each turn the treatments that a pool lacks are masked, the policy
+says its distribution under that mask, and the treatment is drawn from it: whether a treatment was open depends on who
+came before, never on the customer's own draw. A policy that is not told of the pools (silos) draws as ever, and what
+is lacking becomes silence: its logged distribution has the probability of the lacking treatments moved to silence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.policy import Policy, draw
+from envs.pools import Pools
+from envs.randomness import Luck
+
+PLACE, CHOICE = 8900, 9000  # draws: the place in the queue; the treatment, plus the desk
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What came of the turns of a batch. One turn for each customer and desk."""
+
+    treatment: np.ndarray  # (batch, desks) int64, granted
+    wanted: np.ndarray  # (batch, desks) int64, as drawn had every pool been full
+    probabilities: np.ndarray  # (batch, desks, treatments) float64, from which `treatment` was drawn
+    phase: np.ndarray  # (batch, desks) int64, which row of `lacking` held at the turn
+    lacking: np.ndarray  # (phases, pools, treatments) bool
+
+    @property
+    def closed(self) -> np.ndarray:  # (batch, desks, treatments) bool
+        """Treatments that some pool lacked at the turn."""
+        return np.asarray(self.lacking.any(axis=1)[self.phase])
+
+    @property
+    def refused(self) -> np.ndarray:  # (batch, desks) bool
+        """Turns whose wanted treatment was lacking."""
+        return np.asarray(self.lacking.any(axis=1)[self.phase, self.wanted])
+
+
+def take_turns(
+    policy: Policy,
+    observation: np.ndarray,
+    mask: np.ndarray,
+    alive: np.ndarray,
+    pools: Pools,
+    luck: Luck,
+    *,
+    told: bool = True,
+) -> Turns:
+    """Decide a batch one by one; `pools` are drawn down.
+
+    observation: (batch, fields) float32; mask: (batch, treatments) bool; alive: (batch,) bool, who takes a turn;
+    told: whether the policy sees the mask of the pools
+    """
+    desk = _Desks(policy, observation, mask, luck, told)
+    rows = np.argsort(luck.uniform(PLACE), kind="stable")
+    desks = desk.treatment.shape[1]
+    queue = (rows[alive[rows], None] * desks + np.arange(desks)).ravel()  # flat places (customer, desk)
+    phase, lacking = np.zeros(desk.treatment.shape, np.int64), [pools.lacking]
+    desk.close(queue, lacking[0].any(axis=0), np.zeros(mask.shape[1], bool))
+    while len(queue):
+        need = pools.effort[desk.treatment.ravel()[queue]]
+        count = pools.served(need)
+        pools.grant(need[:count].sum(axis=0))
+        queue = queue[count:]
+        if len(queue):
+            phase.ravel()[queue] = len(lacking)
+            lacking.append(pools.lacking)
+            desk.close(queue, lacking[-1].any(axis=0), lacking[-2].any(axis=0))
+    return Turns(desk.treatment, desk.wanted, desk.probabilities, phase, np.stack(lacking))
+
+
+class _Desks:
+    """The decisions of a batch as they stand while the pools run down."""
+
+    def __init__(self, policy: Policy, observation: np.ndarray, mask: np.ndarray, luck: Luck, told: bool) -> None:
+        self._policy, self._observation, self._mask, self._told = policy, observation, mask, told
+        self.probabilities = _three(policy.probabilities(observation, mask))
+        desks = range(self.probabilities.shape[1])
+        self._uniform = np.stack([luck.uniform(CHOICE + k) for k in desks], axis=1)
+        self.treatment = draw(self.probabilities, self._uniform)
+        self.wanted = self.treatment.copy()
+
+    def close(self, queue: np.ndarray, closed: np.ndarray, before: np.ndarray) -> None:
+        """Decide those who wait anew, as far as something was open to them that is closed now.
+
+        queue: flat places; closed, before: (treatments,) bool, what is lacking now and what was so far
+        """
+        newly = closed & ~before
+        row, desk = np.divmod(queue, self.treatment.shape[1])
+        concerned = self._mask[row][:, newly].any(axis=1)
+        if concerned.any():
+            row, desk = row[concerned], desk[concerned]
+            again = (self._asked if self._told else self._silenced)(row, desk, closed)
+            self.probabilities[row, desk] = again
+            self.treatment[row, desk] = draw(again, self._uniform[row, desk])
+
+    def _asked(self, row: np.ndarray, desk: np.ndarray, closed: np.ndarray) -> np.ndarray:  # (n, treatments)
+        """What the policy says under the mask of the pools."""
+        some, place = np.unique(row, return_inverse=True)
+        said = self._policy.probabilities(self._observation[some], self._mask[some] & ~closed)
+        return _three(said)[place, desk]
+
+    def _silenced(self, row: np.ndarray, desk: np.ndarray, closed: np.ndarray) -> np.ndarray:  # (n, treatments)
+        """What it said, closed treatments turned into silence."""
+        said = self.probabilities[row, desk]
+        kept = np.where(closed, 0.0, said)
+        kept[:, 0] += (said * closed).sum(axis=1)
+        return kept
+
+
+def _three(probabilities: np.ndarray) -> np.ndarray:
+    """(batch, desks, treatments), from a policy with one desk or several."""
+    return probabilities[:, None] if probabilities.ndim == 2 else probabilities

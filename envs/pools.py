@@ -1,0 +1,54 @@
+"""Pools that customers share: what is left of each today, and which treatments nobody can have any more."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.catalogue import Catalogue
+
+PER = 10_000  # customers for whom a pool's capacity is stated
+ROUNDING = 1e-9  # of a sum of efforts, in the pool's unit
+
+
+class Pools:
+    """The pools of some customers, say of one region. A daily pool fills up every morning, a stock never.
+
+    Attributes, each (pools,) float64, in the pool's unit:
+        capacity   of a day, or of the whole campaign for a stock
+        left       of it, now
+
+    stock is (pools,) bool, effort (treatments, pools) float64.
+    """
+
+    def __init__(self, catalogue: Catalogue, customers: int, share: float = 1.0) -> None:
+        """customers: who share the pools; share: of the catalogue's capacity."""
+        self.effort = catalogue.effort
+        self.stock = np.array([pool.stock for pool in catalogue.pools], bool)
+        self.capacity = np.array([pool.capacity for pool in catalogue.pools]) * (share * customers / PER)
+        self.left = self.capacity.copy()
+
+    def morning(self) -> None:
+        """A new day: daily pools are full again."""
+        self.left[~self.stock] = self.capacity[~self.stock]
+
+    @property
+    def lacking(self) -> np.ndarray:  # (pools, treatments) bool
+        """Pools without enough left for one contact of a treatment."""
+        return self.effort.T > self.left[:, None] + ROUNDING
+
+    def served(self, need: np.ndarray) -> int:
+        """How many requests can be granted, one after another, until some treatment is lacking that was not before.
+
+        need: (requests, pools), efforts of treatments that are not lacking now. The last one granted is counted.
+        """
+        left = self.left - need.cumsum(axis=0)
+        fewer = (left + ROUNDING < self._largest(self.lacking)).any(axis=1)
+        return int(fewer.argmax()) + 1 if fewer.any() else len(need)
+
+    def grant(self, effort: np.ndarray) -> None:
+        """Take from the pools. effort: (pools,), of granted requests."""
+        self.left = self.left - effort
+
+    def _largest(self, lacking: np.ndarray) -> np.ndarray:  # (pools,)
+        """The largest effort of a treatment that a pool can still give."""
+        return np.asarray(np.where(lacking, 0.0, self.effort.T).max(axis=1, initial=0.0))

@@ -1,0 +1,102 @@
+"""A population whose customers share pools, per region and day: what they are worth together, and what they lacked.
+
+The customers of a region stand in parts of the same size. Every day the parts that are due take their turns in a random
+order, and in each part its customers (`agents.turns`), until the day's pools are exhausted. Regions share nothing, so
+that each is simulated by itself: on one processor or several, the result is the same to the last bit.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from multiprocessing import get_context
+
+import numpy as np
+import polars as pl
+
+from envs.counts import Counts, total
+from envs.errors import InputError
+from evaluation.region import PooledSetting, Progress, Region
+
+WHOLE = "all"  # the one region of a bank that is not divided
+
+
+@dataclass(frozen=True)
+class PooledRun:
+    """What came of it."""
+
+    setting: PooledSetting = field(repr=False)
+    counts: tuple[Counts, ...]  # of blocks of customers
+    days: pl.DataFrame  # one row per region, day and pool, see `Region.days`
+
+    @cached_property
+    def pools(self) -> pl.DataFrame:
+        """One row per region and pool, over all days."""
+        return _over_days(self.days)
+
+
+def _over_days(days: pl.DataFrame) -> pl.DataFrame:
+    granted, refused = pl.col("granted").sum(), pl.col("refused").sum()
+    return days.group_by("region", "pool", "unit", maintain_order=True).agg(
+        per_day=granted / pl.len(),
+        utilisation=granted / pl.col("capacity").sum(),
+        days_exhausted=(pl.col("requests_refused") > 0).sum(),
+        refused_per_day=refused / pl.len(),
+        refused_share=refused / (granted + refused),
+        shadow_value=pl.col("worth").sum() / pl.col("sampled").sum(),
+    )
+
+
+def regions_of(setting: PooledSetting) -> dict[str, np.ndarray]:
+    """Region -> its customers, in the order of their numbers."""
+    if setting.by is None:
+        return {WHOLE: setting.customers}
+    column = next((c for c in setting.world.schema.columns if c.name == setting.by), None)
+    if column is None or column.type != "category":
+        known = ", ".join(c.name for c in setting.world.schema.columns if c.type == "category")
+        raise InputError(f"must be a column of categories: {known}", field="by", value=setting.by)
+    where = setting.world.population.sample(setting.customers, setting.seed)[setting.by].to_numpy()
+    found = {str(name): setting.customers[where == name] for name in column.categories}
+    return {name: some for name, some in found.items() if len(some)}
+
+
+def run_pooled(setting: PooledSetting, *, processes: int = 1, progress: Progress | None = None) -> PooledRun:
+    """Simulate the population. processes: at most one per region is of use."""
+    _check(setting)
+    regions = regions_of(setting)
+    jobs = sorted(regions.items(), key=lambda item: -len(item[1]))  # the largest first
+    found: dict[str, tuple[list[Counts], pl.DataFrame]] = {}
+    if min(processes, len(jobs)) == 1:
+        for name, customers in jobs:
+            found[name] = _run(setting, name, customers, progress)
+    else:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as workers:
+            told = {name: workers.submit(_run, setting, name, customers) for name, customers in jobs}
+            for name, customers in jobs:
+                found[name] = told[name].result()
+                if progress is not None:
+                    progress(len(customers) * setting.days)
+    ordered = [found[name] for name in regions]
+    counts = tuple(total(block) for block in zip(*(counts for counts, _ in ordered), strict=True))
+    return PooledRun(setting, counts, pl.concat([days for _, days in ordered]))
+
+
+def _run(
+    setting: PooledSetting, name: str, customers: np.ndarray, progress: Progress | None = None
+) -> tuple[list[Counts], pl.DataFrame]:
+    region = Region(setting, name, customers)
+    region.run(progress)
+    return region.counts.counts(), region.days
+
+
+def _check(setting: PooledSetting) -> None:
+    task, catalogue = setting.world.schema.task, setting.world.catalogue
+    if task.kind == "finite":
+        raise InputError(
+            "must be continuing: customers of a finite task share no days", field="task.kind", value="finite"
+        )
+    if not catalogue.pools:
+        raise InputError("must name a pool for customers to share", field="pools", value=[])
+    if setting.days < setting.cadence_days:
+        raise InputError(f"must be at least {setting.cadence_days}, the cadence", field="days", value=setting.days)

@@ -1,0 +1,198 @@
+"""One region of a population, day by day: its customers share the region's pools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from agents.policy import Policy
+from agents.turns import Turns, take_turns
+from envs.pools import Pools
+from envs.prices import Prices
+from envs.randomness import Luck
+from envs.running import RunningCounts
+from envs.simulator import Simulator
+from envs.state import CustomerState
+from envs.world import World
+from evaluation.shadow import Shadow
+
+PART = 1024  # customers who are decided and stepped together: what they need stands in the processor's cache
+BLOCKS = 20  # of customers, for intervals
+ORDER = 8800  # draw: the place of a part in the day's queue
+
+Progress = Callable[[int], None]  # told the customer-days that are done
+
+
+class Heard(NamedTuple):
+    """A part's decisions of a day, before they are carried out."""
+
+    simulator: Simulator
+    turns: Turns
+
+
+class Part(NamedTuple):
+    """Customers who stand side by side and are decided on the same days."""
+
+    number: int
+    phase: int  # days after the first day on which they are decided first
+    state: CustomerState
+    threads: np.ndarray  # (customers, products) THREAD, their leads
+
+
+@dataclass(frozen=True)
+class PooledSetting:
+    """A population, who decides for it, and what it shares."""
+
+    world: World
+    policy: Policy
+    customers: np.ndarray  # (n,) int64, their numbers in the population
+    days: int
+    seed: int = 0
+    by: str | None = None  # the column of categories that divides the bank into regions, None: all share
+    cadence_days: int = 1
+    share: float = 1.0  # of the catalogue's capacity
+    told: bool = True  # whether the policy sees which pools are exhausted
+    prices: Prices | None = None  # None: the schema's
+    assets: str | None = None  # the column with assets under management at the start, None: not known
+
+
+class Region:
+    """The simulation of a region."""
+
+    def __init__(
+        self,
+        setting: PooledSetting,
+        name: str,
+        customers: np.ndarray,
+        decided: Callable[[Heard], np.ndarray] | None = None,
+        happened: Callable[[np.ndarray, np.ndarray], None] | None = None,
+    ) -> None:
+        """decided: told every part's decisions, says their numbers in a log; happened: told every part's events."""
+        self.setting, self.name, self.customers = setting, name, customers
+        self._decided, self._happened = decided, happened
+        self.simulator = Simulator(setting.world, setting.seed, cadence_days=setting.cadence_days, record=True)
+        self.counts = RunningCounts(setting.world, BLOCKS)
+        self.pools = Pools(setting.world.catalogue, len(customers), setting.share)
+        self._shadow = Shadow(setting.world)
+        self._written: list[pl.DataFrame] = []
+        self._parts = list(self._begin())
+
+    @property
+    def days(self) -> pl.DataFrame:
+        """One row per day and pool: what there was, what was granted and refused (units), what that was worth."""
+        return pl.concat(self._written)
+
+    def run(self, progress: Progress | None = None) -> None:
+        """All days."""
+        cadence, first = self.setting.cadence_days, self.simulator.first_day
+        for day in range(self.setting.days - cadence + 1):
+            self.pools.morning()
+            ledger = Ledger(self.setting.world, self.pools)
+            due = [part for part in self._parts if day >= part.phase and (day - part.phase) % cadence == 0]
+            for place in self._order(due, first + day):
+                self._step(due[place], ledger)
+                if progress is not None:
+                    progress(due[place].state.batch * cadence)
+            self._written.append(ledger.frame(self.name, day, self._shadow))
+        for part in self._parts:
+            end, assets = first + self.setting.days, self._assets(part)
+            self.counts.ended(part.number % BLOCKS, part.state, part.threads, end, assets)
+
+    def _begin(self) -> Iterator[Part]:
+        """All customers, by the day on which they are decided first; their first mornings come."""
+        setting, simulator = self.setting, self.simulator
+        order = np.argsort(self.customers % setting.cadence_days, kind="stable")
+        phase = self.customers[order] % setting.cadence_days
+        whole = simulator.fresh(self.customers[order], simulator.first_day + phase, setting.prices)
+        for number, (start, stop) in enumerate(_pieces(phase, PART)):
+            part = Part(number, int(phase[start]), whole.part(start, stop), self.counts.threads(stop - start))
+            simulator.begin(part.state)
+            self._tell(part, simulator.morning)
+            yield part
+
+    def _order(self, due: list[Part], day: int) -> np.ndarray:
+        """The queue of the parts, anew every day."""
+        numbers = np.array([part.number for part in due], np.int64)
+        luck = Luck(self.setting.seed, numbers, np.full(len(due), day))
+        return np.argsort(luck.uniform(ORDER), kind="stable")
+
+    def _step(self, part: Part, ledger: Ledger) -> None:
+        """Decide and step the customers of a part."""
+        simulator, setting = self.simulator, self.setting
+        simulator.state = part.state
+        view, state = simulator.view(), part.state
+        luck = Luck(setting.seed, state.customer, state.history.day)
+        turns = take_turns(
+            setting.policy, view.observation, view.mask, state.alive, self.pools, luck, told=setting.told
+        )
+        ledger.note(turns, state.alive)
+        self._shadow.note(simulator, turns)
+        numbers = None if self._decided is None else self._decided(Heard(simulator, turns))
+        block, day, before = part.number % BLOCKS, state.history.day.copy(), float(simulator.out.sums["days"][0])
+        outcome = simulator.step(turns.treatment, numbers)
+        self.counts.contacted(block, outcome.executed, day, part.threads)
+        self.counts.stepped(block, outcome, float(simulator.out.sums["days"][0]) - before)
+        if outcome.events is not None:
+            self._tell(part, outcome.events)
+
+    def _tell(self, part: Part, events: np.ndarray) -> None:
+        self.counts.happened(part.number % BLOCKS, events, part.threads)
+        if self._happened is not None:
+            self._happened(events, part.state.customer)
+
+    def _assets(self, part: Part) -> float:
+        """Assets under management of a part at the start, currency; NaN if it is not known."""
+        if self.setting.assets is None:
+            return float("nan")
+        column = next(c for c in self.setting.world.schema.columns if c.name == self.setting.assets)
+        values = self.setting.world.population.sample(part.state.customer, self.setting.seed)[column.name].to_numpy()
+        return float((10.0**values if column.unit.startswith("log10") else values).sum())
+
+
+class Ledger:
+    """What was asked of the pools on a day."""
+
+    def __init__(self, world: World, pools: Pools) -> None:
+        self._effort, self._pools, self._catalogue = pools.effort, pools, world.catalogue
+        self._had = pools.left.copy()
+        self._refused = np.zeros(len(pools.left))
+        self._requests = np.zeros(len(pools.left), np.int64)
+
+    def note(self, turns: Turns, alive: np.ndarray) -> None:
+        """Requests that a pool lacked the effort for, at their turn."""
+        for pool in range(len(self._refused)):
+            lacking = turns.lacking[turns.phase, pool, turns.wanted] & alive[:, None]
+            self._refused[pool] += self._effort[turns.wanted[lacking], pool].sum()
+            self._requests[pool] += lacking.sum()
+
+    def frame(self, region: str, day: int, shadow: Shadow) -> pl.DataFrame:
+        """One row per pool."""
+        worth, sampled = shadow.value()
+        pools = self._catalogue.pools
+        return pl.DataFrame(
+            {
+                "region": [region] * len(pools),
+                "day": [day] * len(pools),
+                "pool": [pool.id for pool in pools],
+                "unit": [pool.unit for pool in pools],
+                "capacity": self._had,
+                "granted": self._had - self._pools.left,
+                "refused": self._refused,
+                "requests_refused": self._requests,
+                "worth": worth,
+                "sampled": sampled,
+            }
+        )
+
+
+def _pieces(phase: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
+    """Places from start to stop of customers of one phase, at most `size`. phase: (n,), rising."""
+    edges = [0, *(np.flatnonzero(np.diff(phase)) + 1).tolist(), len(phase)]
+    for first, last in pairwise(edges):
+        for start in range(first, last, size):
+            yield start, min(start + size, last)
