@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.policy import Policy, greedy, softened
-from envs.catalogue import SILENCE, Catalogue
+from envs.catalogue import SILENCE, Catalogue, Channel, Product, Treatment
 from envs.errors import InputError
 from envs.observation import Encoder
 
@@ -127,83 +127,95 @@ class CoordinatedRules(Scored):
     points: Points = POINTS
 
     def scores(self, observation: np.ndarray) -> np.ndarray:
-        """Points of each treatment; silence has as many as the contact pressure deserves."""
-        columns, p = self._columns, self.points
+        """Points of each treatment; silence has as many as the contact pressure deserves. float32, cheap to add up."""
+        p, product, channel = self.points, self.catalogue.product_of, self.catalogue.channel_of
         intent, lead, broken = (self._of_product(observation, f) for f in ("intent", "lead", "abandoned"))
         holds, refusals = (self._of_product(observation, f) for f in ("holds", "refusals"))
         answered, tried = (self._of_channel(observation, f) for f in ("engagements", "recency"))
-        hot = lead > p.hot  # within a week at the default half-life
-        points = p.interest * np.minimum(5 * intent, 2.0) + np.minimum(answered, p.answered)
-        points += p.refused * refusals + p.held * holds + p.broken_off * broken
-        points += self._inbound * p.inbound
-        remote, offline = (np.where(hot, *pair) for pair in ((p.remote_hot, p.remote), (p.offline_hot, p.offline)))
-        points += remote * self._remote + offline * self._offline
-        points += np.where(hot, 0.0, p.complexity) * self._complex * (self._remote + self._offline)
-        points += p.bundle * self._bundle + p.expensive * (self._cost > 5)
-        points += p.care * self._care
-        complained = observation[:, [columns["contact:complaints"]]] > p.complaint_fresh
-        points += (p.answer * complained + p.again * tried) * self._care * self._remote
-        held = observation[:, [columns["contact:risk_hold"]]] > 0
-        points += np.where(held, p.verify, p.unasked_for) * self._verifying + p.again * tried * self._verifying
-        points[:, 0] = p.silence + p.pressure * observation[:, columns["contact:pressure"]]
-        return np.asarray(points, np.float64)
+        hot = (lead > p.hot)[:, product]  # within a week at the default half-life
+        points = (p.interest * np.minimum(5 * intent, 2.0))[:, product]
+        points += np.minimum(answered, p.answered)[:, channel]
+        points += (p.refused * refusals + p.held * holds + p.broken_off * broken)[:, product]
+        points[:, self._inbound] += p.inbound
+        points += np.where(hot, *self._by_family)
+        people, cold = self._complex
+        points[:, people] += np.where(hot[:, people], 0.0, cold)
+        dear, extra = self._extra
+        points[:, dear] += extra
+        points[:, self._care] += p.care
+        complained = self._field(observation, "contact:complaints") > p.complaint_fresh
+        answering = np.intersect1d(self._care, self._people("remote"))
+        points[:, answering] += p.answer * complained + p.again * tried[:, channel[answering]]
+        held = self._field(observation, "contact:risk_hold") > 0
+        verifying = self._verifying
+        points[:, verifying] += np.where(held, p.verify, p.unasked_for) + p.again * tried[:, channel[verifying]]
+        points[:, 0] = p.silence + p.pressure * self._field(observation, "contact:pressure")[:, 0]
+        return np.asarray(points)
 
     @cached_property
     def _columns(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.encoder.names)}
 
-    def _of_product(self, observation: np.ndarray, field: str) -> np.ndarray:  # (batch, treatments)
-        columns = [self._columns[f"product:{p}:{field}"] for p in self.catalogue.product_ids]
-        return np.where(
-            self.catalogue.product_of < 0, 0.0, observation[:, np.array(columns)[self.catalogue.product_of]]
-        )
+    def _field(self, observation: np.ndarray, name: str) -> np.ndarray:  # (batch, 1)
+        return np.asarray(observation[:, [self._columns[name]]])
 
-    def _of_channel(self, observation: np.ndarray, field: str) -> np.ndarray:  # (batch, treatments)
-        columns = [self._columns[f"channel:{c}:{field}"] for c in self.catalogue.channel_ids]
-        return np.where(
-            self.catalogue.channel_of < 0, 0.0, observation[:, np.array(columns)[self.catalogue.channel_of]]
-        )
+    def _of_product(self, observation: np.ndarray, field: str) -> np.ndarray:  # (batch, products + 1), last: none
+        return self._table(observation, [f"product:{p}:{field}" for p in self.catalogue.product_ids])
 
-    def _flag(self, values: Sequence[bool]) -> np.ndarray:
-        return np.array([False, *values], float)
+    def _of_channel(self, observation: np.ndarray, field: str) -> np.ndarray:  # (batch, channels + 1), last: none
+        return self._table(observation, [f"channel:{c}:{field}" for c in self.catalogue.channel_ids])
+
+    def _table(self, observation: np.ndarray, names: list[str]) -> np.ndarray:
+        found = np.zeros((len(observation), len(names) + 1), np.float32)
+        found[:, :-1] = observation[:, [self._columns[name] for name in names]]
+        return found
+
+    def _where(self, test: Callable[[Treatment], bool]) -> np.ndarray:  # positions of treatments
+        return np.array([k for k, t in enumerate(self.catalogue.treatments, start=1) if test(t)], np.int64)
+
+    def _channel(self, treatment: Treatment) -> Channel:
+        return self.catalogue.channels[self.catalogue.channel_ids.index(treatment.channel)]
+
+    def _product(self, treatment: Treatment) -> Product:
+        return self.catalogue.products[self.catalogue.product_ids.index(treatment.product)]
 
     @cached_property
     def _inbound(self) -> np.ndarray:
-        return self._flag([self.catalogue.channels[c].inbound is not None for c in self.catalogue.channel_of[1:]])
+        return self._where(lambda t: self._channel(t).inbound is not None)
+
+    def _people(self, family: str) -> np.ndarray:
+        """Treatments of a family that go out to the customer."""
+        return self._where(lambda t: self._channel(t).family == family and self._channel(t).inbound is None)
 
     @cached_property
-    def _remote(self) -> np.ndarray:
-        return self._family("remote")
+    def _by_family(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points of people's contacts about a product that is hot, and of others. (treatments,) float32."""
+        hot, cold = np.zeros((2, len(self.catalogue.treatment_ids)), np.float32)
+        hot[self._people("remote")], cold[self._people("remote")] = self.points.remote_hot, self.points.remote
+        hot[self._people("offline")], cold[self._people("offline")] = self.points.offline_hot, self.points.offline
+        return hot, cold
 
     @cached_property
-    def _offline(self) -> np.ndarray:
-        return self._family("offline")
-
-    def _family(self, family: str) -> np.ndarray:
-        channels = [self.catalogue.channels[c] for c in self.catalogue.channel_of[1:]]
-        return self._flag([c.family == family and c.inbound is None for c in channels])
-
-    @cached_property
-    def _complex(self) -> np.ndarray:
-        products = [self.catalogue.products[p] for p in self.catalogue.product_of[1:]]
-        return np.array([0.0, *(p.features.get("complexity", 0.0) for p in products)])
+    def _complex(self) -> tuple[np.ndarray, np.ndarray]:
+        """Treatments by which people speak of a complex product, and their points while it is not hot."""
+        chosen = np.union1d(self._people("remote"), self._people("offline"))
+        feature = [self._product(self.catalogue.treatments[k - 1]).features.get("complexity", 0.0) for k in chosen]
+        return chosen, self.points.complexity * np.array(feature)
 
     @cached_property
-    def _bundle(self) -> np.ndarray:  # a benefit makes an offer a little more urgent
-        return np.asarray(self.catalogue.benefit_cost > 0, float)
+    def _extra(self) -> tuple[np.ndarray, np.ndarray]:
+        """Treatments with a benefit or a high cost, and their points."""
+        points = self.points.bundle * (self.catalogue.benefit_cost > 0)
+        points = points + self.points.expensive * (self.catalogue.cost > 5)
+        return np.flatnonzero(points), points[points != 0]
 
     @cached_property
     def _care(self) -> np.ndarray:
-        contact = self._flag([True] * len(self.catalogue.treatments))
-        return np.asarray(np.where(self.catalogue.selling, 0.0, 1.0) * contact - self._verifying)
+        return self._where(lambda t: not self._product(t).selling and not self._product(t).clears_hold)
 
     @cached_property
     def _verifying(self) -> np.ndarray:
-        return self._flag([self.catalogue.products[p].clears_hold for p in self.catalogue.product_of[1:]])
-
-    @cached_property
-    def _cost(self) -> np.ndarray:
-        return np.asarray(self.catalogue.cost)
+        return self._where(lambda t: self._product(t).clears_hold)
 
 
 def coordinated_rules(catalogue: Catalogue, encoder: Encoder) -> CoordinatedRules:

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from envs.jit import kernel
+
 
 class Policy(Protocol):
     """Anything that maps (observation, mask) to a probability for each treatment.
@@ -49,6 +51,20 @@ def draw(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 
     Never returns a treatment of probability 0.
     """
-    cumulative = probabilities.cumsum(axis=-1)
-    total = cumulative[..., -1:]
-    return np.asarray((cumulative <= uniform[..., None] * total).sum(axis=-1))
+    flat = np.ascontiguousarray(probabilities, np.float64).reshape(-1, probabilities.shape[-1])
+    chosen = np.empty(len(flat), np.int64)
+    _draw(flat, np.ascontiguousarray(uniform, np.float64).ravel(), chosen)
+    return chosen.reshape(probabilities.shape[:-1])
+
+
+@kernel
+def _draw(probabilities: np.ndarray, uniform: np.ndarray, chosen: np.ndarray) -> None:
+    for i in range(probabilities.shape[0]):
+        total = 0.0
+        for k in range(probabilities.shape[1]):
+            total += probabilities[i, k]
+        reached, k = probabilities[i, 0], 0
+        while reached <= uniform[i] * total and k < probabilities.shape[1] - 1:
+            k += 1
+            reached += probabilities[i, k]
+        chosen[i] = k

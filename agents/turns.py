@@ -32,12 +32,12 @@ class Turns:
     @property
     def closed(self) -> np.ndarray:  # (batch, desks, treatments) bool
         """Treatments that some pool lacked at the turn."""
-        return np.asarray(self.lacking.any(axis=1)[self.phase])
+        return np.asarray(_any(self.lacking, 1)[self.phase])
 
     @property
     def refused(self) -> np.ndarray:  # (batch, desks) bool
         """Turns whose wanted treatment was lacking."""
-        return np.asarray(self.lacking.any(axis=1)[self.phase, self.wanted])
+        return np.asarray(_any(self.lacking, 1)[self.phase, self.wanted])
 
 
 def take_turns(
@@ -60,7 +60,7 @@ def take_turns(
     desks = desk.treatment.shape[1]
     queue = (rows[alive[rows], None] * desks + np.arange(desks)).ravel()  # flat places (customer, desk)
     phase, lacking = np.zeros(desk.treatment.shape, np.int64), [pools.lacking]
-    desk.close(queue, lacking[0].any(axis=0), np.zeros(mask.shape[1], bool))
+    desk.close(queue, _any(lacking[0]), np.zeros(mask.shape[1], bool))
     while len(queue):
         need = pools.effort[desk.treatment.ravel()[queue]]
         count = pools.served(need)
@@ -69,7 +69,7 @@ def take_turns(
         if len(queue):
             phase.ravel()[queue] = len(lacking)
             lacking.append(pools.lacking)
-            desk.close(queue, lacking[-1].any(axis=0), lacking[-2].any(axis=0))
+            desk.close(queue, _any(lacking[-1]), _any(lacking[-2]))
     return Turns(desk.treatment, desk.wanted, desk.probabilities, phase, np.stack(lacking))
 
 
@@ -96,13 +96,15 @@ class _Desks:
             row, desk = row[concerned], desk[concerned]
             again = (self._asked if self._told else self._silenced)(row, desk, closed)
             self.probabilities[row, desk] = again
-            self.treatment[row, desk] = draw(again, self._uniform[row, desk])
+            meant = self.treatment[row, desk]
+            drawn = draw(again, self._uniform[row, desk]) if self._told else np.where(closed[meant], 0, meant)
+            self.treatment[row, desk] = drawn
 
     def _asked(self, row: np.ndarray, desk: np.ndarray, closed: np.ndarray) -> np.ndarray:  # (n, treatments)
         """What the policy says under the mask of the pools."""
         some, place = np.unique(row, return_inverse=True)
         said = self._policy.probabilities(self._observation[some], self._mask[some] & ~closed)
-        return _three(said)[place, desk]
+        return np.asarray(_three(said)[place, desk])
 
     def _silenced(self, row: np.ndarray, desk: np.ndarray, closed: np.ndarray) -> np.ndarray:  # (n, treatments)
         """What it said, closed treatments turned into silence."""
@@ -110,6 +112,11 @@ class _Desks:
         kept = np.where(closed, 0.0, said)
         kept[:, 0] += (said * closed).sum(axis=1)
         return kept
+
+
+def _any(lacking: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Treatments that any pool lacks."""
+    return np.asarray(lacking.any(axis=axis))
 
 
 def _three(probabilities: np.ndarray) -> np.ndarray:

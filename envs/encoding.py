@@ -106,7 +106,7 @@ def encode_one(m: Any, h: Any, i: int, profile: int, left: float, gap: float, pr
 
 
 @inlined
-def scaled(value: float, share: float) -> float:
+def scaled(value: Any, share: float) -> Any:
     """value x share, cut. Where 1 / share is a small whole number, these are the bits of a division by it in float32:
     float64 has digits enough that the product is never rounded to the other side."""
     return min(np.float32(np.float64(value) * share), MOST)

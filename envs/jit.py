@@ -7,7 +7,7 @@ that calls one of another file is compiled anew when that file changes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -32,20 +32,20 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 OPTIONS: dict[str, Any] = {"nopython": True, "error_model": "numpy", "_nrt": False}
 
 
-class Kernel(CPUDispatcher):  # type: ignore[misc]
+class Kernel(CPUDispatcher):
     """A function that numba compiles once, whatever the widths of the integers with which other kernels call it.
 
     numba by itself compiles a version for every width, and for every constant.
     """
 
-    def get_call_template(self, args: Sequence[types.Type], kws: Mapping[str, types.Type]) -> Any:
+    def get_call_template(self, args: Any, kws: Any) -> Any:
         """The version for a call from a kernel: its integers are converted to 64 bits."""
         return super().get_call_template([_wide(a) for a in args], {name: _wide(a) for name, a in kws.items()})
 
 
-def _wide(kind: types.Type) -> types.Type:
-    plain = types.unliteral(kind)
-    return types.int64 if isinstance(plain, types.Integer) and plain.signed else plain
+def _wide(kind: Any) -> Any:
+    plain = types.unliteral(kind)  # type: ignore[no-untyped-call]
+    return types.int64 if isinstance(plain, types.Integer) and plain in types.signed_domain else plain
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

@@ -80,9 +80,8 @@ def pack(parts: Sequence[Part | None]) -> Model:
             ]
             starts.append(len(terms))
     table = np.concatenate(terms) if terms else np.zeros(0, TERM)
-    own = {"heads": heads, "terms": table, "starts": np.array(starts, np.int64), "offered": offered.astype(np.int64)}
-    seen = max([_width(table, 0, LATENT_FROM), *(offered + 1)])
-    return Model(*own.values(), options, seen, _width(table, LATENT_FROM, CONFLICT_FROM))
+    seen, latent = max([_width(table, 0, LATENT_FROM), *(offered + 1)]), _width(table, LATENT_FROM, CONFLICT_FROM)
+    return Model(heads, table, np.array(starts, np.int64), offered.astype(np.int64), options, seen, latent)
 
 
 def _width(table: np.ndarray, first: int, stop: int) -> int:

@@ -95,7 +95,7 @@ class RunningCounts:
             for name in ("contacted_on", "met_on")
         )
         new = person["held_nothing"]
-        own = {
+        own: dict[str, Any] = {
             "customers": state.batch,
             "contacts_histogram": _histogram(person["contacts"], CONTACT_BINS),
             "conversions_histogram": _histogram(person["conversions"], CONVERSION_BINS),
@@ -106,8 +106,7 @@ class RunningCounts:
             "churned": int(left.sum()),
             "assets": assets,
         }
-        empty = {name: value for name, value in vars(self._own[block]).items() if name not in own}
-        self._own[block] = self._own[block] + Counts(**empty, **own)
+        self._own[block] += Counts(**{**vars(Counts.empty(self.world.catalogue)), **own})
 
     def counts(self) -> list[Counts]:
         """The counts of each block."""
