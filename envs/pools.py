@@ -34,7 +34,7 @@ class Pools:
     @property
     def lacking(self) -> np.ndarray:  # (pools, treatments) bool
         """Pools without enough left for one contact of a treatment."""
-        return self.effort.T > self.left[:, None] + ROUNDING
+        return self.left[:, None] + ROUNDING < self.effort.T
 
     def served(self, need: np.ndarray) -> int:
         """How many requests can be granted, one after another, until some treatment is lacking that was not before.
