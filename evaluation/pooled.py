@@ -17,7 +17,7 @@ import polars as pl
 
 from envs.counts import Counts, total
 from envs.errors import InputError
-from evaluation.region import PooledSetting, Progress, Region
+from evaluation.region import MADE, PooledSetting, Progress, Region
 
 WHOLE = "all"  # the one region of a bank that is not divided
 
@@ -56,7 +56,10 @@ def regions_of(setting: PooledSetting) -> dict[str, np.ndarray]:
     if column is None or column.type != "category":
         known = ", ".join(c.name for c in setting.world.schema.columns if c.type == "category")
         raise InputError(f"must be a column of categories: {known}", field="by", value=setting.by)
-    where = setting.world.population.sample(setting.customers, setting.seed)[setting.by].to_numpy()
+    parts = np.array_split(setting.customers, len(setting.customers) // MADE + 1)
+    where = np.concatenate(
+        [setting.world.population.sample(some, setting.seed)[setting.by].to_numpy() for some in parts]
+    )
     found = {str(name): setting.customers[where == name] for name in column.categories}
     return {name: some for name, some in found.items() if len(some)}
 

@@ -22,6 +22,7 @@ from envs.world import World
 from evaluation.shadow import Shadow
 
 PART = 1024  # customers who are decided and stepped together: what they need stands in the processor's cache
+MADE = 16 * PART  # customers who are drawn from the population at once
 BLOCKS = 20  # of customers, for intervals
 ORDER = 8800  # draw: the place of a part in the day's queue
 
@@ -108,12 +109,16 @@ class Region:
         setting, simulator = self.setting, self.simulator
         order = np.argsort(self.customers % setting.cadence_days, kind="stable")
         phase = self.customers[order] % setting.cadence_days
-        whole = simulator.fresh(self.customers[order], simulator.first_day + phase, setting.prices)
-        for number, (start, stop) in enumerate(_pieces(phase, PART)):
-            part = Part(number, int(phase[start]), whole.part(start, stop), self.counts.threads(stop - start))
-            simulator.begin(part.state)
-            self._tell(part, simulator.morning)
-            yield part
+        number = 0
+        for first, last in _pieces(phase, MADE):
+            some = self.customers[order[first:last]]
+            made = simulator.fresh(some, simulator.first_day + phase[first:last], setting.prices)
+            for start, stop in _pieces(phase[first:last], PART):
+                part = Part(number, int(phase[first]), made.part(start, stop), self.counts.threads(stop - start))
+                simulator.begin(part.state)
+                self._tell(part, simulator.morning)
+                yield part
+                number += 1
 
     def _order(self, due: list[Part], day: int) -> np.ndarray:
         """The queue of the parts, anew every day."""
