@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from envs.errors import InputError
-from envs.prices import Prices, price_field
+from envs.prices import Prices
 from envs.profile import features
 from envs.world import World
 
@@ -105,10 +105,7 @@ class StateTable:
                 out[:, at[f"{kind}:{name}:{field}"]] = value
         out[:, at["task:time_left"]] = (task.end_day - task.days[step]) / task.end_day
         out[:, at["task:gap"]] = task.gaps[step] / task.end_day
-        out[:, [at[f"price:{name}"] for name in encoder.price_names]] = price_field(
-            prices.vector(), encoder.price_highs
-        )
-        return out
+        return encoder.with_prices(out, prices.vector())
 
     def _traces(self, kind: str, name: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Fields of one channel or product. Each (states,)."""

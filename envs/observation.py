@@ -175,7 +175,7 @@ class Encoder:
 
     def price_fields(self, prices: np.ndarray) -> np.ndarray:
         """The observed fields of prices. (..., 1 + pools) -> same shape, float32."""
-        return np.clip(price_field(prices, self.price_highs).astype(np.float32), np.float32(0), np.float32(2))
+        return price_field(prices, self.price_highs).astype(np.float32)
 
     def with_prices(self, observation: np.ndarray, prices: np.ndarray) -> np.ndarray:
         """The same observations at other prices. prices: (1 + pools,) -> (batch, fields) float32, a copy."""

@@ -30,8 +30,8 @@ SPREAD = 100.0  # top of a range over the price at which the observed field turn
 
 
 def price_field(price: np.ndarray, high: np.ndarray | float) -> np.ndarray:
-    """The observed field: log(1 + 100 price / high) / log(101); 0 at no price, 1 at the top of the range."""
-    return np.asarray(np.log1p(SPREAD * price / high) / np.log1p(SPREAD))
+    """The observed field: log(1 + 100 price / high) / log(101); 0 at no price, 1 at the top of the range, 2 at most."""
+    return np.asarray(np.clip(np.log1p(SPREAD * price / high) / np.log1p(SPREAD), 0, 2))
 
 
 def price_of(field: np.ndarray, high: np.ndarray | float) -> np.ndarray:

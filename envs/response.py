@@ -88,7 +88,7 @@ STAGE = "stage:"  # stage:FROM>TO, a move between lifecycle stages
 
 
 class Hidden(Config):
-    """Hidden states of the built-in bank's customers; calibrated worlds have none."""
+    """Hidden states of customers. A calibrated world has at most a frailty, a random effect that its log identified."""
 
     irritation_half_life: float = Field(10.0, gt=0, description="Days.")
     care_heals: float = Field(
@@ -118,7 +118,7 @@ class Coefficients(Config):
 
     name: str = Field(description="Name of the world.")
     heads: dict[str, Head] = Field(description="Response -> model.")
-    hidden: Hidden | None = Field(None, description="Hidden states; null in a calibrated world.")
+    hidden: Hidden | None = Field(None, description="Hidden states; null: the customers of this world have none.")
     resolution: Literal["day", "window"] = Field(
         "window", description="day: what nobody asked for is drawn day by day; window: once between two decisions."
     )

@@ -12,7 +12,7 @@ import polars as pl
 
 from agents.manifest import Manifest, check_compatible
 from envs.errors import InputError
-from envs.prices import Prices, price_field
+from envs.prices import Prices
 from envs.tables import Tables, read_tables
 from evaluation.adapt import adapt
 from evaluation.configs import ApplyConfig
@@ -73,11 +73,10 @@ def _applied(tables: Tables, policy: object, prices: Prices | Mapping[str, float
     observation = np.asarray(decisions["observation"].explode().to_numpy(), dtype=np.float32)
     observation = observation.reshape(decisions.height, len(encoder.fields))
     if prices is not None:
-        columns = list(encoder.price_columns.values())
         changed = _given(prices, names)
+        columns = np.array(list(encoder.price_columns.values()))[changed]
         observation = observation.copy()
-        for index in np.flatnonzero(changed):
-            observation[:, columns[index]] = price_field(shown[:, index], encoder.price_highs[index])
+        observation[:, columns] = encoder.price_fields(shown)[:, changed]
     mask = masks(decisions, tables)
     p = adapt(policy).probabilities(observation, mask)
     return decisions.select("decision_id", "customer_id", "at", "treatment").with_columns(

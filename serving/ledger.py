@@ -66,6 +66,13 @@ class Ledger:
         catalogue, schema = Catalogue(**json.loads(said["catalogue"])), Schema(**json.loads(said["schema"]))
         return cls(file, engine, catalogue, schema)
 
+    @classmethod
+    def in_memory(cls, catalogue: Catalogue, schema: Schema) -> Ledger:
+        """A ledger for trials, of the thread that opens it: no file, nothing is left when it is closed."""
+        engine = sa.create_engine("sqlite://")
+        pages.metadata.create_all(engine)
+        return cls(Path(":memory:"), engine, catalogue, schema)
+
     def close(self) -> None:
         self._engine.dispose()
 

@@ -1,4 +1,4 @@
-"""`serve`: take the port, load the model, open the ledger, answer until told to stop."""
+"""`serve`: take the port, load the model, open the ledger, rehearse, answer until told to stop."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from serving.engine import Engine, Manners
 from serving.known import known_tables, load_tables
 from serving.ledger import Ledger
 from serving.model import load_model
+from serving.rehearsal import rehearse
 from serving.settings import ServeConfig
 
 BACKLOG = 2048  # connections that may wait; uvicorn's default
 LINES: list[Any] = [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.JSONRenderer()]
+COMPILING = "compiling kernels (once per version and processor, about 10 s)"
 GRACE = 10  # seconds that open requests get at the end; assumed
 
 
@@ -55,7 +57,10 @@ class Service(uvicorn.Server):
 
 
 def serve(config: ServeConfig) -> None:
-    """Serve until SIGTERM or Ctrl-C. InputError, before anything is written, if port, policy or ledger do not serve."""
+    """Serve until SIGTERM or Ctrl-C, from when the kernels are compiled on.
+
+    InputError, before anything is written, if port, policy or ledger do not serve.
+    """
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listening(config.host, config.port))
         model = load_model(config)
@@ -68,6 +73,7 @@ def serve(config: ServeConfig) -> None:
         engine = Engine(model, ledger, np.random.default_rng(config.seed), manners)
         url = _url(config.host, listener)
         log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=LINES)
+        rehearse(model, lambda: log.info(COMPILING))
 
         def answering() -> None:
             log.info("serving", url=url, **described(engine))

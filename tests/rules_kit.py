@@ -10,7 +10,7 @@ import polars as pl
 from envs.catalogue import Catalogue
 from envs.history import History
 from envs.profile import encode_profile
-from envs.rules import RuleBook, Rules, Situation
+from envs.rules import HandOver, RuleBook, Rules, Situation
 from envs.schema import Schema
 
 CATALOGUE = Catalogue.model_validate(
@@ -75,6 +75,15 @@ def ids(*prefixes: str) -> set[str]:
 OUTBOUND = ids("sms-", "call-", "manager-")
 SELLING = ids("-loan", "-fund")
 LOANS, FUNDS, CHECKS = ids("-loan"), ids("-fund"), ids("-check")
+HAND_OVER = HandOver(
+    name="to_person",
+    products=("fund",),
+    from_families=("online",),
+    to=("call",),
+    within_days=3,
+    return_to=("manager",),
+    return_days=7,
+)
 
 
 def people(*rows: dict[str, Any]) -> np.ndarray:

@@ -153,7 +153,7 @@ def test_campaign_tools_are_answered_as_the_guide_says(tmp_path: Path) -> None:
         [*shlex.split(start), "--ready-file", str(ready)], cwd=tmp_path, env=environment(tmp_path)
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not ready.exists() and time.monotonic() < deadline:
             assert service.poll() is None
             time.sleep(0.1)

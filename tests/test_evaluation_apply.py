@@ -59,6 +59,22 @@ def test_prices_reach_the_policy_and_the_rows() -> None:
         evaluation.apply(sample(), by_price, {"seats": 1.0})
 
 
+@pytest.mark.parametrize("price", [0.0, 3.0, 10.0, 1e7])
+def test_a_policy_is_shown_prices_as_the_encoder_writes_them(price: float) -> None:
+    source, seen = sample(), []
+
+    def spy(observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        seen.append(observation)
+        return mask / mask.sum(axis=1, keepdims=True)
+
+    log = evaluation.read_log(source, "all")
+    evaluation.apply(source, spy, Prices(price, (price,)))
+    logged = np.array(source.decisions["observation"].to_list(), np.float32)
+    shown = source.encoder.with_prices(logged, np.array([price, price]))
+    assert (seen[0] == shown).all()
+    assert (log.observation_at(Prices(price, (price,))) == shown).all()
+
+
 def test_it_agrees_with_the_evaluation() -> None:
     source = sample()
     log = evaluation.read_log(source, "all")

@@ -58,6 +58,10 @@ def test_prices_are_shown_in_the_observation_and_hidden_from_the_state() -> None
     assert log.state.tolist() == [[7.0], [8.0], [9.0]]
 
 
+def test_a_price_far_above_its_range_is_shown_as_the_highest() -> None:
+    assert small_log().observation_at(Prices(1e9, (1e9,)))[0].tolist() == [2.0, 2.0, 7.0]
+
+
 def test_selecting_customers_counts_them_anew() -> None:
     log = small_log().select(np.array([False, True]))
     assert (log.customers, log.customer.tolist(), log.customer_id.tolist()) == (1, [0], ["b"])

@@ -14,7 +14,6 @@ from rules_kit import (
     MONDAY,
     OUTBOUND,
     PRODUCTS,
-    SAID,
     SCHEMA,
     SELLING,
     STAGES,
@@ -24,12 +23,9 @@ from rules_kit import (
     why,
 )
 
-from envs.errors import InputError
-from envs.rules import Ban, Cap, HandOver, Limit, Ownership, QuietTime, RuleBook, Rules, Selection
-from envs.schema import Schema
+from envs.rules import Ban, Cap, Limit, QuietTime, RuleBook, Rules, Selection
 
 APP, DESK = 0, 1  # triggers
-OFFLINE_INBOUND = ids("desk-")
 
 
 def test_nothing_is_closed_to_whom_no_rule_concerns_and_inbound_channels_wait_for_their_moment() -> None:
@@ -237,67 +233,6 @@ def test_a_benefit_once_shown_holds_on_every_channel() -> None:
     assert why(rules, Story().contact("call-loan-points")) == {"offer_consistency": LOANS - points}
 
 
-def test_a_lead_belongs_to_the_channel_that_took_it_up() -> None:
-    rules = Rules(lead_owner_days=10)
-    story = Story().event("engaged", "app", "loan")
-    assert why(rules, story) == {}
-    story.wait(2).contact("call-loan-points").wait(7)
-    assert why(rules, story, trigger=APP) == {"lead_owner": LOANS & ids("sms-", "manager-")}
-    assert why(rules, story.wait(1)) == {}
-    again = Story().event("engaged", "app", "loan").contact("call-loan-points")
-    assert why(rules, again.event("declined", "call", "loan")) == {}  # the lead is closed
-    by_itself = Story().event("engaged", "app", "loan").contact("app-loan")
-    assert why(rules, by_itself) == {"lead_owner": LOANS & OUTBOUND}
-
-
-HAND_OVER = HandOver(
-    name="to_person",
-    products=("fund",),
-    from_families=("online",),
-    to=("call",),
-    within_days=3,
-    return_to=("manager",),
-    return_days=7,
-)
-
-
-def test_a_lead_is_handed_over_and_returned() -> None:
-    rules, lead = Rules(hand_overs=(HAND_OVER,)), Story().event("engaged", "app", "fund")
-    by_call, by_manager = {"to_person": {"manager-fund"}}, {"to_person": {"call-fund"}}
-    assert why(rules, lead, trigger=APP) == by_call  # app-fund stays open: the customer came
-    assert why(rules, lead.wait(2)) == by_call
-    assert why(rules, lead.wait(1)) == by_manager
-    assert why(rules, lead.wait(6)) == by_manager
-    assert why(rules, lead.wait(1)) == {}
-    assert why(rules, Story().event("engaged", "app", "fund").event("converted", product="fund")) == {}
-    assert why(rules, Story().event("engaged", "app", "loan")) == {}
-
-
-def test_a_hand_over_says_where_and_how_its_leads_arise() -> None:
-    def handed(story: Story, **change: Any) -> bool:
-        return why(Rules(hand_overs=(HAND_OVER.model_copy(update=change),)), story) != {}
-
-    assert not handed(Story().event("engaged", "desk", "fund"))
-    assert handed(Story().event("engaged", "desk", "fund"), from_families=(), from_channels=("desk",))
-    assert handed(Story().event("engaged", None, "fund"))
-    assert not handed(Story().event("engaged", None, "fund"), unasked=False)
-    assert handed(Story().event("abandoned", "app", "fund"))
-    assert not handed(Story().event("abandoned", "app", "fund"), events=("engaged",))
-    assert not handed(Story().event("engaged", "app", "fund"), events=("abandoned",))
-    assert not handed(Story().event("engaged", "app", "fund").wait(3), return_to=(), return_days=0)
-
-
-def test_owned_customers_are_their_owners_and_nobody_elses() -> None:
-    owned = {"name": "owned", "column": "vip", "at_least": 1, "owners": ("manager",)}
-    rules = Rules(ownerships=(Ownership(**owned, products=("fund",)),))
-    assert why(rules, vip=True, trigger=APP) == {"owned": {"call-fund"}}
-    assert why(rules, vip=False) == {"owned": ids("manager-")}
-    calls = Rules(ownerships=(Ownership(**owned, channels=("call", "app")),))
-    assert why(calls, vip=True, trigger=APP) == {"owned": ids("call-", "app-")}
-    rated = Rules(ownerships=(Ownership(name="owned", column="rating", at_least=3, owners=("manager",)),))
-    assert why(rated, rating=None) == {"owned": ids("manager-")}  # of whom it is not known has no owner
-
-
 def test_every_rule_in_the_way_is_named() -> None:
     rules = Rules(
         limits=(Limit(name="grown_up", products=("loan",), column="age", at_least=22),),
@@ -311,94 +246,6 @@ def test_every_rule_in_the_way_is_named() -> None:
     assert told["sms-check"] == ["no_risk_hold", "consent"]
     assert told["manager-fund"] == ["suitability", "weekly"]
     assert told["app-loan"] == ["inbound", "refusal", "grown_up"]
-
-
-@pytest.mark.parametrize(
-    ("rules", "said"),
-    [
-        (Rules(quiet={"pigeon": ("day",)}), "quiet.pigeon == 'pigeon', must be one of: sms, call"),
-        (Rules(suitability="mood"), "suitability == 'mood', must be one of: age, rating, vip"),
-        (Rules(suitability="segment"), "suitability == 'segment', must be one of: age, rating, vip"),
-        (Rules(caps=(Cap(name="c", channels=("fax",), most=1, days=1),)), "caps.c.channels == 'fax', must be one of"),
-        (Rules(caps=(Cap(name="c", products=("car",), most=1, days=1),)), "c.products == 'car', must be one of"),
-        (Rules(caps=(Cap(name="c", treatments=("silence",), most=1, days=1),)), "c.treatments == 'silence'"),
-        (
-            Rules(limits=(Limit(name="l", column="size", at_least=1),)),
-            "l.column == 'size', must be one of: age, rating",
-        ),
-        (Rules(limits=(Limit(name="l", column="segment", at_least=1),)), "l.column == 'segment', must be one of: age"),
-        (Rules(limits=(Limit(name="l", column="age", one_of=("old",)),)), "l.column == 'age', must be one of: segment"),
-        (
-            Rules(limits=(Limit(name="l", column="segment", one_of=("poor",)),)),
-            "l.one_of == 'poor', must be one of: mass",
-        ),
-        (Rules(limits=(Limit(name="l", stages=("old",)),)), "l.stages == 'old', must be one of: new, active, leaving"),
-        (Rules(limits=(Limit(name="l", lacks=("car",)),)), "l.lacks == 'car', must be one of: loan"),
-        (
-            Rules(limits=(Limit(name="l", column="age", at_most=95),)),
-            "l.at_most == 95.0, must lie less than 5 scales from the center of age",
-        ),
-        (Rules(quiet_times=(QuietTime(name="q", dayparts=("noon",)),)), "q.dayparts == 'noon', must be one of: day"),
-        (
-            Rules(
-                bans=(Ban(name="b", never=Selection(benefits=("car",)), after=Selection(products=("fund",)), days=1),)
-            ),
-            "bans.b.never.benefits == 'car', must be one of: none, bonus, points",
-        ),
-        (Rules(hand_overs=(HAND_OVER.model_copy(update={"to": ("fax",)}),)), "hand_overs.to_person.to == 'fax'"),
-        (Rules(ownerships=(Ownership(name="o", holds=("loan",), owners=("boss",)),)), "o.owners == 'boss'"),
-        (Rules(extends="rules.yaml"), "extends, must be read with load_rules"),
-    ],
-)
-def test_names_that_do_not_exist_and_bounds_that_cannot_be_seen_are_refused(rules: Rules, said: str) -> None:
-    with pytest.raises(InputError) as caught:
-        RuleBook(rules, CATALOGUE, SCHEMA)
-    assert str(caught.value).startswith("rules.yaml: ")
-    assert said in str(caught.value)
-
-
-def test_what_the_schema_lacks_cannot_be_asked_for() -> None:
-    without = Schema.model_validate({**SAID, "stages": [], "task": {"kind": "continuing"}})
-    for rules, said in [
-        (Rules(limits=(Limit(name="l", stages=("new",)),)), "must not be used: there are no stages in the schema"),
-        (Rules(quiet_times=(QuietTime(name="q", days=("holiday",)),)), "need task.calendar in the schema"),
-    ]:
-        with pytest.raises(InputError, match=said):
-            RuleBook(rules, CATALOGUE, without)
-    weekend = Rules(quiet_times=(QuietTime(name="q", days=("weekend",)),))
-    RuleBook(weekend, CATALOGUE, without)  # everybody knows when the weekend is
-    with pytest.raises(InputError, match="inbound == 'branch_visit', must be one of: app_session"):
-        RuleBook(Rules(), CATALOGUE, Schema.model_validate({**SAID, "triggers": ["app_session"]}))
-
-
-@pytest.mark.parametrize(
-    ("kind", "fields", "need"),
-    [
-        (Limit, {"products": ("loan",)}, "must give a condition"),
-        (Limit, {"column": "age"}, "must give at_least, at_most or one_of together with column"),
-        (Limit, {"at_least": 3, "holds": ("loan",)}, "must give at_least, at_most or one_of together with column"),
-        (Ban, {"never": {}, "after": {"products": ("loan",)}, "days": 1}, "must name something in never and in after"),
-        (
-            HandOver,
-            {"to": ("sms",), "within_days": 1, "return_days": 3},
-            "must give return_to and return_days together",
-        ),
-        (HandOver, {"to": (), "within_days": 1}, "at least 1"),
-        (QuietTime, {"channels": ("sms",)}, "must give dayparts or days"),
-        (Cap, {"most": 1, "days": 367}, "less than or equal to 366"),
-    ],
-)
-def test_rules_that_rule_nothing_are_refused(kind: type[Limit], fields: dict[str, Any], need: str) -> None:
-    with pytest.raises(ValueError, match=need):
-        kind.model_validate({"name": "x", **fields})
-
-
-def test_names_are_not_used_twice_nor_taken_from_built_in_rules() -> None:
-    cap, limit = Cap(name="same", most=1, days=1), Limit(name="same", holds=("loan",))
-    with pytest.raises(ValueError, match="caps uses 'same' again"):
-        Rules(caps=(cap,), limits=(limit,))
-    with pytest.raises(ValueError, match="caps uses 'consent' again"):
-        Rules(caps=(cap.model_copy(update={"name": "consent"}),))
 
 
 def test_the_digest_names_the_content_of_the_book() -> None:

@@ -20,7 +20,7 @@ import polars as pl
 from envs.errors import InputError
 from envs.tables import Tables
 
-START_SECONDS = 60.0  # the service imports and loads its model in about two
+START_SECONDS = 180.0  # two to import and to load the model, ten to compile kernels the first time; more if busy
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from training.importers.bank_calls_world import (
     calls_schema,
 )
 from training.importers.order import in_order
-from training.importers.rows import BadRowError, Imported, Intake, Row, choice, csv_rows, floating, number
+from training.importers.rows import BadRowError, Imported, Intake, Row, choice, csv_rows, floating, number, unknown
 
 FIRST, LAST = date(2008, 5, 1), date(2010, 11, 30)  # of the data set: May 2008 to November 2010
 IN_ORDER = 0.5  # share of rows in the order of time below which this is another file (a shuffled sample, say)
@@ -169,13 +169,9 @@ def _decisions(frame: pl.DataFrame) -> pl.DataFrame:
         decision_id=pl.format("{}-call", "customer_id"),
         customer_id="customer_id",
         at="at",
-        trigger=pl.lit(None, pl.String),
-        mask=pl.lit(None, pl.List(pl.Boolean)),
+        **unknown("trigger", "mask"),
         treatment="treatment",
-        propensity=pl.lit(None, pl.Float64),
-        probabilities=pl.lit(None, pl.List(pl.Float64)),
-        policy_digest=pl.lit(None, pl.String),
-        rules_digest=pl.lit(None, pl.String),
+        **unknown("propensity", "probabilities", "policy_digest", "rules_digest"),
         prices=pl.struct(annoyance=pl.lit(0.0)),
         assignment=pl.lit("champion"),
     )

@@ -19,7 +19,7 @@ from envs.catalogue import SILENCE, Catalogue, Channel, Product, Treatment
 from envs.errors import InputError
 from envs.schema import Column, Fading, PriceRange, Reward, Schema, Split, Task
 from envs.tables import INSTANT
-from training.importers.rows import BadRowError, Imported, Intake, Row, choice, csv_rows, floating, number
+from training.importers.rows import BadRowError, Imported, Intake, Row, choice, csv_rows, floating, number, unknown
 
 Outcome = Literal["visit", "conversion", "spend"]
 
@@ -164,13 +164,12 @@ def _decisions(frame: pl.DataFrame) -> pl.DataFrame:
         decision_id=pl.format("{}-email", "customer_id"),
         customer_id="customer_id",
         at=_instant(0),
-        trigger=pl.lit(None, pl.String),
+        **unknown("trigger"),
         mask=pl.lit([True] * arms, pl.List(pl.Boolean)),
         treatment="treatment",
         propensity=pl.lit(1 / arms),
         probabilities=pl.lit([1 / arms] * arms, pl.List(pl.Float64)),
-        policy_digest=pl.lit(None, pl.String),
-        rules_digest=pl.lit(None, pl.String),
+        **unknown("policy_digest", "rules_digest"),
         prices=pl.struct(annoyance=pl.lit(0.0)),
         assignment=pl.lit("randomised"),
     )

@@ -22,7 +22,7 @@ from envs.schema import Schema, load_schema
 from envs.tables import INSTANT
 from training.importers.mapped_rows import ALWAYS, Decided, Happened, RowReader
 from training.importers.order import in_order
-from training.importers.rows import BadRowError, Imported, Intake, Row, csv_rows
+from training.importers.rows import BadRowError, Imported, Intake, Row, csv_rows, unknown
 from training.mapping import Mapping, check_mapping
 
 T = TypeVar("T")
@@ -51,10 +51,7 @@ def import_mapped(source: Path, mapping_file: Path) -> Imported:
         schema=schema,
         customers=customers,
         decisions=decisions.with_columns(
-            mask=pl.lit(None, pl.List(pl.Boolean)),
-            probabilities=pl.lit(None, pl.List(pl.Float64)),
-            policy_digest=pl.lit(None, pl.String),
-            rules_digest=pl.lit(None, pl.String),
+            **unknown("mask", "probabilities", "policy_digest", "rules_digest"),
             prices=pl.struct([pl.lit(price).alias(name) for name, price in prices.items()]),
         ),
         events=events,

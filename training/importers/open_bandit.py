@@ -28,7 +28,7 @@ from training.importers.open_bandit_world import (
     item_catalogue,
     page_schema,
 )
-from training.importers.rows import BadRowError, Imported, Intake, Row, choice, csv_rows, floating, number
+from training.importers.rows import BadRowError, Imported, Intake, Row, choice, csv_rows, floating, number, unknown
 
 Logging = Literal["random", "bts"]
 
@@ -157,13 +157,12 @@ def _tables(name: Logging, rows: list[Shown], items: int) -> tuple[pl.DataFrame,
         decision_id=decision,
         customer_id="customer_id",
         at="at",
-        trigger=pl.lit(None, pl.String),
+        **unknown("trigger"),
         mask=pl.lit([True] * (items + 1), pl.List(pl.Boolean)),  # nothing was forbidden; nothing was never tried
         treatment="treatment",
         propensity=pl.lit(1 / items) if name == "random" else pl.col("propensity"),
         probabilities=pl.lit(even if name == "random" else None, pl.List(pl.Float64)),
-        policy_digest=pl.lit(None, pl.String),
-        rules_digest=pl.lit(None, pl.String),
+        **unknown("policy_digest", "rules_digest"),
         prices=pl.struct(annoyance=pl.lit(0.0)),
         assignment=pl.lit(ASSIGNMENT[name]),
     )

@@ -18,6 +18,7 @@ from envs.catalogue import Catalogue
 from envs.errors import InputError
 from envs.rules import Rules
 from envs.schema import Schema
+from envs.tables import DECISIONS
 
 T = TypeVar("T")
 
@@ -45,6 +46,11 @@ class Quarantined(NamedTuple):
 
 UNREADABLE = "\ufffd"  # what a byte becomes that does not belong to the encoding
 QUARANTINE = {"file": pl.String, "row": pl.Int64, "reason": pl.String, "raw": pl.String}
+
+
+def unknown(*columns: str) -> dict[str, pl.Expr]:
+    """Columns of the table of decisions of which a source says nothing."""
+    return {column: pl.lit(None, DECISIONS[column]) for column in columns}
 
 
 @dataclass

@@ -20,7 +20,7 @@ from envs.catalogue import SILENCE
 from envs.errors import InputError
 from envs.schema import Split
 from envs.tables import INSTANT
-from training.importers.rows import BadRowError, Imported, Intake, Row, choice, json_lines, number, text
+from training.importers.rows import BadRowError, Imported, Intake, Row, choice, json_lines, number, text, unknown
 from training.importers.starbucks_world import (
     END,
     KINDS,
@@ -189,13 +189,9 @@ def _decisions(people: list[str], acts: pl.DataFrame) -> pl.DataFrame:
         decision_id=_decision_id("hour"),
         customer_id="person",
         at=_instant("hour"),
-        trigger=pl.lit(None, pl.String),
-        mask=pl.lit(None, pl.List(pl.Boolean)),
+        **unknown("trigger", "mask"),
         treatment=pl.col("treatment").fill_null(SILENCE),
-        propensity=pl.lit(None, pl.Float64),
-        probabilities=pl.lit(None, pl.List(pl.Float64)),
-        policy_digest=pl.lit(None, pl.String),
-        rules_digest=pl.lit(None, pl.String),
+        **unknown("propensity", "probabilities", "policy_digest", "rules_digest"),
         prices=pl.struct(annoyance=pl.lit(0.0)),
         assignment=pl.lit("randomised"),
     )
