@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
@@ -18,7 +17,6 @@ from agents.baselines import CoordinatedRules
 from benchmarks.grown import grown
 from benchmarks.kit import Options, Result, main, show
 from envs.randomness import Luck
-from envs.registration import register_worlds
 from envs.simulator import Simulator
 from envs.world import World, load_world
 from evaluation.simulation import choose
@@ -109,8 +107,7 @@ class _CartPole:
 
 def _alone(options: Options, result: Result) -> None:
     """One customer in the environment that `gymnasium.make` gives, random allowed treatments."""
-    register_worlds()
-    env = gymnasium.make("nextbest/Bank-v0").unwrapped
+    env = gymnasium.make("nextbest/Bank-v0").unwrapped  # envs registers it
     rng, steps = np.random.default_rng(options.seed), 500 if options.quick else 5000
     mask, best = env.reset(seed=options.seed)[1]["action_mask"], 0.0
     for _ in range(5):
@@ -166,27 +163,13 @@ def _draw(by_batch: list[tuple[int, float]], by_size: list[tuple[int, float]]) -
 def _memory(options: Options, result: Result) -> None:
     """Customers of a process of their own, stepped one day in parts: the most memory that it held."""
     customers = MILLION // 20 if options.quick else MILLION
-    code = f"from benchmarks.world import hold; hold({customers}, {options.seed})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    held, state = (float(word) for word in done.stdout.split()[-2:])
-    print(f"{customers:,} customers: {held / 2**30:.2f} GiB at most, {state / customers:,.0f} bytes of state each")
-    result.figures["memory"] = {"customers": customers, "gibibytes": held / 2**30, "state_bytes": state / customers}
-    words = f"{MILLION:,} customers in at most {GIBIBYTES:g} GiB: {held / 2**30:.2f} with {customers:,}"
-    result.target("memory", words, not options.quick and held <= GIBIBYTES * 2**30)
-
-
-def hold(customers: int, seed: int, part: int = 16_384) -> None:
-    """Keep customers and let them live a day in silence; print the peak of memory and the bytes of their state."""
-    simulator = Simulator(load_world("bank"), seed, cadence_days=1)
-    states = []
-    for start in range(0, customers, part):
-        simulator.reset(np.arange(start, min(start + part, customers)))
-        states.append(simulator.state)
-    for state in states:
-        simulator.state = state
-        simulator.step(np.zeros(state.batch, np.int64))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(peak, sum(state.nbytes for state in states))
+    held = ["-m", "benchmarks.held", str(customers), str(options.seed)]
+    done = subprocess.run([sys.executable, *held], capture_output=True, text=True, check=True)
+    peak, state = (float(word) for word in done.stdout.split()[-2:])
+    print(f"{customers:,} customers: {peak / 2**30:.2f} GiB at most, {state / customers:,.0f} bytes of state each")
+    result.figures["memory"] = {"customers": customers, "gibibytes": peak / 2**30, "state_bytes": state / customers}
+    words = f"{MILLION:,} customers in at most {GIBIBYTES:g} GiB: {peak / 2**30:.2f} with {customers:,}"
+    result.target("memory", words, not options.quick and peak <= GIBIBYTES * 2**30)
 
 
 if __name__ == "__main__":

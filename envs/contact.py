@@ -253,17 +253,15 @@ def book(m: Any, s: Any, out: Any, i: int, cause: Cause, value: float) -> None:
     """A conversion is final: margin net of expected credit loss, volume, benefit. value: margin before loss."""
     net = value
     if cause.product >= 0:
-        product, booked = (
-            facts_at(m.product_facts, cause.product),
-            pending_at(s.pending, i * s.products + cause.product),
-        )
-        # Rounded to what PENDING keeps, so that a cancellation claws back exactly what was booked.
-        net = np.float64(np.float32(value * product.net[person_at(s.person, i).grade]))
-        booked.booked_day, booked.booked_value, booked.booked_volume = customer_at(s.customer, i).day, net, 0.0
+        product = facts_at(m.product_facts, cause.product)
+        booked = pending_at(s.pending, i * s.products + cause.product)
+        booked.booked_day, booked.booked_value = customer_at(s.customer, i).day, value
         booked.channel, booked.decision = cause.channel, cause.decision
-        if product.margin_rate > 0 and not np.isnan(value):
-            booked.booked_volume = value / product.margin_rate
-            happened(m, s, out, i, _BALANCE, cause, np.float64(booked.booked_volume))
+        # As PENDING keeps it, so that a cancellation claws back exactly what was booked.
+        kept = np.float64(booked.booked_value)
+        net = kept * product.net[person_at(s.person, i).grade]
+        if product.margin_rate > 0 and not np.isnan(kept):
+            happened(m, s, out, i, _BALANCE, cause, kept / product.margin_rate)
         if product.refers and product.maturing_days == 0:
             happened(m, s, out, i, _REFERRED, cause, np.nan)
     happened(m, s, out, i, _CONVERTED, cause, net)
@@ -287,7 +285,8 @@ def cancel(m: Any, s: Any, out: Any, i: int, v: View, product: int, days: int, d
     if exposed <= 0 or not happens(m, v, CANCELLED, product, draw + product, np.float64(exposed)):
         return
     cause = because(-1, booked.channel, product, booked.decision, BOOKED)
-    happened(m, s, out, i, _CANCELLED, cause, 0.0 if waits else np.float64(booked.booked_value))
-    if not waits and booked.booked_volume != 0:
-        happened(m, s, out, i, _BALANCE, cause, -np.float64(booked.booked_volume))
+    kept = 0.0 if waits else np.float64(booked.booked_value)
+    happened(m, s, out, i, _CANCELLED, cause, kept * facts.net[person_at(s.person, i).grade])
+    if not waits and facts.margin_rate > 0 and not np.isnan(kept):
+        happened(m, s, out, i, _BALANCE, cause, -kept / facts.margin_rate)
     booked.due_day = booked.booked_day = NEVER

@@ -44,8 +44,7 @@ PENDING = np.dtype(
         ("channel", "i2"),  # -1: nobody asked
         ("decision", "i4"),  # number of its decision in the log, -1: none
         ("booked_day", "i4"),  # of the last conversion, NEVER: none
-        ("booked_value", "f4"),  # its margin, clawed back if it is cancelled
-        ("booked_volume", "f4"),
+        ("booked_value", "f4"),  # its margin before credit loss, clawed back net of it if it is cancelled
     ],
     align=True,
 )
