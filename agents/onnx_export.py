@@ -23,7 +23,11 @@ def export_onnx(policy: ScoringPolicy, temperature: float, floor: float) -> byte
     """The policy's network, with temperature and floor, as the bytes of an ONNX file with a free batch axis."""
     scorer = policy.mlp_extractor
     graph = Exported(scorer, temperature, floor).eval()  # type: ignore[arg-type]  # typed as MlpExtractor by the library
-    fields, treatments = policy.features_dim, scorer.latent_dim_pi
+    return export_graph(graph, policy.features_dim, scorer.latent_dim_pi)
+
+
+def export_graph(graph: torch.nn.Module, fields: int, treatments: int) -> bytes:
+    """Any module (observation, mask) -> probabilities, checked on random states."""
     example = (torch.zeros(2, fields), torch.ones(2, treatments, dtype=torch.bool))
     batch = torch.export.Dim("batch", min=1)
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -44,7 +48,7 @@ def export_onnx(policy: ScoringPolicy, temperature: float, floor: float) -> byte
     return raw
 
 
-def _check_parity(raw: bytes, graph: Exported, fields: int, treatments: int) -> None:
+def _check_parity(raw: bytes, graph: torch.nn.Module, fields: int, treatments: int) -> None:
     """The file must say what the network says, on random states; RuntimeError where it does not."""
     random = torch.Generator().manual_seed(0)
     observation = torch.rand(STATES, fields, generator=random)

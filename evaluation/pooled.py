@@ -38,7 +38,7 @@ class PooledRun:
 
 def _over_days(days: pl.DataFrame) -> pl.DataFrame:
     granted, refused = pl.col("granted").sum(), pl.col("refused").sum()
-    return days.group_by("region", "pool", "unit", maintain_order=True).agg(
+    found = days.group_by("region", "pool", "unit", maintain_order=True).agg(
         per_day=granted / pl.len(),
         utilisation=granted / pl.col("capacity").sum(),
         days_exhausted=(pl.col("requests_refused") > 0).sum(),
@@ -46,6 +46,9 @@ def _over_days(days: pl.DataFrame) -> pl.DataFrame:
         refused_share=refused / (granted + refused),
         shadow_value=pl.col("worth").sum() / pl.col("sampled").sum(),
     )
+    return found.with_columns(
+        pl.col("refused_share", "shadow_value").fill_nan(None)
+    )  # nobody asked; nobody was refused
 
 
 def regions_of(setting: PooledSetting) -> dict[str, np.ndarray]:

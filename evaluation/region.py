@@ -109,11 +109,11 @@ class Region:
         setting, simulator = self.setting, self.simulator
         order = np.argsort(self.customers % setting.cadence_days, kind="stable")
         phase = self.customers[order] % setting.cadence_days
-        number = 0
-        for first, last in _pieces(phase, MADE):
+        number, size = 0, min(PART, -(-len(self.customers) // BLOCKS))  # a block has a part at least
+        for first, last in _pieces(phase, MADE // size * size):
             some = self.customers[order[first:last]]
             made = simulator.fresh(some, simulator.first_day + phase[first:last], setting.prices)
-            for start, stop in _pieces(phase[first:last], PART):
+            for start, stop in _pieces(phase[first:last], size):
                 part = Part(number, int(phase[first]), made.part(start, stop), self.counts.threads(stop - start))
                 simulator.begin(part.state)
                 self._tell(part, simulator.morning)
