@@ -80,6 +80,14 @@ VERBS = (
         "canonical tables: catalogue, schema, customers, decisions, events",
         "nextbest simulate --world bank --customers 5000 --days 180 --out runs/bank",
     )),
+    Verb("population", "training.configs:PopulationConfig", "training:population", page(
+        "Simulate a population whose customers share pools, and say what the pools lacked.",
+        "Customers are decided one after another in a random order until a day's pools are exhausted; each region has "
+        "pools of its own. Says how full each pool was, what was refused, and what one more unit was worth.",
+        "a world: `bank` or a calibrated directory; an artifact, if one decides",
+        "population.html (one self-contained page), population.json (every number); with --log also tables/",
+        "nextbest population --world bank --customers 5000 --days 14 --by region --out runs/population",
+    )),
     Verb("import starbucks", "training.configs:ImportConfig", "training:import_log", page(
         "Import the Starbucks capstone data: six waves of offers per customer.",
         "The reward of a wave is what the customer spends until the next wave, less the rewards paid out. "

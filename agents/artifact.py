@@ -61,6 +61,13 @@ class ArtifactPolicy:
     schema: Schema
     rules: Rules
     decide: Callable[[np.ndarray, np.ndarray], np.ndarray]  # one chunk, as the policy protocol
+    path: Path | None = None  # where it was read; None: nowhere
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For other processes: read again there, since a network cannot be sent."""
+        if self.path is None:
+            return super().__reduce__()  # type: ignore[return-value]
+        return _read_again, (self.path, self.digest)
 
     @property
     def name(self) -> str:
@@ -123,7 +130,17 @@ def load_policy(path: Path | str) -> ArtifactPolicy:
     catalogue = load_catalogue(path / "catalogue.yaml")
     schema, rules = load_schema(path / "schema.yaml"), load_rules(path / "rules.yaml")
     _check_books(path, manifest, catalogue, schema, rules)
-    return ArtifactPolicy(manifest, catalogue, schema, rules, _decider(path, manifest, catalogue, schema))
+    return ArtifactPolicy(
+        manifest, catalogue, schema, rules, _decider(path, manifest, catalogue, schema), path.absolute()
+    )
+
+
+def _read_again(path: Path, digest: str) -> ArtifactPolicy:
+    """The policy that was read here before, or an InputError if it is another one by now."""
+    policy = load_policy(path)
+    if policy.digest != digest:
+        raise InputError(f"must be {digest}, as before", file=path / FILE, field="policy_digest", value=policy.digest)
+    return policy
 
 
 def _decider(path: Path, manifest: Manifest, catalogue: Catalogue, schema: Schema) -> Network:

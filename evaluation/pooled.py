@@ -11,15 +11,28 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from multiprocessing import get_context
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from envs.counts import Counts, total
 from envs.errors import InputError
-from evaluation.region import MADE, PooledSetting, Progress, Region
+from evaluation.region import MADE, Heard, PooledSetting, Progress, Region
 
 WHOLE = "all"  # the one region of a bank that is not divided
+
+
+class Listener(Protocol):
+    """Who is told what happens in a run, say a recorder."""
+
+    def decided(self, heard: Heard) -> np.ndarray:
+        """Told every part's decisions; says their numbers in a log, (batch, desks), -1: not logged."""
+        ...
+
+    def happened(self, events: np.ndarray, customer: np.ndarray) -> None:
+        """Told every part's events. events: (n,) EVENT; customer: (batch,) int, numbers of the part's customers."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -67,15 +80,26 @@ def regions_of(setting: PooledSetting) -> dict[str, np.ndarray]:
     return {name: some for name, some in found.items() if len(some)}
 
 
-def run_pooled(setting: PooledSetting, *, processes: int = 1, progress: Progress | None = None) -> PooledRun:
-    """Simulate the population. processes: at most one per region is of use."""
-    _check(setting)
+def run_pooled(
+    setting: PooledSetting,
+    *,
+    processes: int = 1,
+    progress: Progress | None = None,
+    listener: Listener | None = None,
+) -> PooledRun:
+    """Simulate the population.
+
+    processes: at most one per region is of use; listener: is told what is decided and what happens, in one process
+    """
+    check(setting)
+    if listener is not None and processes != 1:
+        raise InputError("must be 1 when somebody listens", field="processes", value=processes)
     regions = regions_of(setting)
     jobs = sorted(regions.items(), key=lambda item: -len(item[1]))  # the largest first
     found: dict[str, tuple[list[Counts], pl.DataFrame]] = {}
     if min(processes, len(jobs)) == 1:
         for name, customers in jobs:
-            found[name] = _run(setting, name, customers, progress)
+            found[name] = _run(setting, name, customers, progress, listener)
     else:
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as workers:
             told = {name: workers.submit(_run, setting, name, customers) for name, customers in jobs}
@@ -89,14 +113,20 @@ def run_pooled(setting: PooledSetting, *, processes: int = 1, progress: Progress
 
 
 def _run(
-    setting: PooledSetting, name: str, customers: np.ndarray, progress: Progress | None = None
+    setting: PooledSetting,
+    name: str,
+    customers: np.ndarray,
+    progress: Progress | None = None,
+    listener: Listener | None = None,
 ) -> tuple[list[Counts], pl.DataFrame]:
-    region = Region(setting, name, customers)
+    hooks = (None, None) if listener is None else (listener.decided, listener.happened)
+    region = Region(setting, name, customers, *hooks)
     region.run(progress)
     return region.counts.counts(), region.days
 
 
-def _check(setting: PooledSetting) -> None:
+def check(setting: PooledSetting) -> None:
+    """Refuse what cannot be simulated."""
     task, catalogue = setting.world.schema.task, setting.world.catalogue
     if task.kind == "finite":
         raise InputError(

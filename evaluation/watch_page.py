@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,12 +13,28 @@ from evaluation.page import number, template
 from evaluation.watch import shown, told
 
 if TYPE_CHECKING:
+    import polars as pl
     from matplotlib.figure import Figure
 
+    from envs.catalogue import Catalogue
+    from envs.counts import Counts
     from evaluation.watch import Watched
 
 MOST_HAND_OVERS = 20  # listed on the page; process.csv has all
 _HALVES = tuple(tuple(f for f in CHANNEL_FIGURES if f.unasked == leads) for leads in (False, True))
+
+
+class Measured(Protocol):
+    """Figures of a log, or of a run that could have written one."""
+
+    @property
+    def catalogue(self) -> Catalogue: ...
+    @property
+    def counts(self) -> Counts: ...
+    @property
+    def indicators(self) -> pl.DataFrame: ...
+    @property
+    def process(self) -> pl.DataFrame: ...
 
 
 def page(watched: Watched) -> str:
@@ -26,19 +42,26 @@ def page(watched: Watched) -> str:
     return template("watch.html.j2").render(
         customers=f"{watched.counts.customers:,}",
         period=told(watched.period),
-        confidence=f"{watched.config.confidence:.0%}",
-        patience=f"{watched.config.patience:g}",
-        indicators=_indicators(watched),
-        channels=[_per_channel(watched, figures) for figures in _HALVES],
-        hand_overs=_hand_overs(watched),
-        figures=CHANNEL_FIGURES,
-        hand_over_figures=HAND_OVER_FIGURES,
-        flow=svg(flow(watched), "flow"),
-        contacts=svg(contacts(watched), "contacts"),
+        **measured(watched, watched.config.confidence, watched.config.patience),
     )
 
 
-def flow(watched: Watched) -> Figure:
+def measured(watched: Measured, confidence: float, patience: float) -> dict[str, Any]:
+    """What `measured.html.j2` shows. patience: days for which a lead stays open."""
+    return {
+        "confidence": f"{confidence:.0%}",
+        "patience": f"{patience:g}",
+        "indicators": _indicators(watched),
+        "channels": [_per_channel(watched, figures) for figures in _HALVES],
+        "hand_overs": _hand_overs(watched),
+        "figures": CHANNEL_FIGURES,
+        "hand_over_figures": HAND_OVER_FIGURES,
+        "flow": svg(flow(watched), "flow"),
+        "contacts": svg(contacts(watched), "contacts"),
+    }
+
+
+def flow(watched: Measured) -> Figure:
     """Which channel takes up the leads of which: shares of those that arose (colour), and how many (number)."""
     names = (*watched.catalogue.channel_ids, UNASKED)
     taken = watched.counts.hand_overs[..., TAKEN]
@@ -60,7 +83,7 @@ def flow(watched: Watched) -> Figure:
     return figure
 
 
-def contacts(watched: Watched) -> Figure:
+def contacts(watched: Measured) -> Figure:
     """Customers by number of contacts, with the mean and the 95th and 99th percentiles."""
     histogram = watched.counts.contacts_histogram
     last = int(np.flatnonzero(histogram)[-1]) if histogram.any() else 0
@@ -77,13 +100,13 @@ def contacts(watched: Watched) -> Figure:
     return figure
 
 
-def _indicators(watched: Watched) -> list[dict[str, Any]]:
+def _indicators(watched: Measured) -> list[dict[str, Any]]:
     rows = watched.indicators.iter_rows(named=True)
     return [{**row, **{name: shown(row[name]) for name in ("value", "low", "high")}} for row in rows]
 
 
 def _per_channel(
-    watched: Watched, figures: tuple[ChannelFigure, ...]
+    watched: Measured, figures: tuple[ChannelFigure, ...]
 ) -> tuple[tuple[ChannelFigure, ...], list[tuple[str, list[str]]]]:
     """Some figures, and each channel's name with their values."""
     frame = watched.process
@@ -92,7 +115,7 @@ def _per_channel(
     return figures, [(name, [shown(found.get((f.name, name))) for f in figures]) for name in names]
 
 
-def _hand_overs(watched: Watched) -> list[tuple[str, str, list[str]]]:
+def _hand_overs(watched: Measured) -> list[tuple[str, str, list[str]]]:
     """The largest hand-overs: from, to, figures in the order of HAND_OVER_FIGURES."""
     pairs: dict[tuple[str, str], dict[str, float | None]] = {}
     for figure, source, taker, value in watched.process.select("figure", "from", "to", "value").iter_rows():

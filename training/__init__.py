@@ -9,6 +9,7 @@ from envs.lazy import lazy_verbs
 
 VERBS = {
     "simulate": "training.simulate",
+    "population": "training.population",
     "import_log": "training.import_log",
     "calibrate": "training.calibrate",
     "fidelity": "training.fidelity",
