@@ -111,4 +111,6 @@ def _finish(figure: Figure, panels: list[Any]) -> None:
             text.set_color(INK)
     handles, labels = panels[-1].get_legend_handles_labels()
     if len(labels) > 1:
-        figure.legend(handles, labels, loc="outside upper center", ncols=5, frameon=False, labelcolor=INK, fontsize=8)
+        columns = len(labels) if len(labels) <= 6 else 5
+        place: dict[str, Any] = {"loc": "outside upper center", "ncols": columns, "frameon": False}
+        figure.legend(handles, labels, labelcolor=INK, fontsize=8, **place)
