@@ -61,7 +61,7 @@ def test_the_file_holds_the_numbers_of_the_run(found: SimulatedPopulation, store
         for name in ("region", "pool", "days_exhausted"):
             assert row[name] == told[name]
         for name in ("utilisation", "refused_share", "shadow_value"):
-            assert row[name] == (None if np.isnan(told[name]) else pytest.approx(told[name]))
+            assert row[name] == (None if told[name] is None else pytest.approx(told[name]))
     whole = indicators(found.report.counts, found.report.catalogue)
     assert [row["value"] for row in stored["indicators"]] == whole["value"].to_list()
     counts = [vars(block) for block in run.counts]
@@ -193,7 +193,13 @@ def test_with_plenty_nothing_is_refused(tmp_path: Path) -> None:
     assert not any("Requests were refused" in line for line in report.sentences)
     page = (tmp_path / "population.html").read_text(encoding="utf-8")
     assert "No request was refused." in page
-    assert "No intervals" in page  # one block of customers
+
+
+def test_one_customer_alone_has_no_intervals(found: SimulatedPopulation) -> None:
+    setting = replace(found.report.run.setting, customers=np.arange(1), days=1)
+    report = PopulationReport(run_pooled(setting), "bank")
+    assert report.indicators["low"].null_count() == report.indicators.height
+    assert found.report.indicators["low"].null_count() < report.indicators.height
 
 
 @pytest.mark.parametrize(
@@ -253,6 +259,7 @@ def test_two_processes_give_what_one_gives_and_an_artifact_what_it_holds(
             assert report.to_dict()["policy_digest"] == load_policy(artifact).digest
 
 
+@pytest.mark.slow
 def test_the_python_of_the_guide_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
