@@ -24,6 +24,7 @@ from envs.indicators import indicators_with_intervals
 from envs.process import process_figures
 from envs.world import World, load_world
 from evaluation.pooled import PooledRun, run_pooled
+from evaluation.population_report import PopulationReport
 from evaluation.region import PooledSetting
 from training.simulate import under_silos
 
@@ -78,10 +79,11 @@ def _tell(name: str, run: PooledRun, result: Result) -> None:
     catalogue = run.setting.world.catalogue
     watched = indicators_with_intervals(run.counts, catalogue).select("indicator", "value", "low", "high", "unit")
     process = process_figures(sum(run.counts[1:], run.counts[0]), catalogue).select("figure", "from", "to", "value")
-    show(f"{name}: pools", run.pools)
+    pools = PopulationReport(run, "bank").frame
+    show(f"{name}: pools", pools)
     show(f"{name}: indicators", watched)
     result.figures[name] = {
-        "pools": run.pools.to_dicts(),
+        "pools": pools.to_dicts(),
         "indicators": watched.to_dicts(),
         "process figures": process.to_dicts(),
     }

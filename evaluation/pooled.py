@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from multiprocessing import get_context
 from typing import Protocol
 
@@ -43,26 +42,6 @@ class PooledRun:
     counts: tuple[Counts, ...]  # of blocks of customers
     days: pl.DataFrame  # one row per region, day and pool, see `Region.days`
 
-    @cached_property
-    def pools(self) -> pl.DataFrame:
-        """One row per region and pool, over all days."""
-        return _over_days(self.days)
-
-
-def _over_days(days: pl.DataFrame) -> pl.DataFrame:
-    granted, refused = pl.col("granted").sum(), pl.col("refused").sum()
-    found = days.group_by("region", "pool", "unit", maintain_order=True).agg(
-        per_day=granted / pl.len(),
-        utilisation=granted / pl.col("capacity").sum(),
-        days_exhausted=(pl.col("requests_refused") > 0).sum(),
-        refused_per_day=refused / pl.len(),
-        refused_share=refused / (granted + refused),
-        shadow_value=pl.col("worth").sum() / pl.col("sampled").sum(),
-    )
-    return found.with_columns(
-        pl.col("refused_share", "shadow_value").fill_nan(None)
-    )  # nobody asked; nobody was refused
-
 
 def regions_of(setting: PooledSetting) -> dict[str, np.ndarray]:
     """Region -> its customers, in the order of their numbers."""
@@ -76,6 +55,11 @@ def regions_of(setting: PooledSetting) -> dict[str, np.ndarray]:
     where = np.concatenate(
         [setting.world.population.sample(some, setting.seed)[setting.by].to_numpy() for some in parts]
     )
+    strange = ~np.isin(where.astype(str), column.categories)
+    if strange.any():
+        row = int(strange.argmax())
+        need = f"must be one of {', '.join(column.categories)}, for every customer must be in a region"
+        raise InputError(need, field=setting.by, value=str(where[row]), row=row)
     found = {str(name): setting.customers[where == name] for name in column.categories}
     return {name: some for name, some in found.items() if len(some)}
 
@@ -136,3 +120,8 @@ def check(setting: PooledSetting) -> None:
         raise InputError("must name a pool for customers to share", field="pools", value=[])
     if setting.days < setting.cadence_days:
         raise InputError(f"must be at least {setting.cadence_days}, the cadence", field="days", value=setting.days)
+    if not len(setting.customers):
+        raise InputError("must name at least one", field="customers", value="[]")
+    numbers = [column.name for column in setting.world.schema.columns if column.type == "number"]
+    if setting.assets is not None and setting.assets not in numbers:
+        raise InputError(f"must be a column of numbers: {', '.join(numbers)}", field="assets", value=setting.assets)

@@ -59,31 +59,22 @@ class PopulationReport:
     @cached_property
     def frame(self) -> pl.DataFrame:
         """One row per region and pool, over all days."""
-        return pooled(self._offered, ("region", "pool"))
+        return pooled(self.run.days, ("region", "pool"))
 
     @cached_property
     def pools(self) -> pl.DataFrame:
         """One row per pool, over all days and regions."""
-        return pooled(self._offered, ("pool",))
+        return pooled(self.run.days, ("pool",))
 
     @cached_property
     def days(self) -> pl.DataFrame:
         """One row per region, day and pool. Of a stock: what was left, and the share that was gone by night."""
-        return by_day(self._offered, ("region", "pool"))
+        return by_day(self.run.days, ("region", "pool"))
 
     @cached_property
     def bank_days(self) -> pl.DataFrame:
         """The same of all regions together: one row per day and pool."""
-        return by_day(self._offered, ("pool",))
-
-    @cached_property
-    def _offered(self) -> pl.DataFrame:
-        """The run's days; `stock`, and `offered`: units that came in that day, a stock's on the first."""
-        stocks = [pool.id for pool in self.catalogue.pools if pool.stock]
-        first = pl.col("day") == self.run.days["day"].min()
-        return self.run.days.with_columns(stock=pl.col("pool").is_in(stocks)).with_columns(
-            offered=pl.when(~pl.col("stock") | first).then("capacity").otherwise(0.0)
-        )
+        return by_day(self.run.days, ("pool",))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is undefined is None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -75,17 +75,19 @@ class Region:
     ) -> None:
         """decided: told every part's decisions, says their numbers in a log; happened: told every part's events."""
         self.setting, self.name, self.customers = setting, name, customers
+        world = every(setting.world, setting.cadence_days)
         self._decided, self._happened = decided, happened
-        self.simulator = Simulator(setting.world, setting.seed, cadence_days=setting.cadence_days, record=True)
-        self.counts = RunningCounts(setting.world, BLOCKS)
+        self.simulator = Simulator(world, setting.seed, record=True)
+        self.counts = RunningCounts(world, BLOCKS)
         self.pools = Pools(setting.world.catalogue, len(customers), setting.share)
-        self._shadow = Shadow(setting.world)
+        self._shadow = Shadow(world)
         self._written: list[pl.DataFrame] = []
         self._parts = list(self._begin())
 
     @property
     def days(self) -> pl.DataFrame:
-        """One row per day and pool: what there was, what was granted and refused (units), what that was worth."""
+        """One row per day and pool: what there was (`offered`: what came in), what was granted and refused, units; what
+        a sample of the refused was worth, currency, and its units."""
         return pl.concat(self._written)
 
     def run(self, progress: Progress | None = None) -> None:
@@ -185,7 +187,9 @@ class Ledger:
                 "day": [day] * len(pools),
                 "pool": [pool.id for pool in pools],
                 "unit": [pool.unit for pool in pools],
+                "stock": self._pools.stock,
                 "capacity": self._had,
+                "offered": np.where(self._pools.stock & (day > 0), 0.0, self._had),
                 "granted": self._had - self._pools.left,
                 "refused": self._refused,
                 "requests_refused": self._requests,
@@ -193,6 +197,12 @@ class Ledger:
                 "sampled": sampled,
             }
         )
+
+
+def every(world: World, days: int) -> World:
+    """The world of a continuing task with a decision every so many days."""
+    task = world.schema.task.model_copy(update={"cadence_days": days})
+    return replace(world, schema=world.schema.model_copy(update={"task": task}))
 
 
 def _pieces(phase: np.ndarray, size: int) -> Iterator[tuple[int, int]]:

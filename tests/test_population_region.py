@@ -18,6 +18,7 @@ from envs.expectation import Expectation
 from envs.simulator import Simulator
 from envs.world import load_world
 from evaluation.pooled import regions_of, run_pooled
+from evaluation.population_report import PopulationReport
 from evaluation.region import BLOCKS, Heard, PooledSetting, Region
 from evaluation.shadow import Shadow
 from training.simulate import under_silos
@@ -50,7 +51,7 @@ def test_pools_hold_per_region_and_day() -> None:
 
 def test_the_report_sums_days_up() -> None:
     run = run_pooled(SCARCE)
-    for row in run.pools.iter_rows(named=True):
+    for row in PopulationReport(run, "bank").frame.iter_rows(named=True):
         days = run.days.filter(pl.col("region") == row["region"], pl.col("pool") == row["pool"])
         assert row["utilisation"] == pytest.approx(days["granted"].sum() / days["capacity"].sum())
         assert row["days_exhausted"] == (days["requests_refused"] > 0).sum()
@@ -171,6 +172,8 @@ def test_every_block_has_customers() -> None:
     ("change", "message"),
     [
         (lambda s: replace(s, by="age"), "by == 'age', must be a column of categories"),
+        (lambda s: replace(s, assets="region"), "assets == 'region', must be a column of numbers"),
+        (lambda s: replace(s, customers=np.arange(0)), "customers == '\\[\\]', must name at least one"),
         (lambda s: replace(s, days=3, cadence_days=7), "days == 3, must be at least 7"),
         (lambda s: replace(s, world=load_world("exact")), "must be continuing"),
     ],

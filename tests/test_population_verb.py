@@ -57,7 +57,7 @@ def test_the_file_holds_the_numbers_of_the_run(found: SimulatedPopulation, store
     run = run_pooled(setting_of(CONFIG))
     assert stored == json.loads(json.dumps(found.report.to_dict()))
     assert sorted(p.name for p in found.directory.iterdir()) == ["population.html", "population.json", "tables"]
-    for row, told in zip(stored["regions"], run.pools.iter_rows(named=True), strict=True):
+    for row, told in zip(stored["regions"], PopulationReport(run, "bank").frame.iter_rows(named=True), strict=True):
         for name in ("region", "pool", "days_exhausted"):
             assert row[name] == told[name]
         for name in ("utilisation", "refused_share", "shadow_value"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from envs.tables import write_tables
 from envs.world import World, load_world
 from evaluation.pooled import check, run_pooled
 from evaluation.population_report import PopulationReport
-from evaluation.region import PooledSetting
+from evaluation.region import PooledSetting, every
 from training.configs import PopulationConfig
 from training.population_log import PooledLog, check_size
 from training.runs import atomic_write, progress, run_directory
@@ -75,11 +75,11 @@ def population(config: PopulationConfig) -> SimulatedPopulation:
 
 def setting_of(config: PopulationConfig) -> PooledSetting:
     """The population that a configuration describes, everything in it checked."""
-    world = _every(load_world(config.world), config.cadence_days)
+    world = load_world(config.world)
+    world = every(world, config.cadence_days) if world.schema.task.kind == "continuing" else world
     siloed = config.policy == SILOS
     world = under_silos(world) if siloed else world
     annoyance = {} if config.annoyance_price is None else {"annoyance": config.annoyance_price}
-    _check_assets(world, config.assets)
     return PooledSetting(
         world,
         policy_of(config.policy, world),
@@ -105,18 +105,3 @@ def policy_of(name: str, world: World) -> Policy:
     policy = load_policy(name)
     check_compatible(policy.manifest, world.catalogue, world.encoder.digest)
     return policy
-
-
-def _every(world: World, days: int) -> World:
-    """The world with a decision every so many days."""
-    task = world.schema.task
-    if task.kind == "finite" or task.cadence_days == days:
-        return world
-    schema = world.schema.model_copy(update={"task": task.model_copy(update={"cadence_days": days})})
-    return replace(world, schema=schema)
-
-
-def _check_assets(world: World, assets: str | None) -> None:
-    numbers = [column.name for column in world.schema.columns if column.type == "number"]
-    if assets is not None and assets not in numbers:
-        raise InputError(f"must be a column of numbers: {', '.join(numbers)}", field="assets", value=assets)
