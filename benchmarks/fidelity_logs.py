@@ -79,7 +79,9 @@ def _by_time(name: str, path: Path, config: FidelityConfig) -> Iterator[Line]:
     early, cut = parted
     write_tables(early, path / "early")
     calibrate(CalibrateConfig(tables=path / "early", out=path / "early-world", replicates=0, seed=config.seed))
-    log = log_rows(load_world(path / "early-world"), tables, config.rows, config.seed)
+    # Its observations were encoded for the whole task, whose end they count down to: so are those that it reads here.
+    world = replace(load_world(path / "early-world"), schema=tables.schema)
+    log = log_rows(world, tables, config.rows, config.seed)
     judge = Judge(log, config.thresholds, None, config.resamples, config.seed)
     for sample in log.heads():
         if isinstance(sample, HeadSample) and not sample.test.is_amount:

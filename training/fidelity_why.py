@@ -4,6 +4,9 @@ head
 bends     every field may also act in a curve of its own (trees with one question, started from the head)
 pairs     every two fields may also act together (trees with two questions, started from the rung before)
 LightGBM  anything
+
+Beside the ladder stands the level: what is left of the gap once both are shifted to what came true, which is what
+resetting intercepts would repair.
 """
 
 from __future__ import annotations
@@ -15,13 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from training.fidelity_models import ByTrees, linked
+from training.fidelity_checks import shift
+from training.fidelity_models import ByForm, ByTrees, linked
 from training.fidelity_rows import HeadSample, LogRows, Sample
 from training.fidelity_scores import crps_lognormal, log_loss, mean_score
 from training.fidelity_yardstick import DAYS, FOLDS, OPTION, Forest, Inputs, Plot, grow, inputs
 
 NAMED = 5  # fields and pairs that are listed
 LEAST_SHARE = 0.02  # of a rung's gain, below which a field is not worth a word
+REST = "What is left needs more than two fields at a time, or is luck."
+LEAST_STEP = 0.05  # of the gap, below which a rung's fields, or the level, are not worth a word
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,11 @@ class Why:
     """What LightGBM uses that a form lacks. Scores are means over the judged rows."""
 
     head: float
+    level: float  # of the head, shifted to what came true
     bends: float
     pairs: float
     lightgbm: float
+    lightgbm_level: float  # of LightGBM, shifted to what came true
     fields: tuple[Lack, ...]
     together: tuple[Lack, ...]
 
@@ -50,10 +58,17 @@ class Why:
         gap = self.head - self.lightgbm
         if gap <= 0:
             return "LightGBM is no better on the judged rows."
-        closed = [f"{max(step, 0) / gap:.0%}" for step in (self.head - self.bends, self.bends - self.pairs)]
-        parts = [f"Of the gap to LightGBM, curves of single fields close {closed[0]}{_listed(self.fields)}"]
-        parts.append(f"pairs of fields {closed[1]}{_listed(self.together)}")
-        return "; ".join(parts) + "; the rest needs more than two at a time, or is luck."
+        reset = self.level / self.lightgbm_level
+        level = 1 - (self.level - self.lightgbm_level) / gap
+        parts = [f"its level {level:.0%} (with both set to what came true it scores {reset:.3f} of LightGBM's)"]
+        parts = parts if level >= LEAST_STEP else []
+        rungs = (("curves of single fields", self.head - self.bends, self.fields),)
+        rungs += (("pairs of fields", self.bends - self.pairs, self.together),)
+        for what, step, lacks in rungs:
+            share = max(step, 0) / gap
+            parts.append(f"{what} {share:.0%}{_listed(lacks) if share >= LEAST_STEP else ''}")
+        text = f"Of the gap to LightGBM, these close: {'; '.join(parts)}."
+        return text if max(level, 1 - (self.pairs - self.lightgbm) / gap) > 1 - LEAST_STEP else f"{text} {REST}"
 
 
 def why_stiff(sample: HeadSample, log: LogRows, yardstick: ByTrees, seed: int) -> Why:
@@ -74,11 +89,18 @@ def why_stiff(sample: HeadSample, log: LogRows, yardstick: ByTrees, seed: int) -
     pairs = rung(raw + bends.each(seen.values), 4)
     curved = raw_test + bends.added(judged.values)
     words = known_words(train)
+    link, own = test.data.link, ByForm(test.data.link)
+    own_level, other_level = (
+        mean_score(model.score(test, shift(link, model.eta(test), test.rows)), test.rows.weight)
+        for model in (own, yardstick)
+    )
     return Why(
         head=_score(test, raw_test),
+        level=own_level,
         bends=_score(test, curved),
         pairs=_score(test, curved + pairs.added(judged.values)),
         lightgbm=mean_score(yardstick.score(test), test.rows.weight),
+        lightgbm_level=other_level,
         fields=_lacks(_field_gains(bends, seen), words),
         together=_lacks(_pair_gains(pairs, seen), words),
     )
