@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from benchmarks.fidelity_logs import WITHIN, Line, known_logs, lines_of
 from benchmarks.fidelity_truths import CHANGES, OWN, truth, world_of
 from benchmarks.kit import Options, Result, main, show
 from envs.tables import write_tables
-from envs.world import save_world
+from envs.world import World, load_world, save_world
 from training.calibrate import calibrate
 from training.configs import CalibrateConfig, FidelityConfig, SimulateConfig
 from training.fidelity import fidelity
@@ -38,7 +37,7 @@ def run(options: Options, result: Result) -> None:
 def _public(options: Options, result: Result) -> None:
     rows = 4000 if options.quick else 40_000
     names = [name for name in known_logs() if name in QUICK or not options.quick]
-    lines = [line for name in _wanted(names) for line in lines_of(name, options.work, options.seed, rows)]
+    lines = [line for name in names for line in lines_of(name, options.work, options.seed, rows)]
     frame = pl.DataFrame([{**asdict(line), "within 3 %": line.within} for line in lines], infer_schema_length=None)
     columns = ["log", "split", "head", "events", "base", "own", "lightgbm", "ratio", "lo", "hi", "within 3 %"]
     show("Log-loss on held-out customers, nats per row", frame.select(columns), digits=4)
@@ -48,12 +47,6 @@ def _public(options: Options, result: Result) -> None:
     result.figures["public"] = frame.to_dicts()
     for line in (line for line in lines if line.ratio is not None):
         result.target(f"{line.log} {line.split} {line.head}", *_aim(line))
-
-
-def _wanted(names: list[str]) -> list[str]:
-    """All of them, or those that $FIDELITY_LOGS names, by commas."""
-    chosen = os.environ.get("FIDELITY_LOGS")
-    return names if chosen is None else [name for name in names if name in chosen.split(",")]
 
 
 def _aim(line: Line) -> tuple[str, bool]:
@@ -79,6 +72,7 @@ def _known(options: Options, result: Result) -> None:
         not_adequate=(pl.col("adequate") == False).sum(),  # noqa: E712  a column of bools
         found=pl.col("found").cast(pl.Int64).sum(),
         false_heads=pl.col("false_heads").sum(),
+        lacking=pl.col("lacking").sum(),
         heads=pl.col("heads").sum(),
         replay_faults=pl.col("replay_faults").cast(pl.Int64).sum(),
         named=pl.col("named").first(),
@@ -88,7 +82,8 @@ def _known(options: Options, result: Result) -> None:
     for row in summed.iter_rows(named=True):
         key = f"{row['process']}, features {row['features']}"
         if row["process"] == OWN:
-            words = "says no of {not_adequate} of {logs} logs, at most 1 is meant ({false_heads} of {heads} heads)"
+            words = "says no of {not_adequate} of {logs} logs, at most 1 is meant: {false_heads} of {heads} heads, "
+            words += "{lacking} of which lack a field of the truth"
             result.target(key, words.format(**row), row["not_adequate"] <= 1)
         else:
             words = "finds the head in {found} of {logs} logs ({false_heads} other heads called faulty)"
@@ -119,9 +114,22 @@ def _judged(options: Options, process: str, way: str, seed: int) -> dict[str, ob
         "found": made.wrong in faulty,
         "named": named[0] if named else "",
         "false_heads": len([head for head in faulty if head != made.wrong]),
+        "lacking": len(_lacking(load_world(place / "world"), faulty)) if process == OWN else 0,
         "heads": len(report.heads),
         "replay_faults": _replay_faults(report) > 0,
     }
+
+
+def _lacking(world: World, heads: list[str]) -> list[str]:
+    """The heads from which calibration left out a field that their truth has: it is right to call them faulty."""
+    true = world_of(OWN)
+    return [head for head in heads if _fields(true, head) - _fields(world, head)]
+
+
+def _fields(world: World, head: str) -> set[str]:
+    """The fields of a head's terms, alone or in products; which option it is, is said in other words, too."""
+    parts = {p.strip() for term in world.coefficients.heads[head].terms for p in term.feature.split("*")}
+    return {part for part in parts if part != "1" and "=" not in part}
 
 
 def _config(place: Path, seed: int, replayed: int = REPLAYED) -> FidelityConfig:

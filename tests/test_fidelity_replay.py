@@ -18,7 +18,7 @@ from evaluation.reading import masks
 from training.calibration_rows import Source
 from training.fidelity_policy import divergence, imitation, itself, stand_in
 from training.fidelity_posterior import compare
-from training.fidelity_replay import decided_alone, replays, rhythm_of, within_horizon
+from training.fidelity_replay import at_decisions, decided_alone, replays, rhythm_of, within_horizon
 
 BOUNDS = {"indicator": 0.15, "process": 0.25, "curve": 0.25}
 CUSTOMERS = 300
@@ -84,12 +84,31 @@ def test_the_log_is_among_the_replays_of_its_own_world_and_not_of_another(log: T
     assert any(number.failed(4.0) for number in compare(log, other, BOUNDS, 20))
 
 
+def test_moments_between_decisions_are_left_out_of_the_log(log: Tables) -> None:
+    schema = log.schema.model_copy(update={"triggers": ("call_in",)})
+    base = log.events.head(3).with_columns(event=pl.lit("call_in"), channel=None, product=None, value=None)
+    own = log.decisions.head(1)
+    came = [
+        base.head(1).with_columns(
+            event_id=pl.lit(f"came-{days}"),
+            customer_id=own["customer_id"],
+            at=own["at"] + timedelta(days=days, hours=3),
+        )
+        for days in (0, 1)
+    ]
+    events = pl.concat([log.events, *(part.cast(dict(log.events.schema)) for part in came)])
+    kept = at_decisions(replace(log, schema=schema, events=events)).events
+    assert kept.filter(pl.col("event") == "call_in")["event_id"].to_list() == ["came-0"]
+    assert kept.height == log.events.height + 1
+    assert kept.columns == log.events.columns
+
+
 def test_customers_with_two_decisions_at_once_are_not_replayed(log: Tables) -> None:
     twice = log.decisions.head(1).with_columns(decision_id=pl.lit("again"))
     both = replace(log, decisions=pl.concat([log.decisions, twice]).sort("customer_id", "at"))
     alone, note = decided_alone(both, None)
     assert alone.decisions["customer_id"].n_unique() == CUSTOMERS - 1
-    assert f"{CUSTOMERS - 1:,} of {CUSTOMERS:,}" in note
+    assert f"{CUSTOMERS - 1:,} (of {CUSTOMERS:,}" in note
     assert decided_alone(log, "champion")[0].decisions.height == 0
 
 
@@ -107,6 +126,7 @@ def test_without_probabilities_the_propensity_is_estimated(log: Tables) -> None:
     assert "estimated" in found.note
 
 
+@pytest.mark.slow
 def test_a_network_imitates_a_policy_that_looks_at_the_customer(log: Tables) -> None:
     source = Source(log)
     mask = masks(source.decisions, log).copy()

@@ -49,8 +49,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(place: Path, world: str, **more: object) -> FidelityConfig:
-    said = {"tables": place / "tables", "world": str(place / world), "out": place / f"{world}-report", "resamples": 200}
-    return FidelityConfig.model_validate({**said, "replay_customers": 200, **more})
+    said = {"tables": place / "tables", "world": str(place / world), "out": place / f"{world}-report", "resamples": 100}
+    return FidelityConfig.model_validate({**said, "replay_customers": 100, **more})
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def report(place: Path) -> FidelityReport:
 
 @pytest.fixture(scope="module")
 def refusal(place: Path) -> FidelityReport:
-    found: FidelityReport = training.fidelity(config(place, "other", strict=True), policy=Random())
+    found: FidelityReport = training.fidelity(config(place, "other", strict=True, replay_logs=0), policy=Random())
     return found
 
 
@@ -93,6 +93,18 @@ def test_json_and_page_stand_in_the_directory_and_say_the_same(report: FidelityR
         assert f"{row['ratio']:.3f}" in page
     assert len(data["checks"]) == report.check_frame.height
     assert {n["name"] for n in data["replay"]["numbers"] if n["kind"] == "indicator"} >= {"contacts_mean", "cost"}
+
+
+def test_the_page_says_the_verdict_first_then_faults_then_the_rest(refusal: FidelityReport) -> None:
+    page = refusal.to_html()
+    body = page[page.index("<body>") :]
+    order = [
+        body.index(words) for words in ("<h1>", refusal.verdict.text, 'data-head="engaged"', 'data-head="delivered"')
+    ]
+    assert order == sorted(order)
+    assert body.index("<h2>") > order[-1]
+    few = replace(refusal, heads=(replace(refusal.heads[0], enough=False, events=7), *refusal.heads[1:]))
+    assert f"{refusal.heads[0].name} (7 events)" in few.to_html()
 
 
 def test_the_page_needs_nothing_from_elsewhere(report: FidelityReport) -> None:

@@ -24,13 +24,17 @@ from training.configs import FidelityConfig
 from training.fidelity_judge import HeadFidelity, Judge
 from training.fidelity_policy import StandIn, itself, stand_in
 from training.fidelity_posterior import compare
-from training.fidelity_replay import decided_alone, replays, rhythm_of, within_horizon
+from training.fidelity_replay import at_decisions, decided_alone, replays, rhythm_of, within_horizon
 from training.fidelity_report import FidelityReport, Replayed
 from training.fidelity_rows import LogRows, Unjudged, log_rows
 from training.fidelity_time import cut_of
 from training.fidelity_yardstick import lightgbm
 from training.runs import progress, run_directory
 
+MOMENTS = (
+    "Moments at which customers come in are compared on the days of decisions only: "
+    "this world draws none between, where the log may have some."
+)
 ALONE = 20  # replays of a world without an ensemble
 
 
@@ -86,9 +90,10 @@ def _replayed(config: FidelityConfig, log: LogRows, world: World, policy: Policy
     held, note = decided_alone(tables.of_customers(ids.filter(pl.Series(log.test))), assignment)
     training, _ = decided_alone(tables.of_customers(ids.filter(pl.Series(~log.test))), assignment)
     if not held.decisions.height or not training.decisions.height:
-        return Replayed(f"nobody was decided once at a time ({note})", "", None, 0, 0, 0, ())
+        return Replayed(f"there is nobody to replay: {note}", "", None, 0, 0, 0, ())
     rng = np.random.default_rng(config.seed)
     chosen = np.array(held.decisions["customer_id"].unique().sort())
+    drawn = len(chosen) > config.replay_customers
     chosen = np.sort(rng.choice(chosen, min(len(chosen), config.replay_customers), replace=False))
     held = held.of_customers(pl.Series(chosen.tolist()))
     with progress("reading who decided"):
@@ -103,8 +108,12 @@ def _replayed(config: FidelityConfig, log: LogRows, world: World, policy: Policy
             advance(1)
     bounds = {"indicator": config.thresholds.replayed, "process": config.thresholds.group}
     bounds["curve"] = config.thresholds.group
-    found = compare(within_horizon(held, rhythm), simulated, bounds, config.thresholds.group_events)
-    return Replayed("", note, decider, len(chosen), len(worlds), len(simulated), tuple(found))
+    log_part, moments = within_horizon(held, rhythm), ""
+    if world.coefficients.resolution == "window" and tables.schema.triggers:
+        log_part, moments = at_decisions(log_part), MOMENTS
+    found = compare(log_part, simulated, bounds, config.thresholds.group_events)
+    sizes = (len(chosen), len(worlds), len(simulated))
+    return Replayed("", note, decider, *sizes, tuple(found), drawn=drawn, moments=moments)
 
 
 def _decider(config: FidelityConfig, training: Tables, policy: Policy | None) -> StandIn:

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from training.fidelity_report import FidelityReport
 
 COLUMNS = 4  # panels in a row
+SHOWN = 1.5  # how far from the mean of the replays an indicator is drawn; rare ones scatter further
 MOST_EVENTS = 4  # whose curves are drawn, those with the most points judged
 CURVES = ("contact number", "days since the last contact", "weekday")
 
 
 def ratios(report: FidelityReport) -> Figure:
     """Score of each head over LightGBM's, with its interval; over base rates beside it, hollow."""
-    heads = report.heads[::-1]
+    heads = [head for head in report.heads if head.ratio is not None or head.enough][::-1]
     figure, axes = canvas(1.2 + 0.36 * max(len(heads), 1))
     for row, head in enumerate(heads):
         over = head.over_base
@@ -44,7 +45,11 @@ def ratios(report: FidelityReport) -> Figure:
     handles = [axes.plot([], [], marker="o", color=PALETTE[0], linewidth=2)[0]]
     handles.append(axes.plot([], [], marker="D", color=PALETTE[7], markerfacecolor="none", linewidth=1)[0])
     handles.append(axes.axvline(np.nan, color=PALETTE[5], linestyle="--", linewidth=1))
-    _legend(axes, handles, ["over LightGBM", "over base rates", f"bound, {report.config.thresholds.stiff:g}"])
+    labels = ["over LightGBM", "over base rates", f"bound over LightGBM, {report.config.thresholds.stiff:g}"]
+    if not all(head.enough for head in heads):
+        handles.insert(1, axes.plot([], [], marker="o", color=PALETTE[4], linewidth=2)[0])
+        labels.insert(1, "not enough events")
+    _legend(axes, handles, labels)
     return figure
 
 
@@ -56,8 +61,8 @@ def _span(report: FidelityReport) -> tuple[float, float]:
 
 
 def calibration(report: FidelityReport) -> Figure:
-    """One panel per head, in tenths of its rows: on the diagonal, what was predicted came true. 95 % intervals."""
-    heads = report.heads
+    """One panel per head with enough events, in tenths of its rows: on the line, what was predicted came true."""
+    heads = [head for head in report.heads if head.enough]
     figure, panels = _panels(len(heads), 2.5)
     for axes, head in zip(panels, heads, strict=True):
         _reliability(axes, head)
@@ -71,12 +76,15 @@ def _reliability(axes: Any, head: HeadFidelity) -> None:
     x, y = (np.array([getattr(g, name) for g in groups]) for name in ("expected", "observed"))
     error = NORMAL * np.array([g.se for g in groups])
     judged = np.array([g.judged for g in groups])
-    low, high = min(x.min(), max(y.min(), 0)), max(x.max(), y.max())
-    axes.plot([low, high], [low, high], color=PALETTE[7], linewidth=1)
+    high = max(x.max(), y.max())
+    axes.plot([0, high], [0, high], color=PALETTE[7], linewidth=1)
+    error = np.stack([np.minimum(error, y), error])  # nothing comes true less often than never
     for which, colour in ((judged, PALETTE[0]), (~judged, PALETTE[7])):
         style = {"fmt": "o", "markersize": 3, "capsize": 2, "linewidth": 1, "color": colour}
-        axes.errorbar(x[which], y[which], error[which], **style)
+        axes.errorbar(x[which], y[which], error[:, which], **style)
     axes.set_title(head.name, fontsize=8, color=INK)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
     axes.locator_params(nbins=4)
     axes.tick_params(labelsize=7)
 
@@ -98,7 +106,7 @@ def _most_told(points: Sequence[Compared]) -> list[str]:
     names = list(dict.fromkeys(p.name for p in points))
     told = {name: sum(p.judged for p in points if p.name == name) for name in names}
     best = sorted(names, key=lambda name: -told[name])[:MOST_EVENTS]
-    return [name for name in names if name in best]
+    return [name for name in names if name in best and (told[name] or name == best[0])]
 
 
 def _curve(axes: Any, points: Sequence[Compared], certain: float) -> None:
@@ -107,12 +115,15 @@ def _curve(axes: Any, points: Sequence[Compared], certain: float) -> None:
     axes.fill_between(place, lo, hi, color=PALETTE[4], alpha=0.35, linewidth=0)
     axes.plot(place, mean, color=PALETTE[0], linewidth=1)
     failed = np.array([p.failed(certain) for p in points], bool)
-    axes.plot(place, log, "o", markersize=4, color=INK)
+    judged = np.array([p.judged for p in points], bool)
+    for which, colour in ((judged, INK), (~judged, PALETTE[7])):
+        axes.plot(place[which], log[which], "o", markersize=4, color=colour)
     axes.plot(place[failed], log[failed], "o", markersize=8, color=PALETTE[5], markerfacecolor="none")
     axes.set_xticks(place, [p.label[:3] if p.by == "weekday" else p.label.replace(" to ", "–") for p in points])
     axes.tick_params(labelsize=6.5)
     axes.tick_params(axis="x", rotation=30)
-    axes.set_ylim(bottom=0)
+    top = max([log.max(), mean.max(), np.median(hi), *hi[judged]])  # where few were contacted, the band is wide
+    axes.set_ylim(0, 1.1 * top if top > 0 else 1)
 
 
 def indicators(report: FidelityReport) -> Figure:
@@ -127,6 +138,8 @@ def indicators(report: FidelityReport) -> Figure:
     axes.set_yticks(range(len(numbers)), [n.name for n in numbers])
     axes.set_ylim(-0.6, len(numbers) - 0.4)
     axes.set_xlabel("log over the mean of the replays")
+    left, right = axes.get_xlim()
+    axes.set_xlim(max(left, 1 - SHOWN), min(right, 1 + SHOWN))
     handles = [axes.plot([], [], color=PALETTE[4], linewidth=6)[0], axes.plot([], [], "o", color=INK)[0]]
     handles.append(axes.plot([], [], "o", color=PALETTE[5])[0])
     _legend(axes, handles, ["95 % of the replays", "the log", "a fault"])

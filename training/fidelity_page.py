@@ -9,7 +9,7 @@ from evaluation.figures import svg
 from evaluation.page import number
 from training.fidelity_checks import FOR_PRODUCT, MISSING, ON_CHANNEL, OVERALL
 from training.fidelity_figures import FIGURES
-from training.fidelity_verdict import ADEQUATE
+from training.fidelity_verdict import ADEQUATE, NOT_ENOUGH, NOT_JUDGED
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from training.fidelity_judge import HeadFidelity
     from training.fidelity_posterior import Compared
     from training.fidelity_report import FidelityReport
+    from training.fidelity_verdict import HeadVerdict
 
 
 def page(report: FidelityReport) -> str:
@@ -28,9 +29,11 @@ def page(report: FidelityReport) -> str:
     return _template().render(
         report=report,
         config=report.config,
-        verdicts=report.verdicts,
+        faulty=[v for v in report.verdicts if v.faults],
+        sound=[v for v in report.verdicts if v.outcome in (ADEQUATE, NOT_JUDGED)],
+        few=_few(report),
         adequate=ADEQUATE,
-        heads=[_head(report, head) for head in report.heads],
+        heads=[_head(report, head) for head in sorted(report.heads, key=lambda head: not head.enough)],
         times=[_time(report, head) for head in report.heads if head.time is not None],
         whys=[head for head in report.heads if head.why is not None],
         failed=[(name, _check(check)) for name, check in report.checks if check.failed(report.certain)],
@@ -44,6 +47,17 @@ def page(report: FidelityReport) -> str:
     )
 
 
+def _few(report: FidelityReport) -> list[tuple[HeadVerdict, str]]:
+    """The heads that were not judged for want of events, each with what it has the fewest of."""
+    heads, found = {head.name: head for head in report.heads}, []
+    for verdict in report.verdicts:
+        if verdict.outcome == NOT_ENOUGH:
+            head = heads[verdict.head]
+            few, what = min((head.events, "events"), (head.others, "rows without"))
+            found.append((verdict, f"{few:,} {what}"))
+    return found
+
+
 def _others(report: FidelityReport) -> list[Compared]:
     """Faults of the replay besides its indicators."""
     return [n for n in report.replayed.numbers if n.kind != "indicator" and n.failed(report.certain)]
@@ -55,7 +69,7 @@ def _has(report: FidelityReport, kind: str) -> bool:
         return any(n.kind == "indicator" for n in numbers)
     if kind == "curves":
         return any(n.kind == "curve" and n.name != "contacted" for n in numbers)
-    return bool(report.heads)
+    return bool(report.heads) if kind == "ratios" else any(head.enough for head in report.heads)
 
 
 def _head(report: FidelityReport, head: HeadFidelity) -> dict[str, str]:

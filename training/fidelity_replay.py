@@ -49,8 +49,8 @@ def decided_alone(tables: Tables, assignment: str | None) -> tuple[Tables, str]:
     wanted = alone if assignment is None else alone & (pl.col("assignment") == assignment).all().over("customer_id")
     chosen = decisions.filter(wanted)["customer_id"].unique()
     total = decisions["customer_id"].n_unique()
-    whom = "customers" if assignment is None else f"customers assigned {assignment}"
-    note = f"{len(chosen):,} of {total:,} held-out customers: {whom} who were decided once at a time"
+    whom = "customers" if assignment is None else f"customers of assignment {assignment}"
+    note = f"the {len(chosen):,} (of {total:,} held out) {whom} who were decided once at a time"
     return tables.of_customers(chosen), note
 
 
@@ -97,6 +97,18 @@ def within_horizon(tables: Tables, rhythm: Rhythm) -> Tables:
     day = pl.col("at").dt.epoch("d")
     events = tables.events.join(ends, "customer_id").filter((day >= pl.col("from")) & (day < pl.col("to")))
     return replace(tables, events=events.drop("from", "to"), path=None)
+
+
+def at_decisions(tables: Tables) -> Tables:
+    """The tables without the moments between decisions, at which customers came in.
+
+    A world that passes whole windows at a time draws a moment on the day of each decision, and none between.
+    """
+    day = pl.col("at").dt.epoch("d").alias("day")
+    decided = tables.decisions.select("customer_id", day).unique().with_columns(decided=True)
+    events = tables.events.with_columns(day).join(decided, ["customer_id", "day"], "left", maintain_order="left")
+    between = pl.col("event").is_in(tables.schema.triggers) & pl.col("decided").is_null()
+    return replace(tables, events=events.filter(~between).drop("day", "decided"), path=None)
 
 
 def replays(

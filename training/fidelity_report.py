@@ -39,6 +39,8 @@ class Replayed:
     worlds: int  # members of the ensemble
     logs: int
     numbers: tuple[Compared, ...]
+    drawn: bool = False  # the customers are some of those that could be replayed
+    moments: str = ""  # what is said of moments between decisions
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class FidelityReport:
             "replay": {
                 "missing": self.replayed.missing,
                 "whom": self.replayed.whom,
+                "moments": self.replayed.moments,
                 "policy": None if policy is None else policy.note,
                 "policy_distance": None if policy is None else policy.distance,
                 "customers": self.replayed.customers,

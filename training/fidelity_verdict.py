@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import exp
 
 from scipy.special import ndtri
 
@@ -106,13 +107,13 @@ def _stiff(found: HeadFidelity, failed: Sequence[Check]) -> str:
 
 def _missing(found: HeadFidelity, failed: Sequence[Check]) -> str:
     c = failed[0]
-    return f"LightGBM tells rows apart that it takes for alike, by {c.value:.2f} in {_unit(found)} ({_span(c)})."
+    return f"LightGBM tells rows apart that it takes for alike, {_factor(found, c)}."
 
 
 def _customers(found: HeadFidelity, failed: Sequence[Check]) -> str:
     c = max(failed, key=lambda check: check.z)
     where = c.what.removeprefix(OVERALL).removeprefix(",")
-    return f"Customers differ{where} in ways that it does not know, by {c.value:.2f} in {_unit(found)} ({_span(c)})."
+    return f"Customers differ{where} in ways that it does not know, {_factor(found, c)}."
 
 
 def _level(found: HeadFidelity, failed: Sequence[Check]) -> str:
@@ -163,6 +164,13 @@ SAY: dict[str, Callable[[HeadFidelity, Sequence[Check]], str]] = {
     "stiff": _stiff, "missing": _missing, "customers": _customers, "level": _level, "slope": _slope, "bend": _bend,
     "group": _group, "drift": _drift,
 }  # fmt: skip
+
+
+def _factor(found: HeadFidelity, c: Check) -> str:
+    """A standard deviation on the scale of the linear predictor, as what it does to odds, rates or amounts."""
+    of = {"logit": "odds", "rate": "rates"}.get(found.link, "amounts")
+    low, value, high = (exp(x) for x in (c.lo, c.value, c.hi))
+    return f"typically by a factor of {value:.2f} in their {of} ({low:.2f} to {high:.2f})"
 
 
 def _unit(found: HeadFidelity) -> str:

@@ -26,6 +26,7 @@ from training.fidelity_yardstick import DAYS, FOLDS, OPTION, Forest, Inputs, Plo
 
 NAMED = 5  # fields and pairs that are listed
 LEAST_SHARE = 0.02  # of a rung's gain, below which a field is not worth a word
+SQUARE = "as its square alone"
 REST = "What is left needs more than two fields at a time, or is luck."
 LEAST_STEP = 0.05  # of the gap, below which a rung's fields, or the level, are not worth a word
 
@@ -109,12 +110,15 @@ def why_stiff(sample: HeadSample, log: LogRows, yardstick: ByTrees, seed: int) -
 def known_words(sample: Sample) -> Mapping[str, str]:
     """Field or attribute -> how the form has it."""
     words: dict[str, str] = {}
-    for feature in sample.head.features:
-        parts = [part.strip() for part in feature.name.split("*")]
-        for part in parts:
-            alone = len(parts) == 1
-            words[part] = "a straight line" if alone or words.get(part) == "a straight line" else "only in products"
-        words[" × ".join(sorted(parts))] = "as a product"
+    terms = [[part.strip() for part in feature.name.split("*")] for feature in sample.head.features]
+    for parts in sorted(terms, key=len, reverse=True):  # what is alone says more than what is in a product
+        if len(parts) == 1:
+            words[parts[0]] = "as a parabola" if words.get(parts[0]) == SQUARE else "as a straight line"
+        elif len(set(parts)) == 1:
+            words[parts[0]] = SQUARE
+        else:
+            words |= {part: "only in products" for part in parts if part not in words}
+            words[" × ".join(sorted(parts))] = "as a product"
     return words
 
 
@@ -175,8 +179,4 @@ def _known(name: str, words: Mapping[str, str]) -> str:
 def _listed(lacks: tuple[Lack, ...]) -> str:
     if not lacks:
         return ""
-    return " (" + ", ".join(f"{lack.name}: the form has it {_phrase(lack.known)}" for lack in lacks[:3]) + ")"
-
-
-def _phrase(known: str) -> str:
-    return f"as {known}" if known == "a straight line" else known
+    return " (" + ", ".join(f"{lack.name}: the form has it {lack.known}" for lack in lacks[:3]) + ")"
