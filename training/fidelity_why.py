@@ -63,9 +63,9 @@ class Why:
         level = 1 - (self.level - self.lightgbm_level) / gap
         parts = [f"its level {level:.0%} (with both set to what came true it scores {reset:.3f} of LightGBM's)"]
         parts = parts if level >= LEAST_STEP else []
-        rungs = (("curves of single fields", self.head - self.bends, self.fields),)
-        rungs += (("pairs of fields", self.bends - self.pairs, self.together),)
-        for what, step, lacks in rungs:
+        curves = ("curves of single fields", self.head - self.bends, self.fields)
+        pairs = ("pairs of fields", self.bends - self.pairs, self.together)
+        for what, step, lacks in (curves, pairs):
             share = max(step, 0) / gap
             parts.append(f"{what} {share:.0%}{_listed(lacks) if share >= LEAST_STEP else ''}")
         text = f"Of the gap to LightGBM, these close: {'; '.join(parts)}."
