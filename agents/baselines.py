@@ -144,7 +144,7 @@ class CoordinatedRules(Scored):
         points[:, dear] += extra
         points[:, self._care] += p.care
         complained = self._field(observation, "contact:complaints") > p.complaint_fresh
-        answering = np.intersect1d(self._care, self._people("remote"))
+        answering = self._answering
         points[:, answering] += p.answer * complained + p.again * tried[:, channel[answering]]
         held = self._field(observation, "contact:risk_hold") > 0
         verifying = self._verifying
@@ -214,6 +214,10 @@ class CoordinatedRules(Scored):
         return self._where(lambda t: not self._product(t).selling and not self._product(t).clears_hold)
 
     @cached_property
+    def _answering(self) -> np.ndarray:
+        return np.intersect1d(self._care, self._people("remote"))
+
+    @cached_property
     def _verifying(self) -> np.ndarray:
         return self._where(lambda t: self._product(t).clears_hold)
 
@@ -244,7 +248,7 @@ class SiloedCampaigns:
         weekday = np.round(np.arctan2(sine, cosine) * (7 / (2 * np.pi))).astype(int) % 7
         sine, cosine = (observation[:, names.index(f"calendar:month_{k}")] for k in ("sin", "cos"))
         week = (np.round(np.arctan2(sine, cosine) * (31 / (2 * np.pi))).astype(int) % 31) // 7
-        out = np.zeros((len(mask), len(self.catalogue.channels), mask.shape[1]))
+        out, rows = np.zeros((len(mask), len(self.catalogue.channels), mask.shape[1])), np.arange(len(mask))
         for desk, channel in enumerate(self.catalogue.channels):
             mine = np.flatnonzero((self.catalogue.channel_of == desk) & ~self._verifying)
             if not len(mine):
@@ -252,9 +256,9 @@ class SiloedCampaigns:
                 continue
             days, share = RHYTHM.get(channel.id, (range(7), 0.5 if channel.inbound else 0.05))
             chosen = mine[(week + desk) % len(mine)]  # the campaign of the week
-            campaign = np.isin(weekday, list(days)) & mask[np.arange(len(mask)), chosen]
-            out[np.arange(len(mask)), desk, chosen] = np.where(campaign, share, 0.0)
-            out[:, desk, 0] = 1.0 - out[np.arange(len(mask)), desk, chosen]
+            today = np.array([day in days for day in range(7)])[weekday]
+            drawn = np.where(today & mask[rows, chosen], share, 0.0)
+            out[rows, desk, chosen], out[:, desk, 0] = drawn, 1.0 - drawn
         return out
 
     @cached_property

@@ -40,10 +40,20 @@ def softened(scores: np.ndarray, mask: np.ndarray, temperature: float, floor: fl
 
 def greedy(scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """All probability on the best allowed treatment. -> (batch, treatments) float64."""
-    best = np.where(mask, scores, -np.inf).argmax(axis=-1)
     out = np.zeros(mask.shape)
-    np.put_along_axis(out, best[..., None], 1.0, axis=-1)
+    _take_best(np.ascontiguousarray(scores), np.ascontiguousarray(mask), out)
     return out
+
+
+@kernel
+def _take_best(scores: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
+    """The first of the best, silence where nothing is allowed."""
+    for i in range(scores.shape[0]):
+        best = 0
+        for k in range(1, scores.shape[1]):
+            if mask[i, k] and (scores[i, k] > scores[i, best] or not mask[i, best]):
+                best = k
+        out[i, best] = 1.0
 
 
 def draw(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:

@@ -172,7 +172,8 @@ class Simulator:
 
     def _run(self, asked: Asked, after: After, days: int) -> np.ndarray | None:
         """Step all customers; a log that is full is emptied on the way."""
-        first, parts, state, room = 0, [np.zeros(0, EVENT)], self.state, self._room(days, asked.treatment.shape[1])
+        first, state, room = 0, self.state, self._room(days, asked.treatment.shape[1])
+        parts: list[np.ndarray] = []
         self._listen(state.batch, room)
         book, out = (self.world.rule_book.compiled, state.history, state.profile), self.out
         while first < state.batch:
@@ -183,7 +184,9 @@ class Simulator:
             if self.record:
                 parts.append(out.log[: out.logged[0]].copy())
                 out.logged[0] = 0
-        return np.concatenate(parts) if self.record else None
+        if not self.record:
+            return None
+        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, EVENT), *parts])
 
     def _room(self, days: int, desks: int) -> int:
         """The most events that can happen to one customer in a step."""

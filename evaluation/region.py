@@ -21,8 +21,8 @@ from envs.state import CustomerState
 from envs.world import World
 from evaluation.shadow import Shadow
 
-PART = 1024  # customers who are decided and stepped together: what they need stands in the processor's cache
-MADE = 16 * PART  # customers who are drawn from the population at once
+PART = 2048  # customers who are decided and stepped together: what they need stands in the processor's cache
+MADE = 8 * PART  # customers who are drawn from the population at once
 BLOCKS = 20  # of customers, for intervals
 ORDER = 8800  # draw: the place of a part in the day's queue
 
