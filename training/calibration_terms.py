@@ -52,7 +52,7 @@ class Words:
     def candidates(self, head: HeadRows) -> Candidates:
         """What a head may look at, before the data are asked."""
         if head.name.startswith("trigger:"):
-            return Candidates((), (*self._profile, *self._calendar, "contact:complaints"), (), ())
+            return Candidates((), (*self._profile, *self._stages, *self._calendar, "contact:complaints"), (), ())
         attributes = self.options(head).attributes.names
         fields = (*self._profile, *TASTES)
         own = [f"own_product.{name}" for name in OWN_PRODUCT]
@@ -60,7 +60,7 @@ class Words:
             own += [f"own_channel.{name}" for name in OWN_CHANNEL] + ["conflict"]
         own += [f"{name} * {name}" for name in BENDING if name in own]
         offer = [*attributes, *own, *(name for name, *_ in CONTACT_FIELDS)]
-        state = [*self._profile, *self._calendar, *self._clock]
+        state = [*self._profile, *self._stages, *self._calendar, *self._clock]
         state += [f"{a} * {b}" for a, b in combinations_with_replacement(self._bends, 2)]
         if head.per == "decision" and head.given in ("always", "purchased"):
             products = self.encoder.catalogue.product_ids
@@ -70,6 +70,11 @@ class Words:
     @property
     def _profile(self) -> list[str]:
         return list(profile_fields(self.encoder.schema, lambda name, *_: name))
+
+    @property
+    def _stages(self) -> list[str]:
+        """Stages of life but the first, with which the others are compared."""
+        return [name for name in self.encoder.names if name.startswith("stage:")][1:]
 
     @property
     def _bends(self) -> list[str]:
