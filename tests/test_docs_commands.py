@@ -22,6 +22,7 @@ import yaml
 
 import nextbest
 from envs.flags import config_from_flags
+from envs.world import load_world
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -134,6 +135,11 @@ def test_an_own_log_goes_round_the_loop(tmp_path: Path) -> None:
     for rule in ("same policy", "smoke decisions", "1000 of 1000 valid"):
         assert rule in said
     assert "must be no prices" not in said
+
+
+def test_the_new_customer_of_the_service_guide_is_one_of_the_bank() -> None:
+    body = next(json.loads(block.split("'")[-2]) for block in blocks("serving.md", "sh") if '"customer":' in block)
+    assert set(body["customer"]) == {column.name for column in load_world("bank").schema.columns}
 
 
 @pytest.mark.slow
