@@ -9,6 +9,7 @@ is lacking becomes silence: its logged distribution has the probability of the l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,10 +35,17 @@ class Turns:
         """Treatments that some pool lacked at the turn."""
         return np.asarray(_any(self.lacking, 1)[self.phase])
 
+    @cached_property
+    def short(self) -> np.ndarray:  # (pools, batch, desks) bool
+        """Turns for whose wanted treatment a pool lacked the effort."""
+        if not self.lacking.any():
+            return np.zeros((self.lacking.shape[1], *self.phase.shape), bool)
+        return np.stack([self.lacking[self.phase, pool, self.wanted] for pool in range(self.lacking.shape[1])])
+
     @property
     def refused(self) -> np.ndarray:  # (batch, desks) bool
         """Turns whose wanted treatment was lacking."""
-        return np.asarray(_any(self.lacking, 1)[self.phase, self.wanted])
+        return _any(self.short)
 
 
 def take_turns(
@@ -62,10 +70,7 @@ def take_turns(
     phase, lacking = np.zeros(desk.treatment.shape, np.int64), [pools.lacking]
     desk.close(queue, _any(lacking[0]), np.zeros(mask.shape[1], bool))
     while len(queue):
-        need = pools.effort[desk.treatment.ravel()[queue]]
-        count = pools.served(need)
-        pools.grant(need[:count].sum(axis=0))
-        queue = queue[count:]
+        queue = queue[pools.serve(desk.treatment.ravel()[queue]) :]
         if len(queue):
             phase.ravel()[queue] = len(lacking)
             lacking.append(pools.lacking)
@@ -89,11 +94,9 @@ class _Desks:
 
         queue: flat places; closed, before: (treatments,) bool, what is lacking now and what was so far
         """
-        newly = closed & ~before
-        row, desk = np.divmod(queue, self.treatment.shape[1])
-        concerned = self._mask[row][:, newly].any(axis=1)
-        if concerned.any():
-            row, desk = row[concerned], desk[concerned]
+        concerned = self._mask[:, closed & ~before].any(axis=1)
+        row, desk = np.divmod(queue[np.repeat(concerned, self.treatment.shape[1])[queue]], self.treatment.shape[1])
+        if len(row):
             again = (self._asked if self._told else self._silenced)(row, desk, closed)
             self.probabilities[row, desk] = again
             meant = self.treatment[row, desk]

@@ -36,18 +36,18 @@ class Pools:
         """Pools without enough left for one contact of a treatment."""
         return self.left[:, None] + ROUNDING < self.effort.T
 
-    def served(self, need: np.ndarray) -> int:
-        """How many requests can be granted, one after another, until some treatment is lacking that was not before.
+    def serve(self, treatment: np.ndarray) -> int:
+        """Grant one after another until some treatment is lacking that was not before. -> how many, the last counted.
 
-        need: (requests, pools), efforts of treatments that are not lacking now. The last one granted is counted.
+        treatment: (requests,) int, none of which is lacking now
         """
-        left = self.left - need.cumsum(axis=0)
-        fewer = (left + ROUNDING < self._largest(self.lacking)).any(axis=1)
-        return int(fewer.argmax()) + 1 if fewer.any() else len(need)
-
-    def grant(self, effort: np.ndarray) -> None:
-        """Take from the pools. effort: (pools,), of granted requests."""
-        self.left = self.left - effort
+        needing = np.asarray((self.effort > 0).any(axis=1))
+        asking = np.flatnonzero(needing[treatment])
+        need = self.effort[treatment[asking]]
+        fewer = (self.left - need.cumsum(axis=0) + ROUNDING < self._largest(self.lacking)).any(axis=1)
+        last = int(fewer.argmax()) + 1 if fewer.any() else len(need)
+        self.left = self.left - need[:last].sum(axis=0)
+        return int(asking[last - 1]) + 1 if fewer.any() else len(treatment)
 
     def _largest(self, lacking: np.ndarray) -> np.ndarray:  # (pools,)
         """The largest effort of a treatment that a pool can still give."""

@@ -173,7 +173,7 @@ class Ledger:
     def note(self, turns: Turns, alive: np.ndarray) -> None:
         """Requests that a pool lacked the effort for, at their turn."""
         for pool in range(len(self._refused)):
-            lacking = turns.lacking[turns.phase, pool, turns.wanted] & alive[:, None]
+            lacking = turns.short[pool] & alive[:, None]
             self._refused[pool] += self._effort[turns.wanted[lacking], pool].sum()
             self._requests[pool] += lacking.sum()
 

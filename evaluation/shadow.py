@@ -30,8 +30,8 @@ class Shadow:
     def note(self, simulator: Simulator, turns: Turns) -> None:
         """The refused requests of a part, before its step."""
         state, view = simulator.state, simulator.view()
-        for pool in range(turns.lacking.shape[1]):
-            row, desk = np.nonzero(turns.lacking[turns.phase, pool, turns.wanted] & state.alive[:, None])
+        for pool, short in enumerate(turns.short):
+            row, desk = np.nonzero(short & state.alive[:, None])
             if not len(row):
                 continue
             row, desk, weight = row[: self.most], desk[: self.most], len(row) / min(len(row), self.most)

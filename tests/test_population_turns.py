@@ -136,7 +136,7 @@ def test_logged_propensities_are_the_frequencies_while_pools_run_out(told: bool,
 def test_a_stock_is_never_filled_up_again_and_a_daily_pool_every_morning() -> None:
     for stock, left in ((True, 0.0), (False, 10.0)):
         pools = Pools(catalogue([[5.0]], [20.0], stock), 5_000)
-        pools.grant(np.array([10.0]))
+        pools.serve(np.array([1, 0, 1]))
         pools.morning()
         assert pools.left == pytest.approx([left])
         assert pools.lacking.any() == stock
