@@ -23,7 +23,7 @@ from evaluation.simulation import choose
 
 BATCH, ENVS = 8192, 256  # customers of a step; CartPoles of a step
 FASTER, ALONE, GIBIBYTES = 8.0, 8_000.0, 1.5  # targets
-BATCHES = (1, 16, 128, 1024, 8192, 32768)
+BATCHES = (1, 16, 128, 1024, 8192, 65536)
 TREATMENTS = (50, 200, 1000)
 MILLION = 1_000_000
 
