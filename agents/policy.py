@@ -69,12 +69,17 @@ def draw(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 
 @kernel
 def _draw(probabilities: np.ndarray, uniform: np.ndarray, chosen: np.ndarray) -> None:
+    count = probabilities.shape[1]
     for i in range(probabilities.shape[0]):
-        total = 0.0
-        for k in range(probabilities.shape[1]):
+        total, other = 0.0, 0.0  # two sums: the processor adds to one while it waits for the other
+        for k in range(0, count - 1, 2):
             total += probabilities[i, k]
-        reached, k = probabilities[i, 0], 0
-        while reached <= uniform[i] * total and k < probabilities.shape[1] - 1:
-            k += 1
-            reached += probabilities[i, k]
-        chosen[i] = k
+            other += probabilities[i, k + 1]
+        total += other + (probabilities[i, count - 1] if count % 2 else 0.0)
+        reached, chosen[i] = 0.0, 0
+        for k in range(count):
+            if probabilities[i, k] > 0:
+                chosen[i] = k
+                reached += probabilities[i, k]
+                if reached > uniform[i] * total:
+                    break
