@@ -1,18 +1,19 @@
-"""Learning: imitation of a softened teacher, then MaskablePPO, on the batch simulator."""
+"""Learning: MaskablePPO on the batch simulator, one update after the other, so that it can be stopped and gone on with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.layout import Layout
+from agents.finite import check_losses, watch
+from agents.layout import Layout, Reading
 from agents.network import ScoringPolicy
-from agents.policy import Policy, draw
 from agents.sb3_env import SimulatorVecEnv
 
 Advance = Callable[[float], None]
@@ -41,27 +42,17 @@ class Learning:
     gamma: float
 
 
-@dataclass(frozen=True)
-class Demonstrations:
-    """What a teacher did: decisions, its distributions, and the discounted rewards that followed."""
+def new_learner(
+    environment: SimulatorVecEnv, shape: Shape, learning: Learning, seed: int, reading: Reading | None = None
+) -> MaskablePPO:
+    """MaskablePPO with the treatment-scoring network, every number that it learns from and of checked to be finite.
 
-    observation: np.ndarray  # (n, fields) float32
-    mask: np.ndarray  # (n, treatments) bool
-    probabilities: np.ndarray  # (n, treatments) float32
-    to_go: np.ndarray  # (n,) float32, rewards
-
-    def scaled(self, by: float) -> Demonstrations:
-        """The same with rewards divided by a number."""
-        return replace(self, to_go=(self.to_go / by).astype(np.float32))
-
-
-def new_learner(environment: SimulatorVecEnv, shape: Shape, learning: Learning, seed: int) -> MaskablePPO:
-    """MaskablePPO with the treatment-scoring network."""
-    layout = Layout.of(environment.world.encoder)
-    return MaskablePPO(
+    reading: of a network that was made for another catalogue
+    """
+    learner = MaskablePPO(
         ScoringPolicy,
         environment,
-        learning_rate=lambda left: learning.learning_rate * left,
+        learning_rate=lambda left: learning.learning_rate * max(left, 0.0),  # the last rollout may reach beyond the end
         n_steps=learning.rollout,
         batch_size=min(learning.batch, learning.rollout * environment.num_envs),
         n_epochs=learning.epochs,
@@ -70,87 +61,67 @@ def new_learner(environment: SimulatorVecEnv, shape: Shape, learning: Learning, 
         clip_range=learning.clip,
         ent_coef=learning.entropy,
         target_kl=0.1,  # assumed: an update that moves this far has left the region where the clip is honest
-        policy_kwargs={"layout": layout, **vars(shape)},
+        policy_kwargs={"layout": Layout.of(environment.world.encoder, reading), **vars(shape)},
         seed=seed,
         device="cpu",
     )
+    policy = cast(ScoringPolicy, learner.policy)
+    watch(policy, policy.mlp_extractor, policy.optimizer)
+
+    def value_of(observation: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return policy.predict_values(torch.as_tensor(observation)).squeeze(-1).numpy()
+
+    environment.value_of = value_of
+    return learner
 
 
-def demonstrate(
-    environment: SimulatorVecEnv, teacher: Policy, decisions: int, gamma: float, random: np.random.Generator
-) -> Demonstrations:
-    """Let the teacher decide; rewards to go are summed until each episode ends, finite tasks are played to their end.
+class _Told(BaseCallback):
+    """Tells the progress bar of every step."""
 
-    Behind the horizon and the end of the demonstration, which end nothing for the customer, the mean reward goes on.
-    """
-    task = environment.world.schema.task
-    whole = len(task.days) if task.kind == "finite" else 1
-    length = whole * max(1, -(-decisions // (environment.num_envs * whole)))
-    observation, steps = environment.reset(), []
-    for _ in range(length):
-        mask = environment.action_masks()
-        probabilities = teacher.probabilities(observation, mask)
-        environment.step_async(draw(probabilities, random.random(environment.num_envs)))
-        following, reward, ended, infos = environment.step_wait()
-        cut = np.array([bool(info.get("TimeLimit.truncated")) for info in infos])
-        steps.append((observation, mask, probabilities.astype(np.float32), reward, ended, cut))
-        observation = following
-    to_go = np.zeros((length, environment.num_envs), np.float32)
-    beyond = float(np.mean([step[3] for step in steps])) / (1 - gamma) if gamma < 1 else 0.0
-    after: np.ndarray = np.full(environment.num_envs, beyond)
-    for t in reversed(range(length)):
-        _, _, _, reward, ended, cut = steps[t]
-        after = reward + gamma * np.where(ended, np.where(cut, beyond, 0.0), after)
-        to_go[t] = after
-    parts = [np.concatenate([step[k] for step in steps]) for k in range(3)]
-    return Demonstrations(parts[0], parts[1], parts[2], to_go.reshape(-1))
-
-
-def imitate(
-    policy: ScoringPolicy, shown: Demonstrations, *, epochs: int, batch: int, learning_rate: float, seed: int
-) -> list[float]:
-    """Fit the policy to the teacher's distributions (cross-entropy) and the critic to its rewards to go (squares).
-
-    -> the cross-entropy of each epoch, in nats.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
-    data = [torch.as_tensor(a) for a in (shown.observation, shown.mask, shown.probabilities, shown.to_go)]
-    losses: list[float] = []
-    for _ in range(epochs):
-        order, total = torch.randperm(len(data[0]), generator=generator), 0.0
-        for rows in torch.split(order, batch):
-            observation, mask, target, to_go = (column[rows] for column in data)
-            scores, latent = policy.mlp_extractor(observation)
-            logarithm = torch.log_softmax(scores.masked_fill(~mask, -1e9), dim=1)
-            cross_entropy = -(target * logarithm).sum(dim=1).mean()
-            value = policy.value_net(latent).squeeze(-1)
-            loss = cross_entropy + 0.5 * torch.nn.functional.mse_loss(value, to_go)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += float(cross_entropy.detach()) * len(rows)
-        losses.append(total / len(data[0]))
-    return losses
-
-
-class Curves(BaseCallback):
-    """Collects the learning curves and tells the progress bar."""
-
-    def __init__(self, environment: SimulatorVecEnv, advance: Advance) -> None:
+    def __init__(self, advance: Advance) -> None:
         super().__init__()
-        self.environment, self.advance = environment, advance
-        self.rows: list[dict[str, float]] = []
+        self._advance = advance
 
     def _on_step(self) -> bool:
-        self.advance(self.environment.num_envs)
+        self._advance(self.training_env.num_envs)
         return True
 
-    def _on_rollout_end(self) -> None:
-        returns = self.environment.returns
-        self.environment.returns = []
-        row = {"decisions": float(self.num_timesteps), "return": float(np.mean(returns)) if returns else float("nan")}
-        told = self.model.logger.name_to_value
-        names = ("approx_kl", "entropy_loss", "explained_variance", "value_loss", "policy_gradient_loss")
-        row |= {name: float(told[f"train/{name}"]) for name in names if f"train/{name}" in told}
-        self.rows.append(row)
+
+class Course:
+    """A course of learning of so many decisions: `update()` until it is `done`.
+
+    What MaskablePPO.learn does, update by update: between two of them everything that the next one depends on stands in
+    the learner, the environment and the global random generators of torch and numpy.
+    """
+
+    def __init__(self, learner: MaskablePPO, environment: SimulatorVecEnv, decisions: int, advance: Advance) -> None:
+        self.learner, self.environment, self.decisions = learner, environment, decisions
+        _, self._callback = learner._setup_learn(decisions, _Told(advance), reset_num_timesteps=True)
+
+    @property
+    def done(self) -> bool:
+        return self.learner.num_timesteps >= self.decisions
+
+    def update(self) -> dict[str, float]:
+        """A rollout and the update from it. -> decisions so far and the figures of this update."""
+        learner, environment = self.learner, self.environment
+        learner.collect_rollouts(learner.env, self._callback, learner.rollout_buffer, learner.n_steps)  # type: ignore[arg-type]
+        learner._update_current_progress_remaining(learner.num_timesteps, self.decisions)
+        learner.train()
+        told = learner.logger.name_to_value
+        check_losses(told)
+        row = {"decisions": float(learner.num_timesteps), "return": _mean(environment.returns)}
+        row["annoyance"] = _mean(environment.annoyance)
+        environment.returns, environment.annoyance = [], []
+        return row | {name: float(told[f"train/{name}"]) for name in FIGURES if f"train/{name}" in told}
+
+
+FIGURES = (
+    "approx_kl", "clip_fraction", "entropy_loss", "explained_variance", "learning_rate", "policy_gradient_loss",
+    "value_loss",
+)  # fmt: skip
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")

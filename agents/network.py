@@ -1,8 +1,13 @@
-"""The network: a trunk reads the customer, and one shared scorer scores every treatment by its features.
+"""The network: a trunk reads the customer, and shared weights score every treatment by what it is.
 
-A treatment's score comes from the trunk, the treatment's attributes, and the fields of its own product and channel,
-through weights that all treatments share; there are no identity inputs and no biases per treatment. The value has its
-own head on the same trunk.
+    p_j  = relu(product j's fields and features, and the trunk)           one embedding per product
+    c_k  = relu(channel k's fields and features, and the trunk)           one embedding per channel
+    score of product j over channel k = <M p_j, c_k> + w p_j + v c_k + <gate(trunk), attributes of the treatment>
+
+Silence scores 0: what the others are measured by. The trunk reads the fields of the whole customer and the means of what
+products and channels show. Products and channels stand in places, and all places share their weights: there are no
+identity inputs and no biases per treatment, so that a product, a channel or a treatment can be added to a trained network.
+Products meet channels in embeddings, not treatment by treatment: the work grows with products + channels.
 """
 
 from __future__ import annotations
@@ -19,55 +24,57 @@ from torch import nn
 
 from agents.layout import Layout
 
+VALUE_WIDTH = 64  # units of the value's hidden layer
+
 
 class TreatmentScorer(nn.Module):
     """Scores of all treatments and the latent of the value, from the observation."""
 
-    def __init__(self, layout: Layout, fields: int, width: int, layers: int, embedding: int) -> None:
-        """fields: of the observation; width, layers: of the trunk; embedding: units of the shared scorer."""
+    def __init__(self, layout: Layout, width: int, layers: int, embedding: int) -> None:
+        """width, layers: of the trunk; embedding: units in which products and channels meet."""
         super().__init__()
-        self.latent_dim_pi, self.latent_dim_vf = layout.attributes.shape[0], width
-        for name in ("product", "channel", "product_of", "channel_of"):
-            self.register_buffer(f"_{name}", torch.as_tensor(getattr(layout, name)))
-        self.register_buffer("_attributes", torch.as_tensor(layout.attributes))
-        sizes = [fields, *[width] * layers]
+        self.latent_dim_pi, self.latent_dim_vf = len(layout.pair) + 1, width
+        self.layout = layout
+        for name in ("general", "product", "channel", "pair", "about_product", "about_channel", "about_treatment"):
+            self.register_buffer(f"_{name}", torch.as_tensor(getattr(layout, name)), persistent=False)
+        self.read_product = nn.Linear(layout.product.shape[1], embedding)
+        self.read_channel = nn.Linear(layout.channel.shape[1], embedding)
+        self.product_is = nn.Linear(layout.about_product.shape[1], embedding, bias=False)
+        self.channel_is = nn.Linear(layout.about_channel.shape[1], embedding, bias=False)
+        sizes = [len(layout.general) + 2 * embedding, *[width] * layers]
         blocks = [[nn.Linear(a, b), nn.ReLU()] for a, b in pairwise(sizes)]
         self.trunk = nn.Sequential(*[layer for block in blocks for layer in block])
-        self.from_trunk = nn.Linear(width, embedding)
-        self.from_attributes = nn.Linear(layout.attributes.shape[1], embedding, bias=False)
-        self.from_product = nn.Linear(layout.product.shape[1], embedding, bias=False)
-        self.from_channel = nn.Linear(layout.channel.shape[1], embedding, bias=False)
+        self.to_product, self.to_channel = nn.Linear(width, embedding), nn.Linear(width, embedding)
+        self.meet = nn.Linear(embedding, embedding, bias=False)
+        self.of_product, self.of_channel = (nn.Linear(embedding, 1, bias=False) for _ in range(2))
         self.gate = nn.Linear(width, embedding)
-        self.score = nn.Linear(embedding, 1, bias=False)
-        self.blend = nn.Linear(layout.attributes.shape[1], embedding, bias=False)
+        self.treatment_is = nn.Linear(layout.about_treatment.shape[1], embedding, bias=False)
 
     def forward(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, fields) -> scores (batch, treatments), latent of the value (batch, width)."""
-        latent = self.trunk(observation)
-        return self._scores(observation, latent), latent
+        products, channels, latent = self._read(observation)
+        return self._scores(products, channels, latent), latent
 
     def forward_actor(self, observation: torch.Tensor) -> torch.Tensor:
-        return self._scores(observation, self.trunk(observation))
+        return self._scores(*self._read(observation))
 
     def forward_critic(self, observation: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.trunk(observation)
-        return out
+        return self._read(observation)[2]
 
-    def _scores(self, observation: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
-        """Customer and treatment meet twice: through a hidden layer, and as a product of two embeddings."""
-        products = self._own(self.from_product, observation, self._product, self._product_of)
-        channels = self._own(self.from_channel, observation, self._channel, self._channel_of)
-        hidden = self.from_trunk(latent)[:, None] + self.from_attributes(self._attributes) + products + channels
-        meeting = torch.relu(hidden)
-        scores = self.score(meeting).squeeze(-1)
-        product: torch.Tensor = scores + self.gate(latent) @ self.blend(self._attributes).T
-        return product
+    def _read(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What products and channels show, (batch, products or channels, embedding), and the trunk's (batch, width)."""
+        products = self.read_product(observation[:, self._product]) + self.product_is(self._about_product)
+        channels = self.read_channel(observation[:, self._channel]) + self.channel_is(self._about_channel)
+        means = [torch.relu(shown).mean(dim=1) for shown in (products, channels)]
+        return products, channels, self.trunk(torch.cat([observation[:, self._general], *means], dim=1))
 
-    def _own(self, layer: nn.Linear, observation: torch.Tensor, columns: Any, owner: Any) -> torch.Tensor:
-        """Each treatment's own block of fields, embedded; silence gets zeros. -> (batch, treatments, embedding)."""
-        blocks = layer(observation[:, columns])
-        padded = torch.nn.functional.pad(blocks, (0, 0, 0, 1))
-        return padded[:, owner]
+    def _scores(self, products: torch.Tensor, channels: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+        wanted = torch.relu(products + self.to_product(latent)[:, None])
+        liked = torch.relu(channels + self.to_channel(latent)[:, None])
+        pairs = torch.bmm(self.meet(wanted), liked.transpose(1, 2))  # (batch, products, channels)
+        pairs = pairs + self.of_product(wanted) + self.of_channel(liked).transpose(1, 2)
+        contacts = pairs.flatten(1)[:, self._pair] + self.gate(latent) @ self.treatment_is(self._about_treatment).T
+        return nn.functional.pad(contacts, (1, 0))
 
 
 class ScoringPolicy(MaskableActorCriticPolicy):
@@ -78,16 +85,17 @@ class ScoringPolicy(MaskableActorCriticPolicy):
         super().__init__(*args, **kwargs)
 
     def _build_mlp_extractor(self) -> None:
-        self.mlp_extractor = self._make(self.features_dim)  # type: ignore[assignment]  # any module with its two heads
+        self.mlp_extractor = self._make()  # type: ignore[assignment]  # any module with its two heads
 
     def _build(self, lr_schedule: Callable[[float], float]) -> None:
         self._build_mlp_extractor()
         scorer = self.mlp_extractor
         self.action_net = nn.Identity()
-        self.value_net = nn.Linear(scorer.latent_dim_vf, 1)
+        hidden = nn.Linear(scorer.latent_dim_vf, VALUE_WIDTH)
+        self.value_net = nn.Sequential(hidden, nn.ReLU(), nn.Linear(VALUE_WIDTH, 1))  # type: ignore[assignment]
         for module in (scorer, self.value_net):
             module.apply(partial(self.init_weights, gain=float(np.sqrt(2))))
-        for last in ("score", "blend"):
+        for last in ("meet", "of_product", "of_channel", "treatment_is"):  # nearly even at first
             self.init_weights(scorer.get_submodule(last), gain=0.1)
         options = {"lr": lr_schedule(1), **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), **options)

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
+from agents.finite import check_finite
+from envs.expected_reward import ExpectedReward
 from envs.vector import BankVectorEnv
 
 
 class SimulatorVecEnv(VecEnv):
     """BankVectorEnvs side by side, each in its own world of one form, as one SB3 VecEnv with action masks.
 
-    Rewards are divided by `reward_scale`. Several worlds are the members of a calibration's ensemble; each batch has
-    luck of its own.
+    Rewards are divided by `reward_scale`, and expected ones instead of what happened if `expected` is set. Several worlds
+    are the members of a calibration's ensemble; each batch has luck of its own. Where an episode is cut off at its
+    horizon, the discounted value of the last observation is added to its last reward, by `value_of` for all such rows at
+    once (SB3 would ask row by row).
     """
 
-    def __init__(self, batches: Sequence[BankVectorEnv], reward_scale: float = 1.0) -> None:
+    def __init__(self, batches: Sequence[BankVectorEnv], reward_scale: float = 1.0, *, expected: bool = False) -> None:
         self.batches, self.reward_scale = tuple(batches), reward_scale
         self.world = batches[0].world
         self.render_mode = None
         self.returns: list[float] = []  # undiscounted rewards of finished episodes, in currency
+        self.annoyance: list[float] = []  # annoyance of each step, mean over customers, opt-outs
+        self.value_of: Callable[[np.ndarray], np.ndarray] | None = None  # (rows, fields) -> (rows,), scaled as rewards
+        self._expected = [ExpectedReward(batch.world) for batch in batches] if expected else None
         self._seed: int | None = 0
         self._ends = np.cumsum([batch.num_envs for batch in batches])
         count = int(self._ends[-1])
@@ -49,23 +57,53 @@ class SimulatorVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        discount = self._discount()
-        told = [
-            batch.step(actions)
-            for batch, actions in zip(self.batches, np.split(self._actions, self._ends[:-1]), strict=True)
-        ]
+        discount, parts = self._discount(), np.split(self._actions, self._ends[:-1])
+        forecast = self._forecast(parts)
+        told = [batch.step(actions) for batch, actions in zip(self.batches, parts, strict=True)]
         observation, reward, terminated, truncated = (np.concatenate([t[k] for t in told]) for k in range(4))
         ended = terminated | truncated
         self._so_far += reward
+        self.annoyance.append(float(np.mean([t[4]["reward_vector"][:, 2].mean() for t in told])))
+        learned = (discount * (reward if forecast is None else forecast) / self.reward_scale).astype(np.float32)
+        check_finite("observation", observation)
+        check_finite("reward", learned)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for start, (*_, info) in zip([0, *self._ends[:-1]], told, strict=True):
-            for row in np.flatnonzero(info.get("_final_obs", ())):
-                infos[start + row] = {"terminal_observation": info["final_obs"][row]}
+        last = self._last_seen(np.flatnonzero(ended), told)
         for row in np.flatnonzero(ended):
             infos[row]["TimeLimit.truncated"] = bool(truncated[row])
+            if self.value_of is None:
+                infos[row]["terminal_observation"] = last[row]
+        if self.value_of is not None and truncated.any():
+            cut = np.flatnonzero(truncated)
+            learned[cut] += (self.gamma * self.value_of(np.stack([last[row] for row in cut]))).astype(np.float32)
         self.returns += self._so_far[ended].tolist()
         self._so_far[ended] = 0
-        return observation, (discount * reward / self.reward_scale).astype(np.float32), ended, infos
+        return observation, learned, ended, infos
+
+    def _forecast(self, parts: Sequence[np.ndarray]) -> np.ndarray | None:
+        """Expected rewards of what is about to be done, (num_envs,) float64, currency."""
+        if self._expected is None:
+            return None
+        rewards = zip(self._expected, self.batches, parts, strict=True)
+        return np.concatenate([expected(batch.simulator, actions) for expected, batch, actions in rewards])
+
+    def _last_seen(self, rows: np.ndarray, told: Sequence[Any]) -> dict[int, np.ndarray]:
+        """The last observation of rows that ended."""
+        batch, starts = np.searchsorted(self._ends, rows, side="right"), np.array([0, *self._ends[:-1]])
+        return {int(row): told[b][4]["final_obs"][row - starts[b]] for b, row in zip(batch, rows, strict=True)}
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Everything that the next step depends on."""
+        found = {f"{k}/{name}": a for k, batch in enumerate(self.batches) for name, a in batch.snapshot().items()}
+        return {"so_far": self._so_far.copy(), **found}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], file: Path) -> None:
+        """Go on where a snapshot was taken. file: for error messages"""
+        self._so_far = arrays["so_far"].copy()
+        for k, batch in enumerate(self.batches):
+            start = f"{k}/"
+            own = {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
+            batch.restore(own, file)
 
     def _discount(self) -> np.ndarray | float:
         """Of a finite task: gamma to the power of the days since its start."""

@@ -38,12 +38,14 @@ class BankEnv(gymnasium.Env[np.ndarray, np.int64]):
         strict: bool = False,
         cadence_days: int | None = None,
         random_prices: bool = False,
+        price_days: float = 0.0,
         first_customer: int = 0,
         render_mode: str | None = None,
     ) -> None:
         """horizon: days; prices: by name, missing ones at their defaults; random_prices: drawn anew at each reset;
+        price_days: mean days after which they are drawn anew on the way, 0: never;
         first_customer: the number of the customer, whose profile and fate the seed decides."""
-        self.terms = terms(world, prices, horizon, cadence_days, random_prices, first_customer)
+        self.terms = terms(world, prices, horizon, cadence_days, random_prices, price_days, first_customer)
         self.world, self.strict, self.render_mode = self.terms.world, strict, render_mode
         self.observation_space = observation_space(self.world.encoder)
         self.action_space = action_space(self.world.catalogue)
@@ -61,7 +63,7 @@ class BankEnv(gymnasium.Env[np.ndarray, np.int64]):
         luck = seed if seed is not None else int(self.np_random.integers(SEEDS))
         customers = np.array([now.first_customer])
         self.simulator = now.simulator(luck, customers, record=self._picture is not None)
-        self._prices = now.prices_of(customers, luck)
+        self._prices, self._luck = now.prices_of(customers, luck), luck
         self.simulator.set_prices(self._prices)
         self._days, self._over = 0, False
         if self._picture is not None:
@@ -77,14 +79,14 @@ class BankEnv(gymnasium.Env[np.ndarray, np.int64]):
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Carry out one treatment."""
         outcome, observation, terminated, truncated, info = self._take(action)
-        return observation, float(outcome.reward(self._prices)[0]), terminated, truncated, info
+        return observation, float(outcome.reward(info["prices"][None])[0]), terminated, truncated, info
 
     def _take(self, action: np.int64) -> tuple[Outcome, np.ndarray, bool, bool, dict[str, Any]]:
         """The step but for its reward."""
         if self._over:
             self._must_be_started()
             raise gymnasium.error.ResetNeeded("The episode has ended: call reset() before the next step().")
-        treatment = self._checked(action)
+        treatment, charged = self._checked(action), self._prices
         mask = self.simulator.view().mask[0]
         blocked_by = () if mask[treatment] else self._blocked_by(treatment)
         outcome = self.simulator.step(np.array([treatment]))
@@ -94,12 +96,16 @@ class BankEnv(gymnasium.Env[np.ndarray, np.int64]):
         self._over = terminated or truncated
         if self._picture is not None:
             self._picture.add(self.simulator, outcome)
+        state = self.simulator.state
+        self._prices = self.terms.renewed(charged, state.customer, state.history.day, self._luck, outcome.days)
+        if self._prices is not charged:
+            self.simulator.set_prices(self._prices)
         view = self.simulator.view()
         info = {
             "action_mask": view.mask[0].copy(),
             "reward_vector": reward_vector(outcome)[0],
             "effort": outcome.tally.effort[0].copy(),
-            "prices": self._prices[0].copy(),
+            "prices": charged[0].copy(),
             "blocked_by": blocked_by,
         }
         return outcome, view.observation[0].copy(), terminated, truncated, info

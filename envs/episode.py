@@ -16,6 +16,10 @@ from envs.simulator import Outcome, Simulator
 from envs.world import World, load_world
 
 PRICE_DRAWS, STAGGER_DRAWS = -3, -4  # the "days" of these draws
+RENEWED, RENEWED_PRICES = 8600, 8610  # draws of a day: whether its prices are new, and which
+USUAL = 0.1  # share of the drawn annoyance prices that are the base
+FREE = 0.5  # share of the drawn prices of a pool that are the base
+LOWEST = 0.002, 0.01  # of the top of the range: the least drawn price of annoyance, of a pool
 SEEDS = 2**31  # a reset without a seed draws one below this
 
 
@@ -28,6 +32,7 @@ class Terms:
     horizon: int  # days after which a continuing task is cut off
     cadence_days: int  # days between two decisions of a continuing task
     random_prices: bool  # new prices for every customer
+    price_days: float  # mean days after which a customer's random prices change, 0: they hold for the episode
     first_customer: int  # number of the first customer of the population
 
     def simulator(self, luck: int, customers: np.ndarray, *, record: bool = False) -> Simulator:
@@ -42,6 +47,20 @@ class Terms:
             return np.tile(self.prices.vector(), (len(customers), 1))
         draws = Luck(luck, customers, np.full(len(customers), PRICE_DRAWS))
         return draw_prices(draws, self.prices, self.world.encoder.price_highs)
+
+    def renewed(self, prices: np.ndarray, customers: np.ndarray, day: np.ndarray, luck: int, days: int) -> np.ndarray:
+        """The prices after some days: those of a few customers are drawn anew, as serving changes them from day to day.
+
+        prices: (batch, 1 + pools), returned as they are if none is new; day: (batch,) int, the calendar day
+        """
+        if not (self.random_prices and self.price_days):
+            return prices
+        draws = Luck(luck, customers, day)
+        new = draws.uniform(RENEWED) < -np.expm1(-days / self.price_days)
+        if not new.any():
+            return prices
+        drawn = draw_prices(draws, self.prices, self.world.encoder.price_highs, RENEWED_PRICES)
+        return np.where(new[:, None], drawn, prices)
 
     def days_before(self, customers: np.ndarray, luck: int) -> np.ndarray:
         """(customers,) int64, days that first episodes are ahead, so that they do not all end at once."""
@@ -71,9 +90,12 @@ def terms(
     horizon: int,
     cadence_days: int | None,
     random_prices: bool,
+    price_days: float,
     first_customer: int,
 ) -> Terms:
     """Terms out of the options that `gymnasium.make` takes, checked."""
+    if not price_days >= 0:
+        raise InputError("must be 0 or more days", field="price_days", value=price_days)
     if world is None:
         raise InputError("must be given: the directory of a world, or the name of a built-in one", field="world")
     if horizon < 1:
@@ -87,16 +109,25 @@ def terms(
         horizon=horizon,
         cadence_days=cadence_days or there.schema.task.cadence_days,
         random_prices=random_prices,
+        price_days=price_days,
         first_customer=first_customer,
     )
 
 
-def draw_prices(luck: Luck, base: Prices, highs: np.ndarray) -> np.ndarray:
-    """Training prices: each with probability 1/2 at its base, else log-uniform from 1 % of its top to its top."""
+def draw_prices(luck: Luck, base: Prices, highs: np.ndarray, first: int = 0) -> np.ndarray:
+    """Training prices, each drawn by itself. first: number of the first draw -> (batch, 1 + pools) float64, currency.
+
+    annoyance: with probability .1 the base, else log-uniform from .2 % of the top of its range to the top
+    a pool:    with probability .5 the base, else log-uniform from 1 % of the top of its range to the top
+
+    Log-uniform, since what a price does depends on its size relative to what is at stake, which no range knows; the base
+    often for pools, since most are not scarce on most days (shares assumed).
+    """
     columns = []
     for k, (level, high) in enumerate(zip(base.vector(), highs, strict=True)):
-        drawn = high * 0.01 ** (1 - luck.uniform(2 * k))
-        columns.append(np.where(luck.uniform(2 * k + 1) < 0.5, level, drawn))
+        usual, lowest = (FREE, LOWEST[1]) if k else (USUAL, LOWEST[0])
+        drawn = high * lowest ** (1 - luck.uniform(first + 2 * k))
+        columns.append(np.where(luck.uniform(first + 2 * k + 1) < usual, level, drawn))
     return np.stack(columns, axis=1)
 
 

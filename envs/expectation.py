@@ -27,11 +27,12 @@ CHAIN = ("delivered", "engaged", "converted", "declined", "opted_out", "complain
 
 @dataclass(frozen=True)
 class Expected:
-    """Expected margin and cost (currency) and annoyance (opt-outs) of every treatment. Each (batch, treatments)."""
+    """Expected margin and cost (currency), annoyance (opt-outs) and conversions of every treatment, (batch, treatments)."""
 
     margin: np.ndarray
     cost: np.ndarray
     annoyance: np.ndarray
+    converted: np.ndarray
 
 
 def observable(feature: str) -> bool:
@@ -61,7 +62,24 @@ class Expectation:
     def knowing(self, observation: np.ndarray, latent: np.ndarray) -> Expected:
         """The same for a simulator, which knows the hidden states: of any heads. latent: (batch, latent states)."""
         known = {name: self.world.heads[name].linear_all(observation, latent) for name in self._needed}
-        return self._given_frailty(known, observation)
+        return self._given_frailty(known, observation, self._all)
+
+    def chosen(
+        self, observation: np.ndarray, treatment: np.ndarray, latent: np.ndarray, settled: np.ndarray | None = None
+    ) -> Expected:
+        """The same of one treatment per customer. treatment: (batch,) int -> each (batch,).
+
+        settled: (batch,) factor on the margin of conversions, default 1
+        """
+        product = np.maximum(self.world.catalogue.product_of[treatment], 0)
+        eta = {}
+        for name in self._needed:
+            head = self.world.heads[name]
+            option = product if head.head.per == "product" else treatment
+            eta[name] = head.linear(observation, option, latent)[:, None]
+        factor = 1.0 if settled is None else settled[:, None]
+        found = self._given_frailty(eta, observation, treatment[:, None], factor)
+        return Expected(found.margin[:, 0], found.cost[:, 0], found.annoyance[:, 0], found.converted[:, 0])
 
     def __call__(self, observation: np.ndarray) -> Expected:
         """observation: (batch, fields) float32."""
@@ -69,34 +87,41 @@ class Expectation:
         parts = {name: model.parts(observation) for name, model in self._models.items()}
         alike = all(load is None for _, load in parts.values())
         nodes = [(0.0, 1.0)] if alike else zip(POINTS, WEIGHTS / WEIGHTS.sum(), strict=True)
-        margin, cost, annoyance = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        margin, cost, annoyance, converted = (np.zeros(shape) for _ in range(4))
         for frailty, share in nodes:
             eta = {name: rest if load is None else rest + frailty * load for name, (rest, load) in parts.items()}
-            found = self._given_frailty(eta, observation)
+            found = self._given_frailty(eta, observation, self._all)
             margin += share * found.margin
             cost += share * found.cost
             annoyance += share * found.annoyance
-        return Expected(margin, cost, annoyance)
+            converted += share * found.converted
+        return Expected(margin, cost, annoyance, converted)
 
-    def _given_frailty(self, eta: dict[str, np.ndarray], observation: np.ndarray) -> Expected:
-        chance = self._chances(eta, observation)
-        reward, task = self.world.schema.task.reward, self.world.schema.task
-        shape = (observation.shape[0], len(self.world.catalogue.treatment_ids))
+    def _given_frailty(
+        self, eta: dict[str, np.ndarray], observation: np.ndarray, option: np.ndarray, settled: np.ndarray | float = 1.0
+    ) -> Expected:
+        """option: (1, treatments) or (batch, 1), whose linear predictors eta holds."""
+        chance = self._chances(eta, observation, option)
+        reward, task, catalogue = self.world.schema.task.reward, self.world.schema.task, self.world.catalogue
+        shape = (observation.shape[0], option.shape[1])
         margin, cost, annoyance = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         for event, probability in chance.items():
             margin += reward.margin_per_event.get(event, 0.0) * probability
             annoyance += task.annoyance_events.get(event, 0.0) * probability
             weight = reward.margin_per_value.get(event, 0.0)
             if weight and f"{event}_value" in eta:
-                amount = self._amount(f"{event}_value", eta[f"{event}_value"])
-                margin += weight * probability * (amount * self._net(observation) if event == "converted" else amount)
-        redeemed = reward.cost_per_value.get("redeemed", 0.0) * self.world.catalogue.benefit_cost
+                amount = self._amount(f"{event}_value", eta[f"{event}_value"], option)
+                if event == "converted":
+                    amount = amount * self._net(observation, option) * settled
+                margin += weight * probability * amount
+        redeemed = reward.cost_per_value.get("redeemed", 0.0) * catalogue.benefit_cost[option]
         if "redeemed" in self.world.heads:
             redeemed = redeemed * self.world.heads["redeemed"].mean(eta["redeemed"])
-        cost += self.world.catalogue.cost + chance.get("converted", np.zeros(shape)) * redeemed
+        converted = np.broadcast_to(chance.get("converted", 0.0), shape)
+        cost += catalogue.cost[option] + converted * redeemed
         pressure = observation[:, self._pressure, None].astype(np.float64) * PRESSURE_UNIT
-        annoyance += contact_annoyance(self.world.catalogue, np.arange(shape[1])[None], pressure)
-        return Expected(margin, cost, annoyance)
+        annoyance += contact_annoyance(catalogue, option, pressure)
+        return Expected(margin, cost, annoyance, converted)
 
     @cached_property
     def _models(self) -> dict[str, _Model]:
@@ -125,20 +150,27 @@ class Expectation:
     def _pressure(self) -> int:
         return self.world.encoder.names.index(PRESSURE_FIELD)
 
-    def _net(self, observation: np.ndarray) -> np.ndarray:  # (batch, treatments)
+    @cached_property
+    def _all(self) -> np.ndarray:  # (1, treatments) int
+        return np.arange(len(self.world.catalogue.treatment_ids))[None]
+
+    def _own(self, table: np.ndarray, option: np.ndarray) -> np.ndarray:
+        """What a table says of each option's product. table: (batch, products + 1), last: none -> (batch, options)."""
+        product = self.world.catalogue.product_of[option]
+        return np.asarray(table[:, product[0]] if len(product) == 1 else table[np.arange(len(table))[:, None], product])
+
+    def _net(self, observation: np.ndarray, option: np.ndarray) -> np.ndarray:  # (batch, options)
         """Margin net of expected credit loss / margin."""
         grade = grades(self.world.schema, self.world.encoder, observation)
         by_product = [product.net_of_loss(grade) for product in self.world.catalogue.products]
-        return np.stack([*by_product, np.ones(len(observation))], axis=1)[:, self.world.catalogue.product_of]
+        return self._own(np.stack([*by_product, np.ones(len(observation))], axis=1), option)
 
-    @cached_property
-    def _contact(self) -> np.ndarray:  # (treatments,) float64, 0 for silence
-        return np.array([0.0] + [1.0] * len(self.world.catalogue.treatments))
-
-    def _chances(self, eta: dict[str, np.ndarray], observation: np.ndarray) -> dict[str, np.ndarray]:
-        """Unconditional probability of each event of the decision's window. Each (batch, treatments)."""
-        days = self._days(observation)
-        given: dict[str, np.ndarray] = {"always": np.ones((1, 1)), "contacted": self._contact[None]}
+    def _chances(
+        self, eta: dict[str, np.ndarray], observation: np.ndarray, option: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Unconditional probability of each event of the decision's window. Each (batch, options)."""
+        days = self.days(observation)
+        given: dict[str, np.ndarray] = {"always": np.ones((1, 1)), "contacted": (option > 0).astype(np.float64)}
         given["delivered"] = given["contacted"]
         for event in CHAIN:
             if event not in eta:
@@ -151,37 +183,44 @@ class Expectation:
                 condition = given[before]
             given[event] = condition * head.mean(eta[event], days)
             if event == "converted":
-                given[event] = given[event] * self._may_convert(observation, before)
+                given[event] = given[event] * self._may_convert(observation, before, option)
         return {event: p for event, p in given.items() if event in eta}
 
-    def _may_convert(self, observation: np.ndarray, before: str) -> np.ndarray:  # (batch, treatments) bool
-        """Nobody takes a second product of a kind that is held once, nor applies again while an application matures.
+    def may_take(self, observation: np.ndarray) -> np.ndarray:  # (batch, products) bool
+        """Nobody takes a second product of a kind that is held once, nor applies again while an application matures."""
+        holds, pending = (observation[:, columns] > 0.5 for columns in self._holdings)
+        return np.asarray(~(pending | (holds & np.array([product.once for product in self.world.catalogue.products]))))
 
-        before: what a conversion waits for; where that is an answer to a contact, the channel must close the product
-        """
-        names, catalogue = self.world.encoder.names, self.world.catalogue
-        holds, pending = (
-            observation[:, [names.index(f"product:{p}:{name}") for p in catalogue.product_ids]] > 0.5
-            for name in ("holds", "pending")
-        )
-        taken = pending | (holds & np.array([product.once for product in catalogue.products]))
-        free = ~np.append(taken, np.zeros((len(taken), 1), bool), axis=1)[:, catalogue.product_of]
+    @cached_property
+    def _holdings(self) -> tuple[list[int], list[int]]:
+        """Columns of what is held, and of what is applied for."""
+        names, products = self.world.encoder.names, self.world.catalogue.product_ids
+        holds, pending = ([names.index(f"product:{p}:{name}") for p in products] for name in ("holds", "pending"))
+        return holds, pending
+
+    def _may_convert(self, observation: np.ndarray, before: str, option: np.ndarray) -> np.ndarray:
+        """(batch, options) bool. before: what a conversion waits for; where that is an answer to a contact, the channel
+        must close the product."""
+        may = self.may_take(observation)
+        free = self._own(np.append(may, np.ones((len(may), 1), bool), axis=1), option)
         unasked = before == "always" or (before == "engaged" and self.world.heads[before].head.given == "always")
-        return np.asarray(free if unasked else free & catalogue.closes)
+        return np.asarray(free if unasked else free & self.world.catalogue.closes[option])
 
-    def _days(self, observation: np.ndarray) -> np.ndarray:  # (batch, 1) float64
+    def days(self, observation: np.ndarray) -> np.ndarray:  # (batch, 1) float64
         task = self.world.schema.task
         if task.kind == "continuing":
             return np.full((len(observation), 1), float(task.cadence_days))
         gap = observation[:, self.world.encoder.names.index("task:gap"), None]
         return gap.astype(np.float64) * task.end_day
 
-    def _amount(self, name: str, eta: np.ndarray) -> np.ndarray:  # (batch, treatments)
+    def _amount(self, name: str, eta: np.ndarray, option: np.ndarray) -> np.ndarray:  # (batch, options)
         head = self.world.heads[name]
         amounts = head.mean(eta)
-        if head.head.per == "product":
-            amounts = np.concatenate([amounts, np.zeros((len(amounts), 1))], axis=1)[:, self.world.catalogue.product_of]
-        return amounts
+        if head.head.per != "product":
+            return amounts
+        if option is not self._all:  # each row has its own product already
+            return np.where(self.world.catalogue.product_of[option] < 0, 0.0, amounts)
+        return self._own(np.concatenate([amounts, np.zeros((len(amounts), 1))], axis=1), option)
 
 
 def grades(schema: Schema, encoder: Encoder, observation: np.ndarray) -> np.ndarray:

@@ -132,7 +132,10 @@ class Simulator:
         """Tell other prices from now on. prices: (batch, 1 + pools)."""
         self.state.prices[:] = prices
         self.state.price_fields[:] = self.world.encoder.price_fields(self.state.prices)
-        self._view = None
+        if self._view is not None:
+            seen = self._view.observation.copy()
+            seen[:, list(self.world.encoder.price_columns.values())] = self.state.price_fields
+            self._view = View(seen, self._view.mask)
 
     def replace(self, rows: np.ndarray, state: CustomerState) -> None:
         """Put new customers in the place of some."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from envs.catalogue import WORST_GRADE
+from envs.errors import InputError
 from envs.features import FRAILTY, TASTE, latent_columns
 from envs.history import HISTORY_ARRAYS, HISTORY_NUMBERS, NEVER, History
 from envs.pointers import SINGLE, place, reach, reach_type
@@ -111,11 +114,34 @@ class CustomerState(NamedTuple):
         parts = {name: getattr(self, name)[start:stop] for name in self._fields if name != "history"}
         return CustomerState(history=self.history.part(start, stop), **parts)
 
+    def to_bytes(self) -> dict[str, np.ndarray]:
+        """The arrays by name as bytes, (batch, bytes) uint8 each, copied."""
+        parts = {**self._asdict(), **self.history._asdict()}
+        kept = {name: part for name, part in parts.items() if name not in ("history", "fades")}
+        return {name: _as_bytes(part).copy() for name, part in kept.items()}
+
+    def from_bytes(self, raw: Mapping[str, np.ndarray], file: Path) -> CustomerState:
+        """The state that `to_bytes` told of, of as many customers of the same world as here. file: for error messages"""
+
+        def read(name: str, like: np.ndarray) -> np.ndarray:
+            if name not in raw or raw[name].shape != _as_bytes(like).shape:
+                found = raw[name].shape if name in raw else "missing"
+                raise InputError(f"must be of shape {_as_bytes(like).shape}", file=file, field=name, value=found)
+            return np.ascontiguousarray(raw[name]).view(like.dtype).reshape(like.shape).copy()
+
+        own = {name: read(name, part) for name, part in self._asdict().items() if name != "history"}
+        past = {name: read(name, part) for name, part in self.history._asdict().items() if name != "fades"}
+        return CustomerState(history=History(fades=self.history.fades, **past), **own)
+
     def put(self, rows: np.ndarray, other: CustomerState) -> None:
         """Overwrite some customers with those of `other`."""
         for mine, theirs in zip(self[:-1], other[:-1], strict=True):
             mine[rows] = theirs
         self.history.put(rows, other.history)
+
+
+def _as_bytes(part: np.ndarray) -> np.ndarray:  # (batch, bytes) uint8
+    return np.ascontiguousarray(part).view(np.uint8).reshape(len(part), -1)
 
 
 def new_customers(world: World, seed: int, customer: np.ndarray, day: np.ndarray, prices: np.ndarray) -> CustomerState:

@@ -7,6 +7,7 @@ ones stand in `info["final_obs"]` and `info["final_info"]`, as in Gymnasium's ow
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from envs.inside import reasons_of
 from envs.render import FRAMES_PER_SECOND, MODES, Picture
 from envs.simulator import Outcome, Simulator
 from envs.spaces import action_space, observation_space
+from envs.supply import Supply
 from envs.world import World
 
 
@@ -48,20 +50,21 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         strict: bool = False,
         cadence_days: int | None = None,
         random_prices: bool = False,
+        price_days: float = 0.0,
         stagger: bool = False,
         first_customer: int = 0,
         render_mode: str | None = None,
         render_customer: int | None = 0,
     ) -> None:
-        """horizon: days; prices: by name, missing ones at their defaults; random_prices: drawn anew for each customer,
-        half of them at the default and half log-uniform below the top of the range; stagger: first episodes end at
+        """horizon: days; prices: by name, missing ones at their defaults; random_prices: drawn anew for each customer
+        (`envs.episode.draw_prices`); price_days: mean days after which a customer's are drawn anew, 0: never; stagger: first episodes end at
         different times; first_customer: number of the first customer of the population; render_customer: the row of
         the batch that is drawn, None: all of them."""
         if num_envs < 1:
             raise InputError("must be at least 1", field="num_envs", value=num_envs)
         if render_customer is not None and not 0 <= render_customer < num_envs:
             raise InputError(f"must be from 0 to {num_envs - 1}", field="render_customer", value=render_customer)
-        self.terms = terms(world, prices, horizon, cadence_days, random_prices, first_customer)
+        self.terms = terms(world, prices, horizon, cadence_days, random_prices, price_days, first_customer)
         self.num_envs, self.strict, self.stagger, self.render_mode = num_envs, strict, stagger, render_mode
         self.world, self.cadence_days = self.terms.world, self.terms.cadence_days
         self.single_observation_space = observation_space(self.world.encoder)
@@ -88,7 +91,7 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
             now,
             luck,
         )
-        self._next = now.first_customer + self.num_envs
+        self._supply = Supply(self.simulator, now.first_customer + self.num_envs)
         self._prices = now.prices_of(customers, luck)
         self.simulator.set_prices(self._prices)
         ahead = self.stagger and now.continuing
@@ -124,9 +127,25 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         if ended.any():
             info = self._last_words(ended, told)
             self._start_anew(np.flatnonzero(ended))
+        self._renew_prices(~ended, outcome.days)
         info |= told | {"action_mask": self.action_masks()}
         info |= {f"_{name}": self._everyone() for name in (*told, "action_mask")}
         return charged, outcome, terminated, truncated, info
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Everything that the next step depends on, besides the options the batch was made with."""
+        self._must_be_started()
+        own = {"days": self._days.copy(), "luck": np.array([self._luck, self._supply.next])}
+        return own | {f"state/{name}": raw for name, raw in self.simulator.state.to_bytes().items()}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], file: Path) -> None:
+        """Go on where a snapshot of a batch with the same options was taken. file: for error messages"""
+        luck, following = (int(number) for number in arrays["luck"])
+        self.reset(seed=luck)
+        raw = {name.removeprefix("state/"): a for name, a in arrays.items() if name.startswith("state/")}
+        self.simulator.state = self.simulator.state.from_bytes(raw, file)
+        self._prices, self._days = self.simulator.state.prices.copy(), arrays["days"].copy()
+        self._supply = Supply(self.simulator, following)
 
     def _last_words(self, ended: np.ndarray, told: dict[str, np.ndarray]) -> dict[str, Any]:
         """What the ended rows would have said without the autoreset, as Gymnasium's vector environments tell it."""
@@ -144,15 +163,23 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
 
     def _start_anew(self, rows: np.ndarray) -> None:
         """Put new customers in some rows."""
-        customers = self._next + np.arange(len(rows))
-        self._next += len(rows)
-        prices = self._now.prices_of(customers, self._luck)
-        self.simulator.replace(rows, self.simulator.fresh(customers, prices=prices))
+        state = self._supply.take(len(rows))
+        prices = self._now.prices_of(state.customer, self._luck)
+        state.prices[:], state.price_fields[:] = prices, self.world.encoder.price_fields(prices)
+        self.simulator.replace(rows, state)
         self._prices = self._prices.copy()
         self._prices[rows] = prices
         self._days[rows] = 0
         if self._picture is not None:
             self._picture.begin(self.simulator, rows)
+
+    def _renew_prices(self, rows: np.ndarray, days: int) -> None:
+        """Prices that change on the way. rows: (num_envs,) bool, who goes on."""
+        state = self.simulator.state
+        prices = self._now.renewed(self._prices, state.customer, state.history.day, self._luck, days)
+        if prices is not self._prices:
+            self._prices = np.where(rows[:, None], prices, self._prices)
+            self.simulator.set_prices(self._prices)
 
     def _must_be_started(self) -> None:
         if not hasattr(self, "simulator"):

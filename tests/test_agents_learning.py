@@ -10,8 +10,11 @@ import torch
 from world_kit import CONTINUING, FINITE, named, small_world
 
 from agents.baselines import Silence, Softened
-from agents.learning import Curves, Learning, Shape, demonstrate, imitate, new_learner
+from agents.finite import NotFinite, check_losses
+from agents.imitation import demonstrate, imitate
+from agents.learning import Course, Learning, Shape, new_learner
 from agents.myopic import Myopic
+from agents.policy import Policy
 from agents.sb3_env import SimulatorVecEnv
 from envs.catalogue import Catalogue
 from envs.expectation import Expectation
@@ -48,9 +51,13 @@ def learning(**changed: Any) -> Learning:
     return Learning(**{**said, **changed})
 
 
+def showing(policy: Policy) -> Any:
+    return lambda environment, observation, mask: policy.probabilities(observation, mask)
+
+
 def shown(world: World, decisions: int, **options: Any) -> Any:
     environment = SimulatorVecEnv([BankVectorEnv(20, world, **options)])
-    return demonstrate(environment, Silence(), decisions, environment.gamma, np.random.default_rng(0))
+    return demonstrate(environment, showing(Silence()), decisions, np.random.default_rng(0))
 
 
 def test_a_constant_reward_is_worth_the_same_in_every_decision_of_a_continuing_task() -> None:
@@ -93,7 +100,7 @@ def test_imitation_comes_close_to_the_teacher_and_keeps_masks() -> None:
     environment = SimulatorVecEnv([BankVectorEnv(64, world, horizon=20, random_prices=True)])
     environment.seed(0)
     teacher = Softened(Myopic(world), temperature=1.0, floor=0.1)
-    demonstrations = demonstrate(environment, teacher, 4096, environment.gamma, np.random.default_rng(0))
+    demonstrations = demonstrate(environment, showing(teacher), 4096, np.random.default_rng(0))
     assert len(demonstrations.observation) == 4096
     learner = new_learner(environment, SHAPE, learning(), seed=0)
     policy: Any = learner.policy
@@ -113,7 +120,7 @@ def test_imitation_comes_close_to_the_teacher_and_keeps_masks() -> None:
     )
     assert losses[0] > losses[5] > losses[-1] > entropy - 1e-3
     assert losses[-1] - entropy < 0.25 * (losses[0] - entropy)
-    view = demonstrate(environment, teacher, 640, environment.gamma, np.random.default_rng(1))
+    view = demonstrate(environment, showing(teacher), 640, np.random.default_rng(1))
     with torch.no_grad():
         distribution = policy.get_distribution(torch.as_tensor(view.observation), action_masks=view.mask).distribution
         value = policy.predict_values(torch.as_tensor(view.observation)).numpy()[:, 0]
@@ -172,20 +179,24 @@ def value_of(world: World, choose: Any) -> float:
     return float(reward[np.arange(8000), choose(view.observation, view.mask, reward)].mean())
 
 
-def test_maskable_ppo_finds_the_optimum_of_a_problem_whose_optimum_is_known() -> None:
+@pytest.mark.parametrize(("expected", "decisions"), [(False, 80_000), (True, 20_000)])
+def test_maskable_ppo_finds_the_optimum_of_a_problem_whose_optimum_is_known(expected: bool, decisions: int) -> None:
+    """With expected rewards in a quarter of the decisions."""
     torch.set_num_threads(1)
     world = known_optimum()
     optimum = value_of(world, lambda observation, mask, reward: reward.argmax(axis=1))
     fixed = max(value_of(world, lambda o, mask, r, t=t: np.where(mask[:, t], t, 0)) for t in range(4))
     assert optimum > 2 * fixed  # one treatment for all is not enough
-    environment = SimulatorVecEnv([BankVectorEnv(256, world)])
+    environment = SimulatorVecEnv([BankVectorEnv(256, world)], expected=expected)
     environment.seed(1)
     learner = new_learner(environment, SHAPE, learning(), seed=1)
     told: list[float] = []
-    curves = Curves(environment, told.append)
-    learner.learn(80_000, callback=curves)
-    assert sum(told) == learner.num_timesteps >= 80_000
-    assert curves.rows[-1]["return"] > curves.rows[0]["return"]
+    course, rows = Course(learner, environment, decisions, told.append), []
+    while not course.done:
+        rows.append(course.update())
+    assert sum(told) == learner.num_timesteps >= decisions
+    assert rows[-1]["return"] > rows[0]["return"]
+    assert {"annoyance", "approx_kl", "entropy_loss", "explained_variance"} <= rows[-1].keys()
 
     def learned(observation: np.ndarray, mask: np.ndarray, reward: np.ndarray) -> np.ndarray:
         return np.asarray(learner.predict(observation, action_masks=mask, deterministic=True)[0])
@@ -193,7 +204,7 @@ def test_maskable_ppo_finds_the_optimum_of_a_problem_whose_optimum_is_known() ->
     assert value_of(world, learned) > 0.95 * optimum
 
 
-def stored_rewards(churn: float, horizon: int) -> np.ndarray:
+def stored_rewards(churn: float, horizon: int, by_row: bool = False) -> np.ndarray:
     """What SB3 stores of two decisions with rewards of 1 where all but silence is closed and the critic says 10."""
     silent = Rules(caps=(Cap(name="closed", channels=("sms", "call", "app"), most=0, days=1),))
     gone = {"link": "rate", "given": "always", "terms": named({"1": churn})}
@@ -201,10 +212,11 @@ def stored_rewards(churn: float, horizon: int) -> np.ndarray:
     world = small_world({**CONTINUING, "reward": {"margin_per_event": {"browsed": 2.0}}}, silent, **heads)
     environment = SimulatorVecEnv([BankVectorEnv(4, world, horizon=horizon)], reward_scale=2.0)
     learner = new_learner(environment, SHAPE, learning(gamma=0.9, rollout=2, epochs=1), seed=0)
+    environment.value_of = None if by_row else environment.value_of
     policy: Any = learner.policy
     with torch.no_grad():
-        policy.value_net.weight.zero_()
-        policy.value_net.bias.fill_(10.0)
+        policy.value_net[-1].weight.zero_()
+        policy.value_net[-1].bias.fill_(10.0)
     learner.learn(8)
     return np.asarray(learner.rollout_buffer.rewards[:, 0])
 
@@ -212,6 +224,7 @@ def stored_rewards(churn: float, horizon: int) -> np.ndarray:
 def test_a_customer_who_left_is_worth_nothing_more_and_one_at_the_horizon_is() -> None:
     np.testing.assert_allclose(stored_rewards(churn=-50.0, horizon=2), [1.0, 1.0 + 0.9 * 10.0], rtol=1e-5)
     np.testing.assert_allclose(stored_rewards(churn=5.0, horizon=2), [1.0, 1.0], rtol=1e-5)
+    np.testing.assert_allclose(stored_rewards(-50.0, 2, by_row=True), stored_rewards(-50.0, 2), rtol=1e-6)  # as SB3 does
 
 
 def test_learning_twice_from_one_seed_is_the_same_learning() -> None:
@@ -225,3 +238,50 @@ def test_learning_twice_from_one_seed_is_the_same_learning() -> None:
     first = weights()
     assert np.isfinite(first).all()
     assert first == pytest.approx(weights(), abs=1e-7)
+
+
+def test_the_last_rollout_does_not_learn_backwards() -> None:
+    """A rollout that reaches beyond the last decision: the step size is zero there, never below."""
+    environment = SimulatorVecEnv([BankVectorEnv(16, small_world(), horizon=5)])
+    environment.seed(0)
+    learner = new_learner(environment, SHAPE, learning(gamma=0.9, epochs=1), seed=0)
+    course = Course(learner, environment, 200, lambda units: None)
+    rates = []
+    while not course.done:
+        rates.append(course.update()["learning_rate"])
+    assert rates[0] > rates[-1] == 0.0
+    assert learner.num_timesteps > 200
+
+
+@pytest.mark.parametrize("what", ["weight", "observation", "reward"])
+def test_what_is_not_finite_stops_learning_at_once(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = SimulatorVecEnv([BankVectorEnv(16, small_world(), horizon=5)])
+    environment.seed(0)
+    learner = new_learner(environment, SHAPE, learning(gamma=0.9, epochs=1), seed=0)
+    course = Course(learner, environment, 10_000, lambda units: None)
+    course.update()
+    policy: Any = learner.policy
+    if what == "weight":
+        with torch.no_grad():
+            policy.mlp_extractor.gate.weight[0, 0] = float("nan")
+    elif what == "reward":
+        environment.reward_scale = 0.0
+    else:
+        environment.batches[0].simulator.state.profile[3, 0] = np.inf
+    with np.errstate(all="ignore"), pytest.raises(NotFinite) as told:
+        course.update()
+    assert told.value.field == {"weight": "logits"}.get(what, what)
+    assert what != "observation" or told.value.row == 3
+
+
+def test_gradients_and_losses_are_watched() -> None:
+    environment = SimulatorVecEnv([BankVectorEnv(16, small_world(), horizon=5)])
+    learner = new_learner(environment, SHAPE, learning(gamma=0.9, epochs=1), seed=0)
+    policy: Any = learner.policy
+    for parameter in policy.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    policy.mlp_extractor.gate.bias.grad[1] = float("inf")
+    with pytest.raises(NotFinite, match=r"gradient of mlp_extractor\.gate\.bias"):
+        policy.optimizer.step()
+    with pytest.raises(NotFinite, match="train/value_loss"):
+        check_losses({"train/approx_kl": 1.0, "train/value_loss": float("nan")})

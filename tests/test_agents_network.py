@@ -10,7 +10,7 @@ import pytest
 import torch
 from world_kit import CATALOGUE, small_world
 
-from agents.layout import Layout
+from agents.layout import Layout, Reading
 from agents.learning import Learning, Shape, new_learner
 from agents.network import Exported, ScoringPolicy, TreatmentScorer
 from agents.network_file import Network, load_network
@@ -18,6 +18,7 @@ from agents.onnx_export import export_onnx
 from agents.policy import softened
 from agents.sb3_env import SimulatorVecEnv
 from envs.catalogue import Catalogue
+from envs.errors import InputError
 from envs.observation import Encoder
 from envs.vector import BankVectorEnv
 from envs.world import World, load_world
@@ -26,9 +27,11 @@ TEMPERATURE, FLOOR = 0.7, 0.05
 SHAPE, LEARNING = Shape(32, 2, 16), Learning(1e-3, 4, 64, 2, 0.2, 0.01, 0.95, 0.99)
 
 
-def scorer(encoder: Encoder, seed: int = 0, scale: float = 1.0) -> TreatmentScorer:
+def scorer(
+    encoder: Encoder, seed: int = 0, scale: float = 1.0, reading: Reading | None = None
+) -> TreatmentScorer:
     torch.manual_seed(seed)
-    network = TreatmentScorer(Layout.of(encoder), len(encoder.fields), width=32, layers=2, embedding=16)
+    network = TreatmentScorer(Layout.of(encoder, reading), width=32, layers=2, embedding=16)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(scale)
@@ -62,8 +65,9 @@ def test_treatments_that_are_alike_have_the_same_score() -> None:
     twin = {**OWN[3], "id": "twin", "message": "another copy", "external_id": "x-77"}
     encoder = with_treatments([*OWN, twin])
     found = scores(scorer(encoder), states(encoder, 500)[0])
-    np.testing.assert_array_equal(found[:, 4], found[:, 7])
+    np.testing.assert_allclose(found[:, 4], found[:, 7], atol=1e-6)
     assert np.abs(found[:, 4] - found[:, 1]).min() > 0  # others differ
+    assert not found[:, 0].any()  # silence is what the others are measured by
 
 
 def test_the_order_of_treatments_means_nothing() -> None:
@@ -79,19 +83,49 @@ def test_the_order_of_treatments_means_nothing() -> None:
     np.testing.assert_allclose(scores(other, observation), scores(network, observation)[:, positions], atol=1e-5)
 
 
-def test_no_parameter_belongs_to_a_treatment() -> None:
-    more = [{**OWN[0], "id": f"more {number}"} for number in range(6)]
-    small, large = with_treatments(OWN[:3]), with_treatments([*OWN, *more])  # 13 treatments with silence
-    shapes = [
-        {
-            name: tuple(p.shape)
-            for name, p in scorer(e).named_parameters()
-            if "attributes" not in name and name != "blend"
-        }
-        for e in (small, large)
-    ]
-    assert shapes[0].keys() == shapes[1].keys()
-    assert all(12 not in shape and 13 not in shape for shape in shapes[1].values())
+def with_products(count: int) -> Encoder:
+    """The small catalogue with more products of the same kind, each with a treatment of its own."""
+    content = CATALOGUE.model_dump(mode="json")
+    more = [{**content["products"][0], "id": f"more_{k}"} for k in range(count)]
+    own = [{**OWN[0], "id": f"more_{k}", "product": f"more_{k}"} for k in range(count)]
+    content |= {"products": [*content["products"], *more], "treatments": [*OWN, *own]}
+    return Encoder(Catalogue.model_validate(content), small_world().schema)
+
+
+def test_no_parameter_belongs_to_a_treatment_a_product_or_a_channel() -> None:
+    shapes = [{n: tuple(p.shape) for n, p in scorer(with_products(k)).named_parameters()} for k in (0, 20)]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_treatment_is_added_without_touching_the_others() -> None:
+    plain, more = with_treatments(OWN[:5]), with_treatments(OWN)
+    made = Reading.of(more)
+    small, large = scorer(plain, reading=made), scorer(more, seed=9, reading=made)
+    large.load_state_dict(small.state_dict())
+    observation = states(plain, 200)[0]
+    np.testing.assert_allclose(scores(large, observation)[:, :6], scores(small, observation), atol=1e-6)
+
+
+def test_places_of_products_mean_nothing() -> None:
+    """The same customer with two products in each other's place: the scores change places, too."""
+    content = CATALOGUE.model_dump(mode="json")
+    turned = content | {"products": [content["products"][k] for k in (1, 0, 2)]}
+    plain, other = (Encoder(Catalogue.model_validate(c), small_world().schema) for c in (content, turned))
+    network, same = scorer(plain), scorer(other, seed=4)
+    same.load_state_dict(network.state_dict())
+    observation = states(plain, 200)[0]
+    places = [plain.names.index(name) for name in other.names]
+    np.testing.assert_allclose(scores(same, observation[:, places]), scores(network, observation), atol=1e-5)
+
+
+def test_what_a_network_was_not_made_to_read_is_refused() -> None:
+    content = CATALOGUE.model_dump(mode="json")
+    content["treatments"][0]["format"] = "hologram"
+    strange = Encoder(Catalogue.model_validate(content), small_world().schema)
+    with pytest.raises(InputError, match="format=hologram"):
+        Layout.of(strange, Reading.of(small_world().encoder))
+    with pytest.raises(InputError, match="must be there for the network"):
+        Layout.of(load_world("exact").encoder, Reading.of(small_world().encoder))
 
 
 def test_a_treatment_is_moved_by_the_fields_of_its_own_product_and_channel_only_through_the_trunk() -> None:
@@ -165,7 +199,7 @@ def exported(learner: Any) -> tuple[World, ScoringPolicy, Network]:
 
 def test_onnx_answers_as_torch_does(exported: tuple[World, ScoringPolicy, Network]) -> None:
     world, policy, network = exported
-    observation, mask = states(world.encoder, 2000, seed=1)
+    observation, mask = states(world.encoder, 10_000, seed=1)
     graph = Exported(policy.mlp_extractor, TEMPERATURE, FLOOR).eval()
     with torch.no_grad():
         expected = graph(torch.as_tensor(observation), torch.as_tensor(mask)).numpy()
@@ -199,7 +233,8 @@ def test_the_layout_points_at_the_fields_it_names() -> None:
     assert names[layout.channel[2]].tolist() == [
         f"channel:app:{f}" for f in ("recency", "pressure", "engagements", "consent")
     ]
-    assert layout.product_of.tolist() == [3, 0, 0, 2, 1, 0, 1]
-    assert layout.channel_of.tolist() == [3, 0, 0, 0, 1, 2, 2]
+    product, channel = np.divmod(layout.pair, 3)
+    assert product.tolist() == [0, 0, 2, 1, 0, 1]
+    assert channel.tolist() == [0, 0, 0, 1, 2, 2]
     every = np.concatenate([layout.general, layout.product.ravel(), layout.channel.ravel()])
     assert sorted(every.tolist()) == list(range(len(names)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_suppo
 from world_kit import CONTINUING, FINITE, named, small_world
 
 from agents.sb3_env import SimulatorVecEnv
+from envs.errors import InputError
+from envs.expected_reward import ExpectedReward
 from envs.vector import BankVectorEnv
 from envs.world import World
 
@@ -137,3 +140,51 @@ def test_several_worlds_stand_side_by_side_each_with_luck_of_its_own() -> None:
             if done[row]:
                 np.testing.assert_array_equal(infos[row]["terminal_observation"], last[row])
                 assert infos[row]["TimeLimit.truncated"]
+
+
+def test_expected_rewards_take_the_place_of_what_happened_and_nothing_else() -> None:
+    plain, expected = (SimulatorVecEnv([BankVectorEnv(30, churning(), horizon=6)], 4.0, expected=e) for e in (False, True))
+    for environment in (plain, expected):
+        environment.seed(3)
+        environment.reset()
+    apart = 0.0
+    for _ in range(8):
+        forecast = ExpectedReward(churning())(plain.batches[0].simulator, first_allowed(plain.action_masks()))
+        outcomes = []
+        for environment in (plain, expected):
+            environment.step_async(first_allowed(environment.action_masks()))
+            outcomes.append(environment.step_wait())
+        (seen, happened, ended, _), (other, told, also, _) = outcomes
+        np.testing.assert_array_equal(seen, other)
+        np.testing.assert_array_equal(ended, also)
+        np.testing.assert_allclose(told, forecast / 4, rtol=1e-6)
+        apart += float(np.abs(happened - told).sum())
+    assert apart > 0
+    assert plain.returns == expected.returns
+
+
+def test_a_restored_environment_goes_on_as_the_other_one() -> None:
+    def made() -> SimulatorVecEnv:
+        options = {"horizon": 6, "random_prices": True, "price_days": 3.0, "stagger": True}
+        environment = SimulatorVecEnv([BankVectorEnv(12, churning(), first_customer=k, **options) for k in (0, 900)])
+        environment.seed(5)
+        environment.reset()
+        return environment
+
+    def lived(environment: SimulatorVecEnv, steps: int) -> list[np.ndarray]:
+        found: list[np.ndarray] = []
+        for _ in range(steps):
+            mask = environment.action_masks()
+            environment.step_async(first_allowed(mask))
+            found += [mask, *environment.step_wait()[:3]]
+        return found
+
+    one, other = made(), made()
+    lived(one, 9)
+    kept = one.snapshot()
+    expected = lived(one, 9)
+    other.restore(kept, Path("checkpoint.npz"))
+    for a, b in zip(expected, lived(other, 9), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(InputError, match="must be of shape"):
+        other.restore({**kept, "0/state/profile": kept["0/state/profile"][:, :-1]}, Path("checkpoint.npz"))

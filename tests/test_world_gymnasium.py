@@ -287,13 +287,13 @@ def test_random_prices_are_observed_charged_and_in_range() -> None:
     seen = batch.simulator.view().observation[:, columns].astype(np.float64)
     observed = price_of(seen, world.encoder.price_highs)
     np.testing.assert_allclose(observed, prices, rtol=1e-5, atol=1e-6)
-    for column, (default, high) in enumerate([(2.0, 10.0), (0.5, 2.0)]):
+    for column, (default, high, share, low) in enumerate([(2.0, 10.0, 0.1, 0.002), (0.5, 2.0, 0.5, 0.01)]):
         values = prices[:, column]
         usual = values == default
-        assert usual.mean() == pytest.approx(0.5, abs=0.03)
-        assert (values[~usual] >= 0.01 * high).all()
+        assert usual.mean() == pytest.approx(share, abs=0.03)
+        assert (values[~usual] >= low * high).all()
         assert (values[~usual] <= high).all()
-        logs = np.log(values[~usual] / (0.01 * high)) / np.log(100)
+        logs = np.log(values[~usual] / (low * high)) / -np.log(low)
         assert logs.mean() == pytest.approx(0.5, abs=0.03)  # log-uniform
         assert logs.std() == pytest.approx(12**-0.5, abs=0.02)
     assert abs(np.corrcoef(prices.T)[0, 1]) < 0.06
@@ -351,3 +351,40 @@ def test_a_world_of_one_decision_per_episode_is_possible() -> None:
     batch = BankVectorEnv(5, small_world({**CONTINUING, "cadence_days": 7}, **NO_CHURN), horizon=7)
     batch.reset(seed=0)
     assert batch.step(np.zeros(5, int))[3].all()
+
+
+@pytest.mark.parametrize("make", [BankEnv, BankVectorEnv], ids=["single", "batch"])
+def test_prices_change_on_the_way_and_a_step_is_charged_at_those_it_saw(make: Any) -> None:
+    world = small_world(**NO_CHURN)
+    rows = {} if make is BankEnv else {"num_envs": 300}
+    env = make(world=world, random_prices=True, price_days=5.0, horizon=1000, **rows)
+    env.reset(seed=0)
+    columns, changes, steps = list(world.encoder.price_columns.values()), 0, 400 if make is BankEnv else 20
+    for step in range(steps):
+        seen = env.simulator.view().observation[:, columns].astype(np.float64)
+        held = env.simulator.state.prices.copy()
+        np.testing.assert_allclose(price_of(seen, world.encoder.price_highs), held, rtol=1e-5, atol=1e-6)
+        mask = env.simulator.view().mask
+        action = allowed(mask, step)
+        _, reward, _, _, info = env.step(action[0] if make is BankEnv else action)
+        vector, effort = np.atleast_2d(info["reward_vector"]), np.atleast_2d(info["effort"])
+        by_hand = vector[:, 0] - vector[:, 1] - held[:, 0] * vector[:, 2] - (held[:, 1:] * effort).sum(axis=1)
+        np.testing.assert_allclose(reward, by_hand, atol=1e-9)
+        np.testing.assert_array_equal(np.atleast_2d(info["prices"]), held)
+        changes += int((env.simulator.state.prices != held).any(axis=1).sum())
+    days = env.simulator.cadence_days
+    assert changes / (steps * len(held)) == pytest.approx(-np.expm1(-days / 5.0), abs=0.06)
+
+
+def test_the_same_customers_see_the_same_prices_in_any_batch() -> None:
+    world = small_world(**NO_CHURN)
+    options: dict[str, Any] = {"random_prices": True, "price_days": 2.0, "horizon": 50}
+    whole, part = BankVectorEnv(20, world, **options), BankVectorEnv(5, world, first_customer=10, **options)
+    whole.reset(seed=4)
+    part.reset(seed=4)
+    for _ in range(10):
+        np.testing.assert_array_equal(whole.simulator.state.prices[10:15], part.simulator.state.prices)
+        whole.step(np.zeros(20, int))
+        part.step(np.zeros(5, int))
+    with pytest.raises(InputError, match="price_days"):
+        BankVectorEnv(2, world, price_days=-1.0)

@@ -153,37 +153,43 @@ class FidelityConfig(Config):
 
 
 class TrainConfig(Config):
-    """Train a price-conditioned contact policy by MaskablePPO in a calibrated world."""
+    """Train a price-conditioned contact policy by MaskablePPO in a world."""
 
     tables: Path | None = None
     """Canonical tables that the world was calibrated on: checked against it and named in the lineage."""
     world: str
-    """Directory of a calibrated world; the built-in bank is a truth that no policy may train on."""
-    steps: int = Field(300_000, ge=0)
+    """Directory of a calibrated world; `bank` or `exact` train in a built-in one, a truth that no bank has."""
+    resume: Path | None = None
+    """Directory of a training that was stopped: go on from its checkpoint, with the configuration that it has."""
+    steps: int = Field(1_000_000, ge=0)
     """Decisions of reinforcement learning; 0 keeps the imitated teacher."""
-    envs: int = Field(512, ge=1)
+    envs: int = Field(1024, ge=1)
     """Customers simulated side by side."""
     ensemble: int = Field(4, ge=0)
     """Bootstrap replicates of the calibrated coefficients to learn in, side by side; 0 trusts the one best estimate."""
+    expected_rewards: bool = True
+    """Learn from the rewards that heads and hidden states make one expect instead of from what chance made of them."""
     seed: int = Field(0, ge=0)
     """Seed of the world's luck, the network's weights and the draws of actions."""
+    seeds: int = Field(1, ge=1)
+    """Trainings, from `seed` on, in folders of their own; the spread is told, and the first is the one registered."""
     horizon: int = Field(91, ge=1)
     """Days of an episode in a continuing world; the end truncates and is bootstrapped through."""
     width: int = Field(128, ge=8)
     """Units per hidden layer of the trunk."""
     layers: int = Field(2, ge=1)
     """Hidden layers of the trunk."""
-    embedding: int = Field(32, ge=4)
-    """Units in which customer and treatment meet to give a score."""
-    tuning_customers: int = Field(1000, ge=0)
-    """Simulated customers on which the myopic teacher's levers are tuned; 0 leaves the levers alone."""
+    embedding: int = Field(16, ge=4)
+    """Units in which products and channels meet to give a score."""
+    tuning_customers: int = Field(250, ge=0)
+    """Simulated customers on which each setting of the teacher's levers is tried; 0 takes the first setting untried."""
     imitation_steps: int = Field(200_000, ge=0)
-    """Decisions on which the softened myopic teacher is imitated before learning; 0 starts cold."""
-    imitation_epochs: int = Field(8, ge=1)
+    """Decisions on which the softened teacher is imitated before learning; 0 starts cold."""
+    imitation_epochs: int = Field(6, ge=1)
     """Passes over the teacher's decisions."""
-    teacher_temperature: float = Field(0.01, gt=0.0)
+    teacher_temperature: float = Field(0.05, gt=0.0)
     """Temperature of the teacher's softmax, in standard deviations of its best scores: higher explores more."""
-    teacher_floor: float = Field(0.02, ge=0.0, lt=1.0)
+    teacher_floor: float = Field(0.01, ge=0.0, lt=1.0)
     """Probability that the teacher spreads evenly over the allowed treatments."""
     temperature: float = Field(0.5, gt=0.0)
     """Temperature of the finished policy; part of the policy that is evaluated and served."""
@@ -191,20 +197,28 @@ class TrainConfig(Config):
     """Probability that the finished policy spreads evenly over the allowed treatments: it teaches, and it costs."""
     random_prices: bool = True
     """Draw the prices anew for each customer, so that one policy answers to all of them; else the defaults."""
-    learning_rate: float = Field(3e-4, gt=0.0)
+    price_days: float = Field(45.0, ge=0.0)
+    """Mean days after which a customer's prices change on the way, as serving changes them; 0: never."""
+    learning_rate: float = Field(1e-3, gt=0.0)
     """Step size of Adam at the start; it falls linearly to zero."""
-    rollout: int = Field(16, ge=1)
+    rollout: int = Field(32, ge=1)
     """Decisions collected from each customer before an update."""
-    batch: int = Field(2048, ge=1)
+    batch: int = Field(4096, ge=1)
     """Decisions per gradient step."""
-    epochs: int = Field(4, ge=1)
+    epochs: int = Field(3, ge=1)
     """Passes over each rollout."""
     clip: float = Field(0.2, gt=0.0)
     """PPO's clip of the probability ratio."""
     entropy: float = Field(0.0, ge=0.0)
     """Weight of the entropy bonus."""
-    gae_lambda: float = Field(0.95, ge=0.0, le=1.0)
+    gae_lambda: float = Field(0.8, ge=0.0, le=1.0)
     """Mixing of generalised advantage estimation: 0 is one step, 1 is the whole rollout."""
+    validations: int = Field(8, ge=0)
+    """How often the learner is judged on the validation customers; the best of these states is kept. 0: never."""
+    validation_customers: int = Field(300, ge=1)
+    """Simulated customers by whom it is judged, beside silence, at each of a few annoyance prices."""
+    patience: int = Field(4, ge=0)
+    """Stop after so many validations in a row that are no better than the best; 0: never."""
     track: bool = True
     """Record parameters, metrics and artifacts in MLflow."""
     register_policy: bool = True

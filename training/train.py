@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from agents.artifact import ArtifactPolicy, load_policy, write_artifact
-from agents.baselines import Softened
 from agents.manifest import Manifest
-from agents.myopic import Levers, Myopic
+from agents.myopic import Levers
+from agents.onnx_export import export_onnx
+from agents.teacher import Teacher
+from envs.config import load_config
 from envs.errors import InputError
+from envs.prices import prices_from
 from envs.tables import read_tables
-from envs.vector import BankVectorEnv
 from envs.world import World, load_world
-from training.baselines import lever_grid, tune_levers
-from training.calibration_ensemble import ensemble
 from training.configs import TrainConfig
-from training.runs import progress, run_directory
+from training.course import CHECKPOINT, Training, Watch
+from training.runs import atomic_write, run_directory
 from training.stores import ui_command
 from training.tracking import Registered, Tracker, connect, register, track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from agents.sb3_env import SimulatorVecEnv
-
-FIRST_TRAINING = 10_000_000  # number of the first customer that learning sees, apart from tuning and comparison
+CONFIG = "config.yaml"  # in the run's directory: JSON, which is YAML
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,18 @@ class TrainingRun:
     directory: Path
     artifact: Path
     manifest: Manifest
-    curves: pl.DataFrame  # decisions, return (currency), approx_kl, entropy_loss, explained_variance ...
-    levers: Levers  # of the teacher
+    curves: pl.DataFrame  # seed, decisions, return (currency), approx_kl, entropy_loss, explained_variance ...
+    validations: pl.DataFrame  # seed, decisions, gain, lo, hi, better: on validation customers, see training.validation
+    teacher: Teacher
     seconds: float
     registered: Registered | None
     ui: str  # the command that opens the MLflow UI
+    stopped: str  # why it ended before its last decision; empty: it did not
+
+    @property
+    def levers(self) -> Levers:
+        """Of the myopic rule at the usual prices, as they were tuned for the teacher."""
+        return levers_of(self.teacher)
 
     @cached_property
     def policy(self) -> ArtifactPolicy:
@@ -59,42 +63,62 @@ class TrainingRun:
         return self.curves
 
     def figure(self) -> Figure:
-        """Return, entropy and explained variance over decisions."""
+        """Validation gain of every seed, and return, annoyance, entropy and explained variance, over decisions."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(9, 2.6), layout="constrained")
-        for axis, name in zip(figure.subplots(1, 3), ("return", "entropy_loss", "explained_variance"), strict=True):
-            if name in self.curves.columns:
-                axis.plot(self.curves["decisions"], self.curves[name], marker=".")
+        figure = Figure(figsize=(12, 2.6), layout="constrained")
+        names = ("gain", "return", "annoyance", "entropy_loss", "explained_variance")
+        for axis, name in zip(figure.subplots(1, len(names)), names, strict=True):
+            frame = self.validations if name == "gain" else self.curves
+            for (seed,), own in frame.group_by("seed", maintain_order=True):
+                if name in own.columns:
+                    axis.plot(own["decisions"], own[name], marker=".", label=f"seed {seed}")
             axis.ticklabel_format(useOffset=False)
             axis.locator_params(axis="x", nbins=4)
-            axis.set_title(name.replace("_", " "))
+            axis.set_title("validation gain" if name == "gain" else name.replace("_", " "))
             axis.set_xlabel("decisions")
         return figure
 
+    @property
+    def spread(self) -> pl.DataFrame:
+        """Per seed the best validation gain, with its interval over customers, and the decisions that it took."""
+        if "gain" not in self.validations.columns:
+            return self.validations
+        best = self.validations.sort("gain", descending=True).group_by("seed", maintain_order=True).first()
+        return best.select("seed", "decisions", "gain", "lo", "hi").sort("seed")
+
     def __str__(self) -> str:
         where = f"contact-policy version {self.registered.version}" if self.registered else "not registered"
-        return (
-            f"policy {self.manifest.policy_digest[:12]} in {self.artifact} ({self.seconds:.0f} s; {where})\n"
-            f"MLflow: {self.ui}"
-        )
+        lines = [f"policy {self.manifest.policy_digest[:12]} in {self.artifact} ({self.seconds:.0f} s; {where})"]
+        if "gain" in self.validations.columns:
+            lines += [
+                f"seed {seed}: validation gain {gain:.1f} [{lo:.1f}, {hi:.1f}] after {int(decisions)} decisions"
+                for seed, decisions, gain, lo, hi in self.spread.iter_rows()
+            ]
+        if self.stopped:
+            lines.append(f"stopped early: {self.stopped}")
+        return "\n".join([*lines, f"MLflow: {self.ui}"])
 
     def _repr_html_(self) -> str:
         return f"<pre>{self}</pre>{self.curves.tail(5)._repr_html_()}"
 
 
-def train(config: TrainConfig) -> TrainingRun:
-    """Train a policy; the artifact stands in `policy/` of the run's directory."""
+def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
+    """Train a policy; the artifact stands in `policy/` of the run's directory.
+
+    watch: told decisions and validation gain (currency per customer) at every validation; False stops the training
+    """
+    config = resumed(config)
     world = load_world(config.world)
     lineage = _lineage(config, world)
     if config.track or config.register_policy:
         connect()  # an unreachable registry is found now, not after the training
     directory, started = run_directory("train", config.out), time.monotonic()
+    atomic_write(directory / CONFIG, config.model_dump_json(indent=2) + "\n")
     with track(config.experiment, f"train-{directory.name}", enabled=config.track) as tracker:
         tracker.params(config.model_dump(mode="json") | lineage)
-        levers = _tuned(config, world)
-        with _one_thread():
-            onnx, curves = _learn(config, world, levers)
+        trained = [_one(config, world, directory, k, watch if k == 0 else None) for k in range(config.seeds)]
+        first = trained[0]
         artifact = directory / "policy"
         manifest = write_artifact(
             artifact,
@@ -102,19 +126,61 @@ def train(config: TrainConfig) -> TrainingRun:
             catalogue=world.catalogue,
             schema=world.schema,
             rules=world.rules,
-            onnx=onnx,
+            onnx=export_onnx(first.policy, config.temperature, config.floor),
             temperature=config.temperature,
             floor=config.floor,
             price_range=_price_range(config, world),
-            lineage={**lineage, "levers": asdict(levers)},
+            lineage={**lineage, "levers": asdict(levers_of(first.teacher))},
         )
+        frames = [_frames(training, config.seed + k) for k, training in enumerate(trained)]
+        curves, validations = (pl.concat(parts, how="diagonal") for parts in zip(*frames, strict=True))
         curves.write_parquet(directory / "curves.parquet")
-        _track_results(tracker, curves, artifact, manifest)
+        validations.write_parquet(directory / "validations.parquet")
+        _track_results(tracker, frames[0][0], artifact, manifest)
     registered = None
     if config.register_policy:
         registered = register(artifact, tags={"policy_digest": manifest.policy_digest, **_text(lineage)})
     seconds = time.monotonic() - started
-    return TrainingRun(directory, artifact, manifest, curves, levers, seconds, registered, ui_command())
+    stopped = first.so_far.stopped
+    return TrainingRun(
+        directory, artifact, manifest, curves, validations, first.teacher, seconds, registered, ui_command(), stopped
+    )
+
+
+def levers_of(teacher: Teacher) -> Levers:
+    """The levers of the teacher's best setting at the usual prices, as multipliers of these."""
+    world = teacher.world
+    usual = prices_from(None, world.catalogue, world.schema)
+    setting = teacher.tried[int(teacher.best(usual.vector()[None])[0])].setting
+    annoyance = setting.annoyance / usual.annoyance if usual.annoyance > 0 else 1.0
+    return Levers(annoyance, setting.cost, setting.contact)
+
+
+def resumed(config: TrainConfig) -> TrainConfig:
+    """The configuration of the training that is to be gone on with; `config` itself if none is."""
+    if config.resume is None:
+        return config
+    kept = load_config(TrainConfig, config.resume / CONFIG)
+    return kept.model_copy(update={"out": config.resume, "resume": config.resume})
+
+
+def _one(config: TrainConfig, world: World, directory: Path, k: int, watch: Watch | None) -> Training:
+    """The training of one seed, in the run's directory or, of several, in a folder of its own."""
+    where = directory if config.seeds == 1 else directory / f"seed-{config.seed + k}"
+    own = config.model_copy(update={"seed": config.seed + k})
+    if config.resume is None:
+        (where / CHECKPOINT).unlink(missing_ok=True)
+    where.mkdir(parents=True, exist_ok=True)
+    training = Training(own, world, where, watch)
+    training.run()
+    return training
+
+
+def _frames(training: Training, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Curves and validations of one seed."""
+    rows = training.so_far.curves or [{"decisions": 0.0}]
+    judged = training.so_far.validations or [{"decisions": 0.0}]
+    return tuple(pl.DataFrame(r).with_columns(seed=pl.lit(seed)) for r in (rows, judged))  # type: ignore[return-value]
 
 
 def _lineage(config: TrainConfig, world: World) -> dict[str, object]:
@@ -141,98 +207,9 @@ def _price_range(config: TrainConfig, world: World) -> dict[str, tuple[float, fl
     return {name: (level, level) for name, level in defaults.items()}
 
 
-def _tuned(config: TrainConfig, world: World) -> Levers:
-    with progress("tuning the teacher's levers", total=len(lever_grid(world))) as advance:
-        return tune_levers(world, config.tuning_customers, config.horizon, seed=config.seed, advance=advance)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch on one thread: two threads on two busy cores can collapse."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _learn(config: TrainConfig, world: World, levers: Levers) -> tuple[bytes, pl.DataFrame]:
-    from agents.learning import Curves, Learning, Shape, demonstrate, imitate, new_learner
-    from agents.network import ScoringPolicy
-    from agents.onnx_export import export_onnx
-    from agents.sb3_env import SimulatorVecEnv
-
-    random = np.random.default_rng(config.seed)
-    environment = SimulatorVecEnv(_batches(config, world))
-    environment.seed(config.seed)
-    teacher = softened_teacher(config, world, levers, environment)
-    gamma = environment.gamma
-    shape = Shape(config.width, config.layers, config.embedding)
-    learning = Learning(
-        config.learning_rate,
-        config.rollout,
-        config.batch,
-        config.epochs,
-        config.clip,
-        config.entropy,
-        config.gae_lambda,
-        gamma,
-    )
-    with progress("imitating the teacher"):
-        shown = demonstrate(environment, teacher, max(config.imitation_steps, environment.num_envs), gamma, random)
-        environment.reward_scale = max(float(shown.to_go.std()), 1e-6)
-        learner = new_learner(environment, shape, learning, config.seed)
-        policy = cast(ScoringPolicy, learner.policy)
-        if config.imitation_steps:
-            imitate(
-                policy,
-                shown.scaled(environment.reward_scale),
-                epochs=config.imitation_epochs,
-                batch=512,
-                learning_rate=1e-3,
-                seed=config.seed,
-            )
-    if not config.steps:
-        return export_onnx(policy, config.temperature, config.floor), pl.DataFrame({"decisions": [0.0]})
-    with progress("learning (decisions)", total=config.steps) as advance:
-        curves = Curves(environment, advance)
-        learner.learn(config.steps, callback=curves)
-    onnx = export_onnx(policy, config.temperature, config.floor)
-    return onnx, pl.DataFrame(curves.rows)
-
-
-def _batches(config: TrainConfig, world: World) -> list[BankVectorEnv]:
-    """One batch of customers for each world: the members of the ensemble, or the world alone."""
-    members = ensemble(world, Path(config.world))[: config.ensemble] or (world,)
-    envs = max(1, config.envs // len(members))
-    return [
-        BankVectorEnv(
-            envs,
-            member,
-            horizon=config.horizon,
-            random_prices=config.random_prices,
-            stagger=True,
-            first_customer=FIRST_TRAINING + 1_000_000 * k,
-        )
-        for k, member in enumerate(members)
-    ]
-
-
-def softened_teacher(config: TrainConfig, world: World, levers: Levers, environment: SimulatorVecEnv) -> Softened:
-    """The myopic rule as a softmax whose temperature is stated in standard deviations of its best advantage."""
-    rule = Myopic(world, levers)
-    scores, mask = rule.scores(environment.reset()), environment.action_masks()
-    advantage = np.where(mask, scores, -np.inf).max(axis=1) - scores[:, 0]
-    spread = max(float(np.std(advantage)), 1e-6 * float(np.abs(scores).max()), 1e-12)
-    return Softened(rule, config.teacher_temperature * spread, config.teacher_floor, name="teacher")
-
-
 def _track_results(tracker: Tracker, curves: pl.DataFrame, artifact: Path, manifest: Manifest) -> None:
     for row in curves.iter_rows(named=True):
-        values = {name: value for name, value in row.items() if name != "decisions" and value is not None}
+        values = {name: value for name, value in row.items() if name not in ("decisions", "seed") and value is not None}
         tracker.metrics({k: v for k, v in values.items() if np.isfinite(v)}, step=int(row["decisions"]))
     tracker.tags({"policy_digest": manifest.policy_digest})
     tracker.artifact(artifact)

@@ -1,0 +1,256 @@
+"""A training can be stopped anywhere and goes on bit for bit; it keeps the best that validation saw; it never loses anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from world_kit import small_world
+
+from agents.artifact import load_policy
+from agents.checkpoint import Checkpoint, put_weights, read_checkpoint, weights
+from envs.errors import InputError
+from envs.world import World, load_world, save_world
+from training.configs import TrainConfig
+from training.course import CHECKPOINT, Training, identity
+from training.train import train
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    save_world(small_world(), folder)
+    return folder
+
+
+def config(world: Path, out: Path, **changed: Any) -> TrainConfig:
+    said: dict[str, Any] = {
+        "world": str(world), "out": out, "steps": 1500, "envs": 16, "rollout": 8, "batch": 64, "epochs": 2, "width": 16,
+        "embedding": 4, "imitation_steps": 300, "imitation_epochs": 2, "tuning_customers": 20, "horizon": 14,
+        "validations": 4, "validation_customers": 20, "patience": 0, "track": False, "register_policy": False,
+        "price_days": 6.0,
+    }  # fmt: skip
+    return TrainConfig(**{**said, **changed})
+
+
+class Stopped(Exception):
+    pass
+
+
+def stopping_after(updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next trainings are struck dead in the middle of the update after so many."""
+    from agents.learning import Course
+
+    whole, done = Course.update, [0]
+
+    def update(self: Course) -> dict[str, float]:
+        done[0] += 1
+        if done[0] > updates:
+            self.learner.collect_rollouts(  # half an update: simulator and generators have moved on
+                self.learner.env, self._callback, self.learner.rollout_buffer, 3
+            )
+            raise Stopped
+        return whole(self)
+
+    monkeypatch.setattr(Course, "update", update)
+
+
+@pytest.mark.parametrize("updates", [0, 1, 7])
+def test_what_goes_on_is_bit_for_bit_what_was_never_stopped(
+    world: Path, tmp_path: Path, updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(config(world, tmp_path / "whole"))
+    with monkeypatch.context() as struck:
+        stopping_after(updates, struck)
+        with pytest.raises(Stopped):
+            train(config(world, tmp_path / "cut"))
+    assert not (tmp_path / "cut" / "policy").exists()
+    np.random.seed(1)  # noqa: NPY002  # whoever goes on has another process, with other generators
+    torch.manual_seed(99)
+    gone_on = train(config(Path("elsewhere"), tmp_path / "other", resume=tmp_path / "cut"))
+    one, other = (read_checkpoint(run.directory / CHECKPOINT) for run in (whole, gone_on))
+    assert one.arrays.keys() == other.arrays.keys()
+    for name, array in one.arrays.items():
+        np.testing.assert_array_equal(array, other.arrays[name], err_msg=name)
+    beside = ["steps_per_second"]
+    assert whole.curves.drop(beside).equals(gone_on.curves.drop(beside))
+    assert whole.validations.equals(gone_on.validations)
+    assert whole.manifest.onnx_sha256 == gone_on.manifest.onnx_sha256
+
+
+def test_an_interrupt_leaves_a_checkpoint_from_which_the_command_line_goes_on(world: Path, tmp_path: Path) -> None:
+    flags = {k.replace("_", "-"): v for k, v in config(world, tmp_path / "run", steps=400_000).model_dump().items()}
+    kept = ("world", "out", "steps", "envs", "rollout", "batch", "width", "embedding", "horizon", "validations",
+            "imitation-steps", "tuning-customers", "validation-customers")  # fmt: skip
+    told = [word for name in kept for word in (f"--{name}", str(flags[name]))]
+    command = [sys.executable, "-m", "nextbest", "train", *told, "--no-track", "--no-register-policy"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NEXTBEST_RUNS": str(tmp_path / "runs")}
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        while not (tmp_path / "run" / CHECKPOINT).exists():
+            assert running.poll() is None, running.communicate()
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert f"--resume {tmp_path / 'run'}" in said.replace("\n", "")
+    assert read_checkpoint(tmp_path / "run" / CHECKPOINT).said["config"]["steps"] == 400_000
+    assert not (tmp_path / "run" / "policy").exists()
+
+
+def test_the_best_that_validation_saw_is_what_leaves(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that are spoilt after the second validation do not leave."""
+    seen: list[int] = []
+
+    def watch(decisions: int, gain: float) -> bool:
+        seen.append(decisions)
+        return len(seen) < 3
+
+    run = train(config(world, tmp_path / "run"), watch)
+    assert run.stopped == "told to stop"
+    assert len(seen) == 3 == run.validations.height
+    assert run.curves["decisions"][-1] == seen[-1] < 1500
+    kept = read_checkpoint(run.directory / CHECKPOINT)
+    best = {n.removeprefix("best/"): a for n, a in kept.arrays.items() if n.startswith("best/")}
+    rows = run.validations
+    better = rows.filter(pl.col("better") > 0)["decisions"][-1]
+    last = {n.removeprefix("network/"): a for n, a in kept.arrays.items() if n.startswith("network/")}
+    same = all(np.array_equal(best[name], last[name]) for name in last)
+    assert same == (better == seen[-1])
+
+
+def test_learning_stops_when_it_has_long_been_no_better(world: Path, tmp_path: Path) -> None:
+    run = train(config(world, tmp_path / "run", learning_rate=1e-12, patience=2, validations=8))
+    assert run.stopped == "no better in 2 validations"
+    assert run.curves["decisions"][-1] < 1500
+    assert "stopped early" in str(run)
+
+
+def test_several_seeds_are_told_apart_and_the_first_is_the_one_that_leaves(world: Path, tmp_path: Path) -> None:
+    several = train(config(world, tmp_path / "several", seeds=2, steps=600))
+    alone = train(config(world, tmp_path / "alone", seed=1, steps=600))
+    assert several.spread["seed"].to_list() == [0, 1]
+    own = several.validations.filter(pl.col("seed") == 1)
+    assert own.equals(alone.validations)
+    assert several.manifest.onnx_sha256 != alone.manifest.onnx_sha256
+    assert str(several).count("validation gain") == 2
+
+
+def damage(kind: str, file: Path) -> None:
+    kept = read_checkpoint(file)
+    if kind == "cut":
+        file.write_bytes(file.read_bytes()[:-200])
+    elif kind == "empty":
+        file.write_bytes(b"")
+    elif kind == "version":
+        text = json.dumps({"format": "nextbest-checkpoint/0"}).encode()
+        np.savez(file, said=np.frombuffer(text, np.uint8))
+    elif kind == "catalogue":
+        file.write_bytes(Checkpoint({**kept.said, "catalogue_digest": "0" * 64}, kept.arrays).to_bytes())
+    elif kind == "torch":
+        said = {**kept.said, "versions": {**kept.said["versions"], "torch": "1.0"}}
+        file.write_bytes(Checkpoint(said, kept.arrays).to_bytes())
+    elif kind == "weights":
+        arrays = {n: a for n, a in kept.arrays.items() if n != "network/mlp_extractor.gate.bias"}
+        file.write_bytes(Checkpoint(kept.said, arrays).to_bytes())
+    else:
+        np.savez(file, said=np.array([object()]), allow_pickle=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "need"),
+    [
+        ("cut", "must be a whole checkpoint"),
+        ("empty", "must be a whole checkpoint"),
+        ("pickle", "must be a whole checkpoint"),
+        ("version", "must be nextbest-checkpoint/1"),
+        ("catalogue", "catalogue_digest"),
+        ("torch", "versions.torch == '1.0'"),
+        ("weights", "mlp_extractor.gate.bias"),
+    ],
+)
+def test_a_checkpoint_that_does_not_belong_here_is_refused_and_left_as_it_is(
+    world: Path, tmp_path: Path, kind: str, need: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as struck:
+        stopping_after(1, struck)
+        with pytest.raises(Stopped):
+            train(config(world, tmp_path))
+    damage(kind, tmp_path / CHECKPOINT)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(InputError, match=need) as told:
+        train(config(world, tmp_path / "other", resume=tmp_path))
+    assert CHECKPOINT in str(told.value)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_a_resume_of_nothing_says_what_is_missing(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.yaml"):
+        train(config(world, tmp_path / "run", resume=tmp_path / "nowhere"))
+
+
+def test_a_full_disk_is_told_and_the_last_checkpoint_stands(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first checkpoint that does not fit raises; the one before it is whole, and the training goes on from it."""
+    import training.course as course
+
+    whole, written = course.atomic_write, [0]
+
+    def full(path: Path, data: str | bytes) -> Path:
+        written[0] += 1
+        if written[0] == 3:
+            raise OSError(28, "No space left on device")
+        return whole(path, data)
+
+    with monkeypatch.context() as struck:
+        struck.setattr(course, "atomic_write", full)
+        with pytest.raises(InputError, match="No space left on device.*the last checkpoint stands.*--resume"):
+            train(config(world, tmp_path / "run"))
+    assert read_checkpoint(tmp_path / "run" / CHECKPOINT).said["curves"][-1]["decisions"] == 128
+    done = train(config(world, tmp_path / "other", resume=tmp_path / "run"))
+    assert done.curves["decisions"][-1] >= 1500
+    load_policy(done.artifact)
+
+
+def test_what_is_not_finite_leaves_the_last_good_checkpoint_and_no_policy(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agents.learning import Course
+
+    whole, done = Course.update, [0]
+
+    def poisoned(self: Course) -> dict[str, float]:
+        done[0] += 1
+        if done[0] == 3:
+            with torch.no_grad():
+                self.learner.policy.value_net[0].bias[0] = float("nan")  # type: ignore[index]
+        return whole(self)
+
+    with monkeypatch.context() as struck:
+        struck.setattr(Course, "update", poisoned)
+        with pytest.raises(InputError, match="must be finite: learning stopped; .*checkpoint.npz is from before it"):
+            train(config(world, tmp_path / "run"))
+    kept = read_checkpoint(tmp_path / "run" / CHECKPOINT)
+    assert len(kept.said["curves"]) == 2
+    assert all(np.isfinite(a).all() for a in kept.arrays.values() if a.dtype.kind == "f")
+    assert not (tmp_path / "run" / "policy").exists()
+
+
+def test_weights_of_another_shape_are_refused_by_name(world: Path, tmp_path: Path) -> None:
+    there: World = load_world(world)
+    small, wide = (Training(config(world, tmp_path, width=w, steps=0), there, tmp_path / str(w)) for w in (16, 24))
+    for training in (small, wide):
+        training.directory.mkdir()
+        training.run()
+    with pytest.raises(InputError, match="shape"):
+        put_weights(wide.learner, weights(small.learner))
+    assert identity(small.config, there) != identity(wide.config, there)
