@@ -154,10 +154,11 @@ VERBS = (
     ), positional=("tables",)),
     Verb("train", "training.configs:TrainConfig", "training:train", page(
         "Train a contact policy that sees its prices.",
-        "Imitates a softened one-step rule, then learns by MaskablePPO in the simulated world. The policy "
-        "leaves as ONNX with a JSON manifest and is registered as the challenger.",
-        "a calibrated world, and the TABLES it was calibrated on (optional)",
-        "an artifact in policy/ (policy.onnx, manifest.json), curves; an MLflow run, a registered version",
+        "Imitates a softened one-step rule, then learns by MaskablePPO in the simulated world; the best state that "
+        "validation customers saw leaves as ONNX with a JSON manifest and is registered as the challenger. A training "
+        "that was stopped goes on from its checkpoint with --resume, bit for bit.",
+        "a world, and the TABLES it was calibrated on (optional); with --resume a stopped training",
+        "an artifact in policy/ (policy.onnx, manifest.json), curves, checkpoint; an MLflow run, a registered version",
         "nextbest train runs/starbucks --world runs/world --steps 300000 --out runs/train",
     ), positional=("tables",)),
     Verb("evaluate", "training.configs:EvaluateConfig", "training:evaluate", page(
@@ -214,8 +215,8 @@ def run(arguments: Sequence[str]) -> int:
     except (InputError, CycloptsError) as fault:
         print("nextbest:", " ".join(str(fault).split()), file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print("nextbest: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as told:
+        print("nextbest:", str(told) or "interrupted", file=sys.stderr)
         return INTERRUPTED
 
 

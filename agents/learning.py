@@ -98,6 +98,7 @@ class Course:
     def __init__(self, learner: MaskablePPO, environment: SimulatorVecEnv, decisions: int, advance: Advance) -> None:
         self.learner, self.environment, self.decisions = learner, environment, decisions
         _, self._callback = learner._setup_learn(decisions, _Told(advance), reset_num_timesteps=True)
+        environment.returns, environment.annoyance = [], []
 
     @property
     def done(self) -> bool:

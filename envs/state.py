@@ -118,7 +118,7 @@ class CustomerState(NamedTuple):
         """The arrays by name as bytes, (batch, bytes) uint8 each, copied."""
         parts = {**self._asdict(), **self.history._asdict()}
         kept = {name: part for name, part in parts.items() if name not in ("history", "fades")}
-        return {name: _as_bytes(part).copy() for name, part in kept.items()}
+        return {name: _as_bytes(_unpadded(part)) for name, part in kept.items()}
 
     def from_bytes(self, raw: Mapping[str, np.ndarray], file: Path) -> CustomerState:
         """The state that `to_bytes` told of, of as many customers of the same world as here. file: for error messages"""
@@ -138,6 +138,16 @@ class CustomerState(NamedTuple):
         for mine, theirs in zip(self[:-1], other[:-1], strict=True):
             mine[rows] = theirs
         self.history.put(rows, other.history)
+
+
+def _unpadded(part: np.ndarray) -> np.ndarray:
+    """A copy whose bytes between the fields of a record are 0."""
+    out = np.zeros(part.shape, part.dtype)
+    if part.dtype.names is None:
+        out[...] = part
+    for name in part.dtype.names or ():
+        out[name] = part[name]
+    return out
 
 
 def _as_bytes(part: np.ndarray) -> np.ndarray:  # (batch, bytes) uint8

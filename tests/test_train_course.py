@@ -64,7 +64,9 @@ def stopping_after(updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Course, "update", update)
 
 
-@pytest.mark.parametrize("updates", [0, 1, 7])
+@pytest.mark.parametrize(
+    "updates", [3, pytest.param(0, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
+)
 def test_what_goes_on_is_bit_for_bit_what_was_never_stopped(
     world: Path, tmp_path: Path, updates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +78,7 @@ def test_what_goes_on_is_bit_for_bit_what_was_never_stopped(
     assert not (tmp_path / "cut" / "policy").exists()
     np.random.seed(1)  # noqa: NPY002  # whoever goes on has another process, with other generators
     torch.manual_seed(99)
-    gone_on = train(config(Path("elsewhere"), tmp_path / "other", resume=tmp_path / "cut"))
+    gone_on = train(TrainConfig(resume=tmp_path / "cut"))
     one, other = (read_checkpoint(run.directory / CHECKPOINT) for run in (whole, gone_on))
     assert one.arrays.keys() == other.arrays.keys()
     for name, array in one.arrays.items():
@@ -87,6 +89,7 @@ def test_what_goes_on_is_bit_for_bit_what_was_never_stopped(
     assert whole.manifest.onnx_sha256 == gone_on.manifest.onnx_sha256
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_a_checkpoint_from_which_the_command_line_goes_on(world: Path, tmp_path: Path) -> None:
     flags = {k.replace("_", "-"): v for k, v in config(world, tmp_path / "run", steps=400_000).model_dump().items()}
     kept = ("world", "out", "steps", "envs", "rollout", "batch", "width", "embedding", "horizon", "validations",
@@ -123,7 +126,7 @@ def test_the_best_that_validation_saw_is_what_leaves(world: Path, tmp_path: Path
     kept = read_checkpoint(run.directory / CHECKPOINT)
     best = {n.removeprefix("best/"): a for n, a in kept.arrays.items() if n.startswith("best/")}
     rows = run.validations
-    better = rows.filter(pl.col("better") > 0)["decisions"][-1]
+    better = rows.filter(pl.col("kept") > 0)["decisions"][-1]
     last = {n.removeprefix("network/"): a for n, a in kept.arrays.items() if n.startswith("network/")}
     same = all(np.array_equal(best[name], last[name]) for name in last)
     assert same == (better == seen[-1])
@@ -136,6 +139,7 @@ def test_learning_stops_when_it_has_long_been_no_better(world: Path, tmp_path: P
     assert "stopped early" in str(run)
 
 
+@pytest.mark.slow
 def test_several_seeds_are_told_apart_and_the_first_is_the_one_that_leaves(world: Path, tmp_path: Path) -> None:
     several = train(config(world, tmp_path / "several", seeds=2, steps=600))
     alone = train(config(world, tmp_path / "alone", seed=1, steps=600))
@@ -189,14 +193,16 @@ def test_a_checkpoint_that_does_not_belong_here_is_refused_and_left_as_it_is(
     damage(kind, tmp_path / CHECKPOINT)
     before = (tmp_path / CHECKPOINT).read_bytes()
     with pytest.raises(InputError, match=need) as told:
-        train(config(world, tmp_path / "other", resume=tmp_path))
+        train(TrainConfig(resume=tmp_path))
     assert CHECKPOINT in str(told.value)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
 def test_a_resume_of_nothing_says_what_is_missing(world: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.yaml"):
-        train(config(world, tmp_path / "run", resume=tmp_path / "nowhere"))
+        train(TrainConfig(resume=tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="world, must be given"):
+        train(TrainConfig())
 
 
 def test_a_full_disk_is_told_and_the_last_checkpoint_stands(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +222,7 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_stands(world: Path, tmp_pat
         with pytest.raises(InputError, match="No space left on device.*the last checkpoint stands.*--resume"):
             train(config(world, tmp_path / "run"))
     assert read_checkpoint(tmp_path / "run" / CHECKPOINT).said["curves"][-1]["decisions"] == 128
-    done = train(config(world, tmp_path / "other", resume=tmp_path / "run"))
+    done = train(TrainConfig(resume=tmp_path / "run"))
     assert done.curves["decisions"][-1] >= 1500
     load_policy(done.artifact)
 

@@ -157,7 +157,7 @@ class TrainConfig(Config):
 
     tables: Path | None = None
     """Canonical tables that the world was calibrated on: checked against it and named in the lineage."""
-    world: str
+    world: str = ""
     """Directory of a calibrated world; `bank` or `exact` train in a built-in one, a truth that no bank has."""
     resume: Path | None = None
     """Directory of a training that was stopped: go on from its checkpoint, with the configuration that it has."""

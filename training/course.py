@@ -43,7 +43,7 @@ class Progressed:
     """What has come of a training so far: kept in its checkpoints."""
 
     curves: list[Row] = field(default_factory=list)
-    validations: list[Row] = field(default_factory=list)  # decisions, gain, lo, hi, better (lower end of the difference)
+    validations: list[Row] = field(default_factory=list)  # decisions, gain, lo, hi, kept
     best: Arrays = field(default_factory=dict)  # weights of the best validation
     best_gain: np.ndarray | None = None  # (customers, prices)
     worse: int = 0  # validations since the best one
@@ -79,15 +79,19 @@ class Training:
 
     def run(self) -> None:
         """From the checkpoint in the directory, if there is one, to the end; the learner then has the best weights."""
-        with _one_thread():
-            file = self.directory / CHECKPOINT
-            if file.exists():
-                self._go_on(read_checkpoint(file), file)
-            else:
-                self._begin()
-            self._learn()
-            if self.so_far.best:
-                put_weights(self.learner, self.so_far.best)
+        file = self.directory / CHECKPOINT
+        try:
+            with _one_thread():
+                if file.exists():
+                    self._go_on(read_checkpoint(file), file)
+                else:
+                    self._begin()
+                self._learn()
+                if self.so_far.best:
+                    put_weights(self.learner, self.so_far.best)
+        except KeyboardInterrupt:
+            kept = f"; go on with: nextbest train --resume {self.config.out}" if file.exists() else ""
+            raise KeyboardInterrupt(f"interrupted{kept}") from None
 
     def _begin(self) -> None:
         config = self.config
@@ -167,11 +171,12 @@ class Training:
         gain = self.judge.gain(self.policy)
         found = self.judge.interval(gain)
         better = found if now.best_gain is None else mean_interval((gain - now.best_gain).mean(axis=1))
+        kept = now.best_gain is None or better.value > 0
         now.validations.append(
-            {"decisions": float(done), "gain": found.value, "lo": found.lo, "hi": found.hi, "better": better.value}
+            {"decisions": float(done), "gain": found.value, "lo": found.lo, "hi": found.hi, "kept": float(kept)}
         )
         now.worse += 1
-        if better.value > 0:
+        if kept:
             now.best, now.best_gain, now.worse = weights(self.learner), gain, 0
         if self.config.patience and now.worse >= self.config.patience:
             now.stopped = f"no better in {now.worse} validations"
@@ -200,7 +205,7 @@ class Training:
             atomic_write(file, Checkpoint(said, arrays).to_bytes())
         except OSError as fault:
             last = "the last checkpoint stands" if file.exists() else "there is none yet"
-            need = f"must be written ({fault.strerror}); {last}, go on with --resume {self.directory}"
+            need = f"must be written ({fault.strerror}); {last}, go on with --resume {self.config.out}"
             raise InputError(need, file=file) from None
 
     def _go_on(self, kept: Checkpoint, file: Path) -> None:

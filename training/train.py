@@ -41,7 +41,7 @@ class TrainingRun:
     artifact: Path
     manifest: Manifest
     curves: pl.DataFrame  # seed, decisions, return (currency), approx_kl, entropy_loss, explained_variance ...
-    validations: pl.DataFrame  # seed, decisions, gain, lo, hi, better: on validation customers, see training.validation
+    validations: pl.DataFrame  # seed, decisions, gain, lo, hi, kept: on validation customers, see training.validation
     teacher: Teacher
     seconds: float
     registered: Registered | None
@@ -84,8 +84,8 @@ class TrainingRun:
         """Per seed the best validation gain, with its interval over customers, and the decisions that it took."""
         if "gain" not in self.validations.columns:
             return self.validations
-        best = self.validations.sort("gain", descending=True).group_by("seed", maintain_order=True).first()
-        return best.select("seed", "decisions", "gain", "lo", "hi").sort("seed")
+        best = self.validations.filter(pl.col("kept") > 0).group_by("seed", maintain_order=True).last()
+        return best.select("seed", "decisions", "gain", "lo", "hi")
 
     def __str__(self) -> str:
         where = f"contact-policy version {self.registered.version}" if self.registered else "not registered"
@@ -114,6 +114,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
     if config.track or config.register_policy:
         connect()  # an unreachable registry is found now, not after the training
     directory, started = run_directory("train", config.out), time.monotonic()
+    config = config.model_copy(update={"out": directory})
     atomic_write(directory / CONFIG, config.model_dump_json(indent=2) + "\n")
     with track(config.experiment, f"train-{directory.name}", enabled=config.track) as tracker:
         tracker.params(config.model_dump(mode="json") | lineage)
@@ -159,6 +160,8 @@ def levers_of(teacher: Teacher) -> Levers:
 def resumed(config: TrainConfig) -> TrainConfig:
     """The configuration of the training that is to be gone on with; `config` itself if none is."""
     if config.resume is None:
+        if not config.world:
+            raise InputError("must be given: the directory of a world, or the name of a built-in one", field="world")
         return config
     kept = load_config(TrainConfig, config.resume / CONFIG)
     return kept.model_copy(update={"out": config.resume, "resume": config.resume})
