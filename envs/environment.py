@@ -38,14 +38,14 @@ class BankEnv(gymnasium.Env[np.ndarray, np.int64]):
         strict: bool = False,
         cadence_days: int | None = None,
         random_prices: bool = False,
-        price_days: float = 0.0,
+        price_walk: float = 0.0,
         first_customer: int = 0,
         render_mode: str | None = None,
     ) -> None:
         """horizon: days; prices: by name, missing ones at their defaults; random_prices: drawn anew at each reset;
-        price_days: mean days after which they are drawn anew on the way, 0: never;
+        price_walk: a day's step of their logarithms (standard deviation), 0: they hold;
         first_customer: the number of the customer, whose profile and fate the seed decides."""
-        self.terms = terms(world, prices, horizon, cadence_days, random_prices, price_days, first_customer)
+        self.terms = terms(world, prices, horizon, cadence_days, random_prices, price_walk, first_customer)
         self.world, self.strict, self.render_mode = self.terms.world, strict, render_mode
         self.observation_space = observation_space(self.world.encoder)
         self.action_space = action_space(self.world.catalogue)
@@ -97,7 +97,7 @@ class BankEnv(gymnasium.Env[np.ndarray, np.int64]):
         if self._picture is not None:
             self._picture.add(self.simulator, outcome)
         state = self.simulator.state
-        self._prices = self.terms.renewed(charged, state.customer, state.history.day, self._luck, outcome.days)
+        self._prices = self.terms.walked(charged, state.customer, state.history.day, self._luck, outcome.days)
         if self._prices is not charged:
             self.simulator.set_prices(self._prices)
         view = self.simulator.view()

@@ -16,7 +16,7 @@ from envs.simulator import Outcome, Simulator
 from envs.world import World, load_world
 
 PRICE_DRAWS, STAGGER_DRAWS = -3, -4  # the "days" of these draws
-RENEWED, RENEWED_PRICES = 8600, 8610  # draws of a day: whether its prices are new, and which
+WALK = 8600  # first draw of a day's steps of the prices
 USUAL = 0.1  # share of the drawn annoyance prices that are the base
 FREE = 0.5  # share of the drawn prices of a pool that are the base
 LOWEST = 0.002, 0.01  # of the top of the range: the least drawn price of annoyance, of a pool
@@ -32,7 +32,7 @@ class Terms:
     horizon: int  # days after which a continuing task is cut off
     cadence_days: int  # days between two decisions of a continuing task
     random_prices: bool  # new prices for every customer
-    price_days: float  # mean days after which a customer's random prices change, 0: they hold for the episode
+    price_walk: float  # standard deviation of a day's step of the logarithm of random prices, 0: they hold
     first_customer: int  # number of the first customer of the population
 
     def simulator(self, luck: int, customers: np.ndarray, *, record: bool = False) -> Simulator:
@@ -48,19 +48,19 @@ class Terms:
         draws = Luck(luck, customers, np.full(len(customers), PRICE_DRAWS))
         return draw_prices(draws, self.prices, self.world.encoder.price_highs)
 
-    def renewed(self, prices: np.ndarray, customers: np.ndarray, day: np.ndarray, luck: int, days: int) -> np.ndarray:
-        """The prices after some days: those of a few customers are drawn anew, as serving changes them from day to day.
+    def walked(self, prices: np.ndarray, customers: np.ndarray, day: np.ndarray, luck: int, days: int) -> np.ndarray:
+        """The prices some days later, since serving changes them from day to day: each takes a random step.
 
-        prices: (batch, 1 + pools), returned as they are if none is new; day: (batch,) int, the calendar day
+            price x exp(s z - s^2 / 2), s = walk x sqrt(days), at most the top of its range
+
+        Tomorrow's price is expected to be today's, so that a policy learns what today's price is worth, and not to wait
+        for another one. prices: (batch, 1 + pools), returned as they are if they hold; day: (batch,) int, calendar days
         """
-        if not (self.random_prices and self.price_days):
+        if not (self.random_prices and self.price_walk):
             return prices
-        draws = Luck(luck, customers, day)
-        new = draws.uniform(RENEWED) < -np.expm1(-days / self.price_days)
-        if not new.any():
-            return prices
-        drawn = draw_prices(draws, self.prices, self.world.encoder.price_highs, RENEWED_PRICES)
-        return np.where(new[:, None], drawn, prices)
+        draws, spread = Luck(luck, customers, day), self.price_walk * days**0.5
+        steps = np.stack([draws.normal(WALK + 2 * k) for k in range(prices.shape[1])], axis=1)
+        return np.minimum(prices * np.exp(spread * steps - spread**2 / 2), self.world.encoder.price_highs)
 
     def days_before(self, customers: np.ndarray, luck: int) -> np.ndarray:
         """(customers,) int64, days that first episodes are ahead, so that they do not all end at once."""
@@ -90,12 +90,12 @@ def terms(
     horizon: int,
     cadence_days: int | None,
     random_prices: bool,
-    price_days: float,
+    price_walk: float,
     first_customer: int,
 ) -> Terms:
     """Terms out of the options that `gymnasium.make` takes, checked."""
-    if not price_days >= 0:
-        raise InputError("must be 0 or more days", field="price_days", value=price_days)
+    if not price_walk >= 0:
+        raise InputError("must be 0 or more", field="price_walk", value=price_walk)
     if world is None:
         raise InputError("must be given: the directory of a world, or the name of a built-in one", field="world")
     if horizon < 1:
@@ -109,13 +109,13 @@ def terms(
         horizon=horizon,
         cadence_days=cadence_days or there.schema.task.cadence_days,
         random_prices=random_prices,
-        price_days=price_days,
+        price_walk=price_walk,
         first_customer=first_customer,
     )
 
 
-def draw_prices(luck: Luck, base: Prices, highs: np.ndarray, first: int = 0) -> np.ndarray:
-    """Training prices, each drawn by itself. first: number of the first draw -> (batch, 1 + pools) float64, currency.
+def draw_prices(luck: Luck, base: Prices, highs: np.ndarray) -> np.ndarray:
+    """Training prices, each drawn by itself. -> (batch, 1 + pools) float64, currency.
 
     annoyance: with probability .1 the base, else log-uniform from .2 % of the top of its range to the top
     a pool:    with probability .5 the base, else log-uniform from 1 % of the top of its range to the top
@@ -126,8 +126,8 @@ def draw_prices(luck: Luck, base: Prices, highs: np.ndarray, first: int = 0) -> 
     columns = []
     for k, (level, high) in enumerate(zip(base.vector(), highs, strict=True)):
         usual, lowest = (FREE, LOWEST[1]) if k else (USUAL, LOWEST[0])
-        drawn = high * lowest ** (1 - luck.uniform(first + 2 * k))
-        columns.append(np.where(luck.uniform(first + 2 * k + 1) < usual, level, drawn))
+        drawn = high * lowest ** (1 - luck.uniform(2 * k))
+        columns.append(np.where(luck.uniform(2 * k + 1) < usual, level, drawn))
     return np.stack(columns, axis=1)
 
 

@@ -50,21 +50,21 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         strict: bool = False,
         cadence_days: int | None = None,
         random_prices: bool = False,
-        price_days: float = 0.0,
+        price_walk: float = 0.0,
         stagger: bool = False,
         first_customer: int = 0,
         render_mode: str | None = None,
         render_customer: int | None = 0,
     ) -> None:
         """horizon: days; prices: by name, missing ones at their defaults; random_prices: drawn anew for each customer
-        (`envs.episode.draw_prices`); price_days: mean days after which a customer's are drawn anew, 0: never; stagger: first episodes end at
+        (`envs.episode.draw_prices`); price_walk: a day's step of their logarithms (standard deviation), 0: they hold; stagger: first episodes end at
         different times; first_customer: number of the first customer of the population; render_customer: the row of
         the batch that is drawn, None: all of them."""
         if num_envs < 1:
             raise InputError("must be at least 1", field="num_envs", value=num_envs)
         if render_customer is not None and not 0 <= render_customer < num_envs:
             raise InputError(f"must be from 0 to {num_envs - 1}", field="render_customer", value=render_customer)
-        self.terms = terms(world, prices, horizon, cadence_days, random_prices, price_days, first_customer)
+        self.terms = terms(world, prices, horizon, cadence_days, random_prices, price_walk, first_customer)
         self.num_envs, self.strict, self.stagger, self.render_mode = num_envs, strict, stagger, render_mode
         self.world, self.cadence_days = self.terms.world, self.terms.cadence_days
         self.single_observation_space = observation_space(self.world.encoder)
@@ -127,7 +127,7 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         if ended.any():
             info = self._last_words(ended, told)
             self._start_anew(np.flatnonzero(ended))
-        self._renew_prices(~ended, outcome.days)
+        self._walk_prices(~ended, outcome.days)
         info |= told | {"action_mask": self.action_masks()}
         info |= {f"_{name}": self._everyone() for name in (*told, "action_mask")}
         return charged, outcome, terminated, truncated, info
@@ -173,10 +173,10 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
         if self._picture is not None:
             self._picture.begin(self.simulator, rows)
 
-    def _renew_prices(self, rows: np.ndarray, days: int) -> None:
-        """Prices that change on the way. rows: (num_envs,) bool, who goes on."""
+    def _walk_prices(self, rows: np.ndarray, days: int) -> None:
+        """Prices change on the way. rows: (num_envs,) bool, who goes on."""
         state = self.simulator.state
-        prices = self._now.renewed(self._prices, state.customer, state.history.day, self._luck, days)
+        prices = self._now.walked(self._prices, state.customer, state.history.day, self._luck, days)
         if prices is not self._prices:
             self._prices = np.where(rows[:, None], prices, self._prices)
             self.simulator.set_prices(self._prices)

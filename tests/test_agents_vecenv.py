@@ -165,7 +165,7 @@ def test_expected_rewards_take_the_place_of_what_happened_and_nothing_else() -> 
 
 def test_a_restored_environment_goes_on_as_the_other_one() -> None:
     def made() -> SimulatorVecEnv:
-        options = {"horizon": 6, "random_prices": True, "price_days": 3.0, "stagger": True}
+        options = {"horizon": 6, "random_prices": True, "price_walk": 0.2, "stagger": True}
         environment = SimulatorVecEnv([BankVectorEnv(12, churning(), first_customer=k, **options) for k in (0, 900)])
         environment.seed(5)
         environment.reset()

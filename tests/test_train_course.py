@@ -37,7 +37,7 @@ def config(world: Path, out: Path, **changed: Any) -> TrainConfig:
         "world": str(world), "out": out, "steps": 1500, "envs": 16, "rollout": 8, "batch": 64, "epochs": 2, "width": 16,
         "embedding": 4, "imitation_steps": 300, "imitation_epochs": 2, "tuning_customers": 20, "horizon": 14,
         "validations": 4, "validation_customers": 20, "patience": 0, "track": False, "register_policy": False,
-        "price_days": 6.0,
+        "price_walk": 0.1,
     }  # fmt: skip
     return TrainConfig(**{**said, **changed})
 

@@ -357,9 +357,9 @@ def test_a_world_of_one_decision_per_episode_is_possible() -> None:
 def test_prices_change_on_the_way_and_a_step_is_charged_at_those_it_saw(make: Any) -> None:
     world = small_world(**NO_CHURN)
     rows = {} if make is BankEnv else {"num_envs": 300}
-    env = make(world=world, random_prices=True, price_days=5.0, horizon=1000, **rows)
+    env = make(world=world, random_prices=True, price_walk=0.2, horizon=1000, **rows)
     env.reset(seed=0)
-    columns, changes, steps = list(world.encoder.price_columns.values()), 0, 400 if make is BankEnv else 20
+    columns, moved, steps = list(world.encoder.price_columns.values()), [], 400 if make is BankEnv else 20
     for step in range(steps):
         seen = env.simulator.view().observation[:, columns].astype(np.float64)
         held = env.simulator.state.prices.copy()
@@ -371,14 +371,18 @@ def test_prices_change_on_the_way_and_a_step_is_charged_at_those_it_saw(make: An
         by_hand = vector[:, 0] - vector[:, 1] - held[:, 0] * vector[:, 2] - (held[:, 1:] * effort).sum(axis=1)
         np.testing.assert_allclose(reward, by_hand, atol=1e-9)
         np.testing.assert_array_equal(np.atleast_2d(info["prices"]), held)
-        changes += int((env.simulator.state.prices != held).any(axis=1).sum())
-    days = env.simulator.cadence_days
-    assert changes / (steps * len(held)) == pytest.approx(-np.expm1(-days / 5.0), abs=0.06)
+        now = env.simulator.state.prices
+        inside = (held > 0) & (now < world.encoder.price_highs)
+        moved.append(np.log(now[inside] / held[inside]))
+    spread = 0.2 * env.simulator.cadence_days**0.5
+    walk = np.concatenate(moved)
+    assert walk.std() == pytest.approx(spread, rel=0.15)
+    assert np.exp(walk).mean() == pytest.approx(1.0, abs=0.1)
 
 
 def test_the_same_customers_see_the_same_prices_in_any_batch() -> None:
     world = small_world(**NO_CHURN)
-    options: dict[str, Any] = {"random_prices": True, "price_days": 2.0, "horizon": 50}
+    options: dict[str, Any] = {"random_prices": True, "price_walk": 0.3, "horizon": 50}
     whole, part = BankVectorEnv(20, world, **options), BankVectorEnv(5, world, first_customer=10, **options)
     whole.reset(seed=4)
     part.reset(seed=4)
@@ -386,5 +390,5 @@ def test_the_same_customers_see_the_same_prices_in_any_batch() -> None:
         np.testing.assert_array_equal(whole.simulator.state.prices[10:15], part.simulator.state.prices)
         whole.step(np.zeros(20, int))
         part.step(np.zeros(5, int))
-    with pytest.raises(InputError, match="price_days"):
-        BankVectorEnv(2, world, price_days=-1.0)
+    with pytest.raises(InputError, match="price_walk"):
+        BankVectorEnv(2, world, price_walk=-1.0)

@@ -191,14 +191,14 @@ class TrainConfig(Config):
     """Temperature of the teacher's softmax, in standard deviations of its best scores: higher explores more."""
     teacher_floor: float = Field(0.01, ge=0.0, lt=1.0)
     """Probability that the teacher spreads evenly over the allowed treatments."""
-    temperature: float = Field(0.5, gt=0.0)
+    temperature: float = Field(0.25, gt=0.0)
     """Temperature of the finished policy; part of the policy that is evaluated and served."""
     floor: float = Field(0.0, ge=0.0, lt=1.0)
     """Probability that the finished policy spreads evenly over the allowed treatments: it teaches, and it costs."""
     random_prices: bool = True
     """Draw the prices anew for each customer, so that one policy answers to all of them; else the defaults."""
-    price_days: float = Field(45.0, ge=0.0)
-    """Mean days after which a customer's prices change on the way, as serving changes them; 0: never."""
+    price_walk: float = Field(0.03, ge=0.0)
+    """A day's random step of the logarithm of each price (standard deviation), as serving changes them; 0: they hold."""
     learning_rate: float = Field(1e-3, gt=0.0)
     """Step size of Adam at the start; it falls linearly to zero."""
     rollout: int = Field(32, ge=1)

@@ -267,7 +267,7 @@ def _batches(config: TrainConfig, world: World) -> list[BankVectorEnv]:
             member,
             horizon=config.horizon,
             random_prices=config.random_prices,
-            price_days=config.price_days,
+            price_walk=config.price_walk,
             stagger=True,
             first_customer=FIRST_TRAINING + 1_000_000 * k,
         )
