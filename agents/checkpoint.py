@@ -1,7 +1,7 @@
-"""A checkpoint: everything that the next update depends on, in one file that holds arrays and JSON and nothing that runs.
+"""A checkpoint: everything that the next update depends on, in one file of arrays and JSON; nothing in it runs.
 
-Network, optimizer, random generators of torch and numpy, the simulated customers, and what has been learned so far. Whoever
-goes on from it on one thread gets, bit for bit, what would have come without the stop.
+Network, optimizer, random generators of torch and numpy, the simulated customers, and what has been learned so far.
+Whoever goes on from it on one thread gets, bit for bit, what would have come without the stop.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def snapshot(learner: MaskablePPO, environment: SimulatorVecEnv) -> Arrays:
     found = {f"network/{name}": value for name, value in weights(learner).items()}
     for number, moments in learner.policy.optimizer.state_dict()["state"].items():
         found |= {f"optimizer/{number}/{name}": value.detach().numpy().copy() for name, value in moments.items()}
-    kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
+    # stable-baselines3 shuffles its mini-batches by numpy's global generator
+    _, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
     found["random/numpy"], found["random/numpy_place"] = np.asarray(keys), np.array([place, has_gauss])
     found["random/numpy_gauss"], found["random/torch"] = np.array([gauss]), torch.get_rng_state().numpy()
     found["learner/counters"] = np.array([learner.num_timesteps, learner._n_updates])
@@ -93,7 +94,7 @@ def restore(learner: MaskablePPO, environment: SimulatorVecEnv, arrays: Mapping[
     _restore_optimizer(learner, _below(arrays, "optimizer/"))
     place, has_gauss = (int(n) for n in arrays["random/numpy_place"])
     gauss = float(arrays["random/numpy_gauss"][0])
-    np.random.set_state(("MT19937", arrays["random/numpy"], place, has_gauss, gauss))
+    np.random.set_state(("MT19937", arrays["random/numpy"], place, has_gauss, gauss))  # noqa: NPY002
     torch.set_rng_state(torch.as_tensor(arrays["random/torch"].copy()))
     learner.num_timesteps, learner._n_updates = (int(n) for n in arrays["learner/counters"])
     learner._last_obs, learner._last_episode_starts = arrays["learner/last_obs"], arrays["learner/last_starts"]

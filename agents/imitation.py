@@ -13,7 +13,9 @@ from agents.policy import draw
 from agents.sb3_env import SimulatorVecEnv
 
 Advance = Callable[[float], None]
-Shower = Callable[[SimulatorVecEnv, np.ndarray, np.ndarray], np.ndarray]  # environment, observation, mask -> probabilities
+Shower = Callable[
+    [SimulatorVecEnv, np.ndarray, np.ndarray], np.ndarray
+]  # environment, observation, mask -> probabilities
 
 
 @dataclass(frozen=True)

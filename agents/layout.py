@@ -49,7 +49,9 @@ class Layout:
         reading = reading or Reading.of(encoder)
         general = _general(encoder)
         for missing in sorted(set(reading.general) ^ {names[i] for i in general}):
-            raise InputError("must be there for the network and the catalogue alike", field="observation", value=missing)
+            raise InputError(
+                "must be there for the network and the catalogue alike", field="observation", value=missing
+            )
         places = {name: i for i, name in enumerate(names)}
         tables = (
             reading.product.table(product_rows(catalogue)).values,

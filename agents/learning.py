@@ -1,4 +1,4 @@
-"""Learning: MaskablePPO on the batch simulator, one update after the other, so that it can be stopped and gone on with."""
+"""Learning: MaskablePPO on the batch simulator, update by update, so that it can be stopped and gone on with."""
 
 from __future__ import annotations
 

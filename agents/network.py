@@ -4,10 +4,10 @@
     c_k  = relu(channel k's fields and features, and the trunk)           one embedding per channel
     score of product j over channel k = <M p_j, c_k> + w p_j + v c_k + <gate(trunk), attributes of the treatment>
 
-Silence scores 0: what the others are measured by. The trunk reads the fields of the whole customer and the means of what
-products and channels show. Products and channels stand in places, and all places share their weights: there are no
-identity inputs and no biases per treatment, so that a product, a channel or a treatment can be added to a trained network.
-Products meet channels in embeddings, not treatment by treatment: the work grows with products + channels.
+Silence scores 0: what the others are measured by. The trunk reads the fields of the whole customer and the means of
+what products and channels show. Products and channels stand in places, and all places share their weights: there are
+no identity inputs and no biases per treatment, so that a product, a channel or a treatment can be added to a trained
+network. Products meet channels in embeddings, not treatment by treatment: the work grows with products + channels.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ VALUE_WIDTH = 64  # units of the value's hidden layer
 
 class TreatmentScorer(nn.Module):
     """Scores of all treatments and the latent of the value, from the observation."""
+
+    _general: torch.Tensor  # columns, see Layout; products' and channels' follow
+    _product: torch.Tensor
+    _channel: torch.Tensor
+    _pair: torch.Tensor
+    _about_product: torch.Tensor
+    _about_channel: torch.Tensor
+    _about_treatment: torch.Tensor
 
     def __init__(self, layout: Layout, width: int, layers: int, embedding: int) -> None:
         """width, layers: of the trunk; embedding: units in which products and channels meet."""

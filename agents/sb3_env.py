@@ -17,10 +17,10 @@ from envs.vector import BankVectorEnv
 class SimulatorVecEnv(VecEnv):
     """BankVectorEnvs side by side, each in its own world of one form, as one SB3 VecEnv with action masks.
 
-    Rewards are divided by `reward_scale`, and expected ones instead of what happened if `expected` is set. Several worlds
-    are the members of a calibration's ensemble; each batch has luck of its own. Where an episode is cut off at its
-    horizon, the discounted value of the last observation is added to its last reward, by `value_of` for all such rows at
-    once (SB3 would ask row by row).
+    Rewards are divided by `reward_scale`, and expected ones instead of what happened if `expected` is set. Several
+    worlds are the members of a calibration's ensemble; each batch has luck of its own. Where an episode is cut off at
+    its horizon, the discounted value of the last observation is added to its last reward, by `value_of` for all such
+    rows at once (SB3 would ask row by row).
     """
 
     def __init__(self, batches: Sequence[BankVectorEnv], reward_scale: float = 1.0, *, expected: bool = False) -> None:
@@ -69,13 +69,13 @@ class SimulatorVecEnv(VecEnv):
         check_finite("reward", learned)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         last = self._last_seen(np.flatnonzero(ended), told)
-        for row in np.flatnonzero(ended):
+        for row, seen in last.items():
             infos[row]["TimeLimit.truncated"] = bool(truncated[row])
             if self.value_of is None:
-                infos[row]["terminal_observation"] = last[row]
+                infos[row]["terminal_observation"] = seen
         if self.value_of is not None and truncated.any():
             cut = np.flatnonzero(truncated)
-            learned[cut] += (self.gamma * self.value_of(np.stack([last[row] for row in cut]))).astype(np.float32)
+            learned[cut] += (self.gamma * self.value_of(np.stack([last[int(row)] for row in cut]))).astype(np.float32)
         self.returns += self._so_far[ended].tolist()
         self._so_far[ended] = 0
         return observation, learned, ended, infos

@@ -1,9 +1,9 @@
 """The teacher: one-step expectations with levers, the levers chosen anew at every price from a few that were tried.
 
-    score = margin - cost lever x (cost + pool prices x effort) - annoyance lever - contact lever        (as agents.myopic)
+    score = margin - cost lever x (cost + pool prices x effort) - annoyance lever x annoyance - contact lever
 
-Each setting of the levers was tried once, in simulation; what it gained, annoyed and asked of the pools tells which one is
-best at any prices: the largest gain - annoyance price x annoyance - pool prices x effort. Where heads look at hidden
+Each setting of the levers was tried once, in simulation; what it gained, annoyed and asked of the pools tells which one
+is best at any prices: the largest gain - annoyance price x annoyance - pool prices x effort. Where heads look at hidden
 states, the teacher takes these at their mean, 0: it knows the world it teaches in, not the customer.
 """
 

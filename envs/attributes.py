@@ -25,8 +25,10 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns a table of attributes has, and what each is divided by: fixed when a network is made, so that it reads
-    a catalogue with other treatments as it read its own."""
+    """Which columns a table of attributes has, and what each is divided by.
+
+    Fixed when a network is made, so that it reads a catalogue with other treatments as it read its own.
+    """
 
     names: tuple[str, ...]
     largest: tuple[float, ...]  # absolute value in the catalogue it was made from, 1 for a column of zeros
@@ -44,7 +46,9 @@ class Columns:
             for name, value in row.items():
                 if name not in self.names and value:
                     known = ", ".join(self.names)
-                    raise InputError(f"must be one that the network was made with: {known}", field="attribute", value=name)
+                    raise InputError(
+                        f"must be one that the network was made with: {known}", field="attribute", value=name
+                    )
         values = np.array([[row.get(name, 0.0) for name in self.names] for row in rows])
         return Attributes(self.names, values / np.array(self.largest))
 
@@ -88,7 +92,9 @@ def product_rows(catalogue: Catalogue) -> list[dict[str, float]]:
     for product in catalogue.products:
         row = {"selling": float(product.selling), "risk_level": float(product.risk_level), "once": float(product.once)}
         row |= {"maturing_days": float(product.maturing_days), "clears_hold": float(product.clears_hold)}
-        row |= {f"closes={family}": float(not product.closes or family in product.closes) for family in get_args(Family)}
+        row |= {
+            f"closes={family}": float(not product.closes or family in product.closes) for family in get_args(Family)
+        }
         rows.append(row | {f"product.{name}": value for name, value in product.features.items()})
     return rows
 

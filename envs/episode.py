@@ -60,7 +60,8 @@ class Terms:
             return prices
         draws, spread = Luck(luck, customers, day), self.price_walk * days**0.5
         steps = np.stack([draws.normal(WALK + 2 * k) for k in range(prices.shape[1])], axis=1)
-        return np.minimum(prices * np.exp(spread * steps - spread**2 / 2), self.world.encoder.price_highs)
+        after = prices * np.exp(spread * steps - spread**2 / 2)
+        return np.asarray(np.minimum(after, self.world.encoder.price_highs))
 
     def days_before(self, customers: np.ndarray, luck: int) -> np.ndarray:
         """(customers,) int64, days that first episodes are ahead, so that they do not all end at once."""
@@ -120,8 +121,8 @@ def draw_prices(luck: Luck, base: Prices, highs: np.ndarray) -> np.ndarray:
     annoyance: with probability .1 the base, else log-uniform from .2 % of the top of its range to the top
     a pool:    with probability .5 the base, else log-uniform from 1 % of the top of its range to the top
 
-    Log-uniform, since what a price does depends on its size relative to what is at stake, which no range knows; the base
-    often for pools, since most are not scarce on most days (shares assumed).
+    Log-uniform, since what a price does depends on its size relative to what is at stake, which no range knows; the
+    base often for pools, since most are not scarce on most days (shares assumed).
     """
     columns = []
     for k, (level, high) in enumerate(zip(base.vector(), highs, strict=True)):

@@ -27,7 +27,7 @@ CHAIN = ("delivered", "engaged", "converted", "declined", "opted_out", "complain
 
 @dataclass(frozen=True)
 class Expected:
-    """Expected margin and cost (currency), annoyance (opt-outs) and conversions of every treatment, (batch, treatments)."""
+    """Expected margin, cost (currency), annoyance (opt-outs), conversions of every treatment, (batch, treatments)."""
 
     margin: np.ndarray
     cost: np.ndarray

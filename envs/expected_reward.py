@@ -2,13 +2,13 @@
 
     expected margin - cost - sum over pools of price x effort - annoyance price x annoyance, until the next decision
 
-The mean is the simulated reward's; what falls away is the luck of the draws (Rao-Blackwell), which in retail banking is
-nearly all of the variance: a conversion is rare and its margin wide. Two things are brought forward to the decision that
-causes them, and keep their mean: a conversion that matures later is booked at once, discounted by gamma to the power of
-its days and by the chance that it is cancelled before it is final; a benefit is redeemed at once.
+The mean is the simulated reward's; what falls away is the luck of the draws (Rao-Blackwell), in retail banking nearly
+all of the variance: a conversion is rare and its margin wide. Two things are brought forward to the decision that
+causes them, and keep their mean: a conversion that matures later is booked at once, discounted by gamma to the power of its
+days and by the chance that it is cancelled before it is final; a benefit is redeemed at once.
 
-Approximate where several days pass between two decisions of a world that lives day by day (what happens unasked is taken
-at the first day's rate), where a contact waits to be made (answers are those of the decision's day), and where somebody
+Approximate where several days pass between two decisions of a world that lives day by day (what happens unasked is
+taken at the first day's rate), where a contact waits to be made (answers are those of the decision's day), and where somebody
 churns before an application matures. Figures are never made of it; policies are judged by what happens.
 """
 
@@ -89,4 +89,4 @@ class ExpectedReward:
             amount = np.tile(heads[name].mean(heads[name].linear_all(seen, latent))[:, :1], (1, chance.shape[1]))
         grade = grades(self.world.schema, self.world.encoder, seen)
         net = np.stack([product.net_of_loss(grade) for product in self.world.catalogue.products], axis=1)
-        return chance * (weight * amount * net + reward.margin_per_event.get("converted", 0.0))
+        return np.asarray(chance * (weight * amount * net + reward.margin_per_event.get("converted", 0.0)))

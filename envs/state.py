@@ -121,7 +121,7 @@ class CustomerState(NamedTuple):
         return {name: _as_bytes(_unpadded(part)) for name, part in kept.items()}
 
     def from_bytes(self, raw: Mapping[str, np.ndarray], file: Path) -> CustomerState:
-        """The state that `to_bytes` told of, of as many customers of the same world as here. file: for error messages"""
+        """The state that `to_bytes` told of: as many customers of the same world as here. file: for error messages"""
 
         def read(name: str, like: np.ndarray) -> np.ndarray:
             if name not in raw or raw[name].shape != _as_bytes(like).shape:

@@ -224,7 +224,9 @@ def stored_rewards(churn: float, horizon: int, by_row: bool = False) -> np.ndarr
 def test_a_customer_who_left_is_worth_nothing_more_and_one_at_the_horizon_is() -> None:
     np.testing.assert_allclose(stored_rewards(churn=-50.0, horizon=2), [1.0, 1.0 + 0.9 * 10.0], rtol=1e-5)
     np.testing.assert_allclose(stored_rewards(churn=5.0, horizon=2), [1.0, 1.0], rtol=1e-5)
-    np.testing.assert_allclose(stored_rewards(-50.0, 2, by_row=True), stored_rewards(-50.0, 2), rtol=1e-6)  # as SB3 does
+    np.testing.assert_allclose(
+        stored_rewards(-50.0, 2, by_row=True), stored_rewards(-50.0, 2), rtol=1e-6
+    )  # as SB3 does
 
 
 def test_learning_twice_from_one_seed_is_the_same_learning() -> None:

@@ -27,9 +27,7 @@ TEMPERATURE, FLOOR = 0.7, 0.05
 SHAPE, LEARNING = Shape(32, 2, 16), Learning(1e-3, 4, 64, 2, 0.2, 0.01, 0.95, 0.99)
 
 
-def scorer(
-    encoder: Encoder, seed: int = 0, scale: float = 1.0, reading: Reading | None = None
-) -> TreatmentScorer:
+def scorer(encoder: Encoder, seed: int = 0, scale: float = 1.0, reading: Reading | None = None) -> TreatmentScorer:
     torch.manual_seed(seed)
     network = TreatmentScorer(Layout.of(encoder, reading), width=32, layers=2, embedding=16)
     with torch.no_grad():

@@ -143,7 +143,9 @@ def test_several_worlds_stand_side_by_side_each_with_luck_of_its_own() -> None:
 
 
 def test_expected_rewards_take_the_place_of_what_happened_and_nothing_else() -> None:
-    plain, expected = (SimulatorVecEnv([BankVectorEnv(30, churning(), horizon=6)], 4.0, expected=e) for e in (False, True))
+    plain, expected = (
+        SimulatorVecEnv([BankVectorEnv(30, churning(), horizon=6)], 4.0, expected=e) for e in (False, True)
+    )
     for environment in (plain, expected):
         environment.seed(3)
         environment.reset()

@@ -1,4 +1,4 @@
-"""A training can be stopped anywhere and goes on bit for bit; it keeps the best that validation saw; it never loses anything."""
+"""A training can be stopped anywhere and goes on bit for bit; it keeps the best state; it never loses anything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from agents.checkpoint import Checkpoint, put_weights, read_checkpoint, weights
 from envs.errors import InputError
 from envs.world import World, load_world, save_world
 from training.configs import TrainConfig
-from training.course import CHECKPOINT, Training, identity
+from training.course import CHECKPOINT, Training
+from training.resuming import identity
 from training.train import train
 
 
@@ -111,7 +112,9 @@ def test_an_interrupt_leaves_a_checkpoint_from_which_the_command_line_goes_on(wo
     assert not (tmp_path / "run" / "policy").exists()
 
 
-def test_the_best_that_validation_saw_is_what_leaves(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_that_validation_saw_is_what_leaves(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Weights that are spoilt after the second validation do not leave."""
     seen: list[int] = []
 
@@ -205,7 +208,9 @@ def test_a_resume_of_nothing_says_what_is_missing(world: Path, tmp_path: Path) -
         train(TrainConfig())
 
 
-def test_a_full_disk_is_told_and_the_last_checkpoint_stands(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_and_the_last_checkpoint_stands(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first checkpoint that does not fit raises; the one before it is whole, and the training goes on from it."""
     import training.course as course
 
@@ -219,7 +224,7 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_stands(world: Path, tmp_pat
 
     with monkeypatch.context() as struck:
         struck.setattr(course, "atomic_write", full)
-        with pytest.raises(InputError, match="No space left on device.*the last checkpoint stands.*--resume"):
+        with pytest.raises(InputError, match=r"No space left on device.*the last checkpoint stands.*--resume"):
             train(config(world, tmp_path / "run"))
     assert read_checkpoint(tmp_path / "run" / CHECKPOINT).said["curves"][-1]["decisions"] == 128
     done = train(TrainConfig(resume=tmp_path / "run"))
@@ -243,7 +248,7 @@ def test_what_is_not_finite_leaves_the_last_good_checkpoint_and_no_policy(
 
     with monkeypatch.context() as struck:
         struck.setattr(Course, "update", poisoned)
-        with pytest.raises(InputError, match="must be finite: learning stopped; .*checkpoint.npz is from before it"):
+        with pytest.raises(InputError, match=r"must be finite: learning stopped; .*checkpoint\.npz is from before it"):
             train(config(world, tmp_path / "run"))
     kept = read_checkpoint(tmp_path / "run" / CHECKPOINT)
     assert len(kept.said["curves"]) == 2

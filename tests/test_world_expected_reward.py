@@ -40,7 +40,10 @@ def test_one_treatment_is_as_among_all() -> None:
     for step in range(5):
         view, latent = simulator.view(), simulator.state.latent
         treatment = some_allowed(simulator, step)
-        every, one = expectation.knowing(view.observation, latent), expectation.chosen(view.observation, treatment, latent)
+        every, one = (
+            expectation.knowing(view.observation, latent),
+            expectation.chosen(view.observation, treatment, latent),
+        )
         for part in ("margin", "cost", "annoyance"):
             found = getattr(every, part)[np.arange(300), treatment]
             assert getattr(one, part) == pytest.approx(found, rel=1e-12, abs=1e-12)
@@ -55,7 +58,9 @@ def test_a_batch_of_one_is_as_in_company() -> None:
     expected = ExpectedReward(world)(together, treatment)
     for row in range(20):
         alone.reset(np.array([row]))
-        assert ExpectedReward(world)(alone, treatment[row : row + 1]) == pytest.approx(expected[row : row + 1], rel=1e-12)
+        assert ExpectedReward(world)(alone, treatment[row : row + 1]) == pytest.approx(
+            expected[row : row + 1], rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("world", [hidden_world(), rich_world({"cadence_days": 1})], ids=["hidden", "rich"])

@@ -198,7 +198,7 @@ class TrainConfig(Config):
     random_prices: bool = True
     """Draw the prices anew for each customer, so that one policy answers to all of them; else the defaults."""
     price_walk: float = Field(0.03, ge=0.0)
-    """A day's random step of the logarithm of each price (standard deviation), as serving changes them; 0: they hold."""
+    """A day's random step of each price's logarithm (standard deviation), as serving changes them; 0: they hold."""
     learning_rate: float = Field(1e-3, gt=0.0)
     """Step size of Adam at the start; it falls linearly to zero."""
     rollout: int = Field(32, ge=1)

@@ -1,33 +1,34 @@
-"""A training as it runs: imitation, then updates, with validations, checkpoints, and an end that comes early if it must."""
+"""A training as it runs: imitation, then updates, with validations and checkpoints; it ends early where it must."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 
-from agents.checkpoint import Arrays, Checkpoint, put_weights, read_checkpoint, restore, snapshot, weights
+from agents.checkpoint import Checkpoint, put_weights, read_checkpoint, restore, snapshot, weights
 from agents.finite import NotFinite
 from agents.imitation import demonstrate, imitate
+from agents.layout import Reading
 from agents.learning import Course, Learning, Shape, new_learner
-from agents.network import ScoringPolicy
+from agents.network import ScoringPolicy, TreatmentScorer
 from agents.policy import softened
 from agents.sb3_env import SimulatorVecEnv
-from agents.teacher import Setting, Teacher, Tried
+from agents.teacher import Teacher
 from envs.errors import InputError
 from envs.vector import BankVectorEnv
 from envs.world import World
 from evaluation.intervals import mean_interval
 from training.calibration_ensemble import ensemble
 from training.configs import TrainConfig
+from training.resuming import Progressed, check_same, identity, tried_of
 from training.runs import atomic_write, progress
 from training.teaching import settings, teach
 from training.validation import Validation
@@ -35,20 +36,6 @@ from training.validation import Validation
 FIRST_TRAINING = 10_000_000  # number of the first customer that learning sees, apart from all others
 CHECKPOINT = "checkpoint.npz"
 Watch = Callable[[int, float], bool]  # decisions so far, validation gain -> whether to go on
-Row = dict[str, float]
-
-
-@dataclass
-class Progressed:
-    """What has come of a training so far: kept in its checkpoints."""
-
-    curves: list[Row] = field(default_factory=list)
-    validations: list[Row] = field(default_factory=list)  # decisions, gain, lo, hi, kept
-    best: Arrays = field(default_factory=dict)  # weights of the best validation
-    best_gain: np.ndarray | None = None  # (customers, prices)
-    worse: int = 0  # validations since the best one
-    seconds: float = 0.0  # of learning, all sessions together
-    stopped: str = ""  # why it ended before its last decision
 
 
 class Training:
@@ -77,6 +64,11 @@ class Training:
     def policy(self) -> ScoringPolicy:
         return cast(ScoringPolicy, self.learner.policy)
 
+    @property
+    def reading(self) -> Reading:
+        """What the network was made to read."""
+        return cast(TreatmentScorer, self.policy.mlp_extractor).layout.reading
+
     def run(self) -> None:
         """From the checkpoint in the directory, if there is one, to the end; the learner then has the best weights."""
         file = self.directory / CHECKPOINT
@@ -99,9 +91,7 @@ class Training:
             self.teacher = teach(self.world, config.tuning_customers, config.horizon, config.seed, advance)
         decisions = max(config.imitation_steps, self.environment.num_envs)
         with progress("watching the teacher (decisions)", total=decisions) as advance:
-            shown = demonstrate(
-                self.environment, self._show, decisions, np.random.default_rng(config.seed), advance
-            )
+            shown = demonstrate(self.environment, self._show, decisions, np.random.default_rng(config.seed), advance)
         self.environment.reward_scale = max(float(shown.to_go.std()), 1e-6)
         self.learner = self._new_learner()
         if config.imitation_steps:
@@ -189,20 +179,13 @@ class Training:
         now.seconds, self._started = now.seconds + time.monotonic() - self._started, time.monotonic()
         said = {
             **identity(self.config, self.world),
-            "curves": now.curves,
-            "validations": now.validations,
-            "worse": now.worse,
-            "seconds": now.seconds,
-            "stopped": now.stopped,
+            **now.said(),
             "teacher": [asdict(tried) for tried in self.teacher.tried],
-            "reading": asdict(self.policy.mlp_extractor.layout.reading),
+            "reading": asdict(self.reading),
         }
-        arrays = snapshot(self.learner, self.environment) | {f"best/{name}": a for name, a in now.best.items()}
-        if now.best_gain is not None:
-            arrays["best_gain"] = now.best_gain
         file = self.directory / CHECKPOINT
         try:
-            atomic_write(file, Checkpoint(said, arrays).to_bytes())
+            atomic_write(file, Checkpoint(said, snapshot(self.learner, self.environment) | now.arrays()).to_bytes())
         except OSError as fault:
             last = "the last checkpoint stands" if file.exists() else "there is none yet"
             need = f"must be written ({fault.strerror}); {last}, go on with --resume {self.config.out}"
@@ -211,50 +194,14 @@ class Training:
     def _go_on(self, kept: Checkpoint, file: Path) -> None:
         """From a checkpoint of the same configuration, world and versions."""
         check_same(kept, self.config, self.world, file)
-        tried = [Tried(**{**t, "setting": Setting(**t["setting"]), "effort": tuple(t["effort"])}) for t in kept.said["teacher"]]
-        self.teacher = Teacher(self.world, tuple(tried))
+        self.teacher = Teacher(self.world, tuple(tried_of(one) for one in kept.said["teacher"]))
         self.environment.reset()
         self.learner, self._kept = self._new_learner(), kept
         self._put(kept)
 
     def _put(self, kept: Checkpoint) -> None:
         restore(self.learner, self.environment, kept.arrays, self.directory / CHECKPOINT)
-        said = kept.said
-        best = {name.removeprefix("best/"): a for name, a in kept.arrays.items() if name.startswith("best/")}
-        self.so_far = Progressed(
-            said["curves"], said["validations"], best, kept.arrays.get("best_gain"), said["worse"], said["seconds"],
-            said["stopped"],
-        )  # fmt: skip
-
-
-def identity(config: TrainConfig, world: World) -> dict[str, Any]:
-    """What a checkpoint must share with the training that goes on from it."""
-    from importlib.metadata import version
-
-    packages = ("torch", "numpy", "stable-baselines3", "sb3-contrib")
-    own = json.loads(config.model_dump_json(exclude=set(BESIDE)))
-    return {
-        "config": own,
-        "world_digest": world.digest,
-        "catalogue_digest": world.catalogue.digest,
-        "versions": {name: version(name) for name in packages},
-    }
-
-
-BESIDE = ("out", "resume", "tables", "track", "register_policy", "experiment", "world", "seeds")  # change no number
-
-
-def check_same(kept: Checkpoint, config: TrainConfig, world: World, file: Path) -> None:
-    """InputError that names the first thing in which a checkpoint differs."""
-    for name, own in identity(config, world).items():
-        found = kept.said.get(name)
-        if found == own:
-            continue
-        if isinstance(own, dict) and isinstance(found, dict):
-            key = next(k for k in sorted(own.keys() | found.keys()) if own.get(k) != found.get(k))
-            what = f"{name}.{key}"
-            raise InputError(f"must be {own.get(key)!r}, as now", file=file, field=what, value=found.get(key))
-        raise InputError(f"must be {own}, that of the world", file=file, field=name, value=found)
+        self.so_far = Progressed.of(kept)
 
 
 def _batches(config: TrainConfig, world: World) -> list[BankVectorEnv]:

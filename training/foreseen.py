@@ -25,9 +25,7 @@ class Foreseen:
     value: np.ndarray  # discounted, at each customer's prices, currency
 
 
-def foresee(
-    world: World, choose: Choose, customers: np.ndarray, prices: np.ndarray, days: int, seed: int
-) -> Foreseen:
+def foresee(world: World, choose: Choose, customers: np.ndarray, prices: np.ndarray, days: int, seed: int) -> Foreseen:
     """Let somebody decide. customers: (n,) int, their numbers; prices: (n, 1 + pools); days: of a continuing task."""
     simulator, expected, task = Simulator(world, seed), ExpectedReward(world), world.schema.task
     simulator.reset(customers, prices=prices)
@@ -42,7 +40,7 @@ def foresee(
         reward = now[:, 0] - now[:, 1] - prices[:, 0] * now[:, 2] - (used * prices[:, 1:]).sum(axis=1)
         value += task.gamma**passed * reward
         passed += simulator.step(treatment).days
-    return Foreseen(*parts.T, effort, value)
+    return Foreseen(parts[:, 0], parts[:, 1], parts[:, 2], effort, value)
 
 
 def silent(simulator: Simulator) -> np.ndarray:

@@ -41,7 +41,8 @@ def teach(world: World, customers: int, days: int, seed: int, advance: Advance |
             view = simulator.view()
             levers = (setting.annoyance, setting.cost, setting.contact)
             free = simulator.state.prices[:, 1:]
-            return greedy(scores_of(world, blind.expected(view.observation), *levers, free), view.mask).argmax(axis=1)
+            scores = scores_of(world, blind.expected(view.observation), *levers, free)
+            return np.asarray(greedy(scores, view.mask).argmax(axis=1))
 
         found = foresee(world, choose, numbers, prices, days, seed)
         gain = float((found.margin - found.cost - base.margin + base.cost).mean())

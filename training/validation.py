@@ -59,7 +59,7 @@ class Validation:
             return draw(probabilities, Luck(self.seed, state.customer, state.history.day).uniform(CHOICE))
 
         found = foresee(self.world, choose, self._numbers, self._prices, self.days, self.seed)
-        return (found.value - self._silence).reshape(len(self.annoyance_prices), -1).T
+        return np.asarray((found.value - self._silence).reshape(len(self.annoyance_prices), -1).T)
 
     def interval(self, gain: np.ndarray) -> Interval:
         """The mean over prices, with the interval over customers."""
