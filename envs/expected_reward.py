@@ -4,12 +4,12 @@
 
 The mean is the simulated reward's; what falls away is the luck of the draws (Rao-Blackwell), in retail banking nearly
 all of the variance: a conversion is rare and its margin wide. Two things are brought forward to the decision that
-causes them, and keep their mean: a conversion that matures later is booked at once, discounted by gamma to the power of its
-days and by the chance that it is cancelled before it is final; a benefit is redeemed at once.
+causes them, and keep their mean: a conversion that matures later is booked at once, discounted by gamma to the power of
+its days and by the chance that it is cancelled before it is final; a benefit is redeemed at once.
 
 Approximate where several days pass between two decisions of a world that lives day by day (what happens unasked is
-taken at the first day's rate), where a contact waits to be made (answers are those of the decision's day), and where somebody
-churns before an application matures. Figures are never made of it; policies are judged by what happens.
+taken at the first day's rate), where a contact waits to be made (answers are those of the decision's day), and where
+somebody churns before an application matures. Figures are never made of it; policies are judged by what happens.
 """
 
 from __future__ import annotations

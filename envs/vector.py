@@ -58,8 +58,8 @@ class BankVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarra
     ) -> None:
         """horizon: days; prices: by name, missing ones at their defaults; random_prices: drawn anew for each customer
         (`envs.episode.draw_prices`); price_walk: a day's step of their logarithms (standard deviation), 0: they hold;
-        stagger: first episodes end at different times; first_customer: number of the first customer of the population; render_customer: the row of
-        the batch that is drawn, None: all of them."""
+        stagger: first episodes end at different times; first_customer: number of the first customer of the population;
+        render_customer: the row of the batch that is drawn, None: all of them."""
         if num_envs < 1:
             raise InputError("must be at least 1", field="num_envs", value=num_envs)
         if render_customer is not None and not 0 <= render_customer < num_envs:
