@@ -161,6 +161,14 @@ VERBS = (
         "an artifact in policy/ (policy.onnx, manifest.json), curves, checkpoint; an MLflow run, a registered version",
         "nextbest train runs/starbucks --world runs/world --steps 300000 --out runs/train",
     ), positional=("tables",)),
+    Verb("adapt", "training.configs:AdaptConfig", "training:adapt", page(
+        "Adapt a trained policy to a world with other products, channels or treatments, without training.",
+        "The network's weights belong to no product: a new one is scored by its own fields and features. Nothing is "
+        "learned about it, so evaluate the new artifact before it decides.",
+        "TRAINING, the directory of a finished training, and a world",
+        "an artifact in policy/ that decides over the new catalogue",
+        "nextbest adapt runs/train --world runs/world-with-pension --out runs/adapted",
+    ), positional=("training",)),
     Verb("evaluate", "training.configs:EvaluateConfig", "training:evaluate", page(
         "Say what a policy is worth on customers that nothing has learned from, with intervals.",
         "The lead estimate is one that the log supports; model-based figures are marked as such. "

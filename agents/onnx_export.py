@@ -14,20 +14,25 @@ import onnxruntime
 import torch
 
 from agents.network import Exported, ScoringPolicy
+from agents.random_states import States
 
 PARITY = 1e-5  # largest difference of probabilities from the network
-STATES = 10_000  # random states on which they are compared
+STATES = 10_000  # random states on which they are to be compared
 
 
-def export_onnx(policy: ScoringPolicy, temperature: float, floor: float) -> bytes:
-    """The policy's network, with temperature and floor, as the bytes of an ONNX file with a free batch axis."""
+def export_onnx(policy: ScoringPolicy, temperature: float, floor: float, states: States) -> bytes:
+    """The policy's network, with temperature and floor, as the bytes of an ONNX file with a free batch axis.
+
+    states: random ones, on which both must say the same
+    """
     scorer = policy.mlp_extractor
     graph = Exported(scorer, temperature, floor).eval()  # type: ignore[arg-type]  # typed as MlpExtractor by the library
-    return export_graph(graph, policy.features_dim, scorer.latent_dim_pi)
+    return export_graph(graph, states)
 
 
-def export_graph(graph: torch.nn.Module, fields: int, treatments: int) -> bytes:
+def export_graph(graph: torch.nn.Module, states: States) -> bytes:
     """Any module (observation, mask) -> probabilities, checked on random states."""
+    fields, treatments = states.observation.shape[1], states.mask.shape[1]
     example = (torch.zeros(2, fields), torch.ones(2, treatments, dtype=torch.bool))
     batch = torch.export.Dim("batch", min=1)
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -44,16 +49,12 @@ def export_graph(graph: torch.nn.Module, fields: int, treatments: int) -> bytes:
             verbose=False,
         )
         raw = path.read_bytes()
-    _check_parity(raw, graph, fields, treatments)
+    _check_parity(raw, graph, torch.as_tensor(states.observation), torch.as_tensor(states.mask))
     return raw
 
 
-def _check_parity(raw: bytes, graph: torch.nn.Module, fields: int, treatments: int) -> None:
+def _check_parity(raw: bytes, graph: torch.nn.Module, observation: torch.Tensor, mask: torch.Tensor) -> None:
     """The file must say what the network says, on random states; RuntimeError where it does not."""
-    random = torch.Generator().manual_seed(0)
-    observation = torch.rand(STATES, fields, generator=random)
-    mask = torch.rand(STATES, treatments, generator=random) < 0.5
-    mask[:, 0] = True  # silence is always allowed
     session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
     exported = session.run(None, {"observation": observation.numpy(), "mask": mask.numpy()})[0]
     with torch.no_grad():

@@ -11,7 +11,8 @@ from torch import nn
 
 from agents.layout import Layout
 from agents.network import ScoringPolicy
-from agents.onnx_export import export_graph, export_onnx
+from agents.onnx_export import STATES, export_graph, export_onnx
+from agents.random_states import random_states
 from envs.spaces import action_space, observation_space
 from envs.world import World, load_world
 
@@ -34,16 +35,16 @@ class Mlp(nn.Module):
 
 def mlp(world: World) -> bytes:
     fields, treatments = len(world.encoder.fields), len(world.catalogue.treatment_ids)
-    return export_graph(Mlp(fields, treatments).eval(), fields, treatments)
+    return export_graph(Mlp(fields, treatments).eval(), random_states(world, STATES, 0))
 
 
 def scorer(world: World) -> bytes:
     """The network that this project trains, of its default size."""
     policy = ScoringPolicy(
         observation_space(world.encoder), action_space(world.catalogue), lambda _: 0.0,
-        layout=Layout.of(world.encoder), width=HIDDEN, layers=2, embedding=32,
+        layout=Layout.of(world.encoder), width=HIDDEN, layers=2, embedding=16,
     )  # fmt: skip
-    return export_onnx(policy, 1.0, 0.0)
+    return export_onnx(policy, 1.0, 0.0, random_states(world, STATES, 0))
 
 
 if __name__ == "__main__":

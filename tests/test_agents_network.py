@@ -16,6 +16,7 @@ from agents.network import Exported, ScoringPolicy, TreatmentScorer
 from agents.network_file import Network, load_network
 from agents.onnx_export import export_onnx
 from agents.policy import softened
+from agents.random_states import States, random_states
 from agents.sb3_env import SimulatorVecEnv
 from envs.catalogue import Catalogue
 from envs.errors import InputError
@@ -190,14 +191,14 @@ def exported(learner: Any) -> tuple[World, ScoringPolicy, Network]:
         for name, parameter in learner.policy.mlp_extractor.named_parameters():
             if name.startswith(("score", "blend")):
                 parameter.mul_(10)  # confident, so that differences show
-    raw = export_onnx(learner.policy, TEMPERATURE, FLOOR)
+    raw = export_onnx(learner.policy, TEMPERATURE, FLOOR, States(*states(world.encoder, 100)))
     network = load_network(raw, len(world.encoder.fields), len(world.catalogue.treatment_ids), Path("policy.onnx"))
     return world, learner.policy, network
 
 
 def test_onnx_answers_as_torch_does(exported: tuple[World, ScoringPolicy, Network]) -> None:
     world, policy, network = exported
-    observation, mask = states(world.encoder, 10_000, seed=1)
+    observation, mask = random_states(world, 10_000, seed=1)
     graph = Exported(policy.mlp_extractor, TEMPERATURE, FLOOR).eval()
     with torch.no_grad():
         expected = graph(torch.as_tensor(observation), torch.as_tensor(mask)).numpy()
@@ -206,6 +207,7 @@ def test_onnx_answers_as_torch_does(exported: tuple[World, ScoringPolicy, Networ
     assert (found[~mask] == 0).all()
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     assert expected.max() > 0.9
+    assert (mask.sum(axis=1) > 1).mean() > 0.5
     np.testing.assert_allclose(network(observation[:1], mask[:1]), found[:1], atol=1e-6)
 
 

@@ -14,6 +14,7 @@ VERBS = {
     "calibrate": "training.calibrate",
     "fidelity": "training.fidelity",
     "train": "training.train",
+    "adapt": "training.adapt",
     "evaluate": "training.evaluate",
     "promote": "training.promote",
     "demo": "training.demo",

@@ -196,7 +196,9 @@ class TrainConfig(Config):
     floor: float = Field(0.0, ge=0.0, lt=1.0)
     """Probability that the finished policy spreads evenly over the allowed treatments: it teaches, and it costs."""
     random_prices: bool = True
-    """Draw the prices anew for each customer, so that one policy answers to all of them; else the defaults."""
+    """Draw the prices anew for each customer, so that one policy answers to all of them."""
+    prices: dict[str, float] = {}
+    """Price by name where prices are not drawn, and around which the usual ones are; others are the schema's."""
     price_walk: float = Field(0.03, ge=0.0)
     """A day's random step of each price's logarithm (standard deviation), as serving changes them; 0: they hold."""
     learning_rate: float = Field(1e-3, gt=0.0)
@@ -227,6 +229,17 @@ class TrainConfig(Config):
     """Name of the MLflow experiment."""
     out: Path | None = None
     """Directory for the run; the artifact stands in its folder policy/. By default under runs/."""
+
+
+class AdaptConfig(Config):
+    """Adapt a trained policy to a world with other products, channels or treatments, without training."""
+
+    training: Path
+    """Directory of a finished training."""
+    world: str
+    """Directory of the world to decide in; what it observes of the whole customer must be the same."""
+    out: Path | None = None
+    """Directory for the new artifact, in its folder policy/. By default under runs/."""
 
 
 class PromoteConfig(Config):

@@ -23,6 +23,7 @@ from agents.policy import softened
 from agents.sb3_env import SimulatorVecEnv
 from agents.teacher import Teacher
 from envs.errors import InputError
+from envs.prices import prices_from
 from envs.vector import BankVectorEnv
 from envs.world import World
 from evaluation.intervals import mean_interval
@@ -52,6 +53,7 @@ class Training:
             config.seed,
             config.temperature,
             config.floor,
+            prices_from(config.prices, world.catalogue, world.schema),
             steered=config.random_prices,
         )
         self.so_far = Progressed()
@@ -213,6 +215,7 @@ def _batches(config: TrainConfig, world: World) -> list[BankVectorEnv]:
             envs,
             member,
             horizon=config.horizon,
+            prices=config.prices,
             random_prices=config.random_prices,
             price_walk=config.price_walk,
             stagger=True,

@@ -14,7 +14,8 @@ import polars as pl
 from agents.artifact import ArtifactPolicy, load_policy, write_artifact
 from agents.manifest import Manifest
 from agents.myopic import Levers
-from agents.onnx_export import export_onnx
+from agents.onnx_export import STATES, export_onnx
+from agents.random_states import random_states
 from agents.teacher import Teacher
 from envs.config import load_config
 from envs.errors import InputError
@@ -127,7 +128,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
             catalogue=world.catalogue,
             schema=world.schema,
             rules=world.rules,
-            onnx=export_onnx(first.policy, config.temperature, config.floor),
+            onnx=export_onnx(first.policy, config.temperature, config.floor, random_states(world, STATES, config.seed)),
             temperature=config.temperature,
             floor=config.floor,
             price_range=_price_range(config, world),
@@ -206,8 +207,8 @@ def _price_range(config: TrainConfig, world: World) -> dict[str, tuple[float, fl
     highs = dict(zip(encoder.price_names, encoder.price_highs.tolist(), strict=True))
     if config.random_prices:
         return {name: (0.0, high) for name, high in highs.items()}
-    defaults = {name: world.schema.prices[name].default if name in world.schema.prices else 0.0 for name in highs}
-    return {name: (level, level) for name, level in defaults.items()}
+    fixed = prices_from(config.prices, world.catalogue, world.schema).named(world.catalogue)
+    return {name: (level, level) for name, level in fixed.items()}
 
 
 def _track_results(tracker: Tracker, curves: pl.DataFrame, artifact: Path, manifest: Manifest) -> None:

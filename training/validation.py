@@ -14,7 +14,7 @@ import torch
 
 from agents.network import ScoringPolicy
 from agents.policy import draw, softened
-from envs.prices import prices_from
+from envs.prices import Prices
 from envs.randomness import Luck
 from envs.simulator import Simulator
 from envs.world import World
@@ -36,17 +36,27 @@ class Validation:
     seed: int
     temperature: float
     floor: float
+    usual: Prices
     annoyance_prices: tuple[float, ...]
 
     @classmethod
     def of(
-        cls, world: World, customers: int, days: int, seed: int, temperature: float, floor: float, *, steered: bool
+        cls,
+        world: World,
+        customers: int,
+        days: int,
+        seed: int,
+        temperature: float,
+        floor: float,
+        usual: Prices,
+        *,
+        steered: bool,
     ) -> Validation:
-        """At a few prices around the usual one; at that alone, where the learner is not steered."""
-        price = world.schema.prices["annoyance"]
-        steps = STEPS if steered and price.default > 0 else (1.0,)
-        levels = tuple(sorted({min(step * price.default, price.high) for step in steps}))
-        return cls(world, customers, days, seed, temperature, floor, levels)
+        """At a few prices around the usual ones; at these alone, where the learner is not steered."""
+        steps = STEPS if steered and usual.annoyance > 0 else (1.0,)
+        high = float(world.encoder.price_highs[0])
+        levels = tuple(sorted({min(step * usual.annoyance, high) for step in steps}))
+        return cls(world, customers, days, seed, temperature, floor, usual, levels)
 
     def gain(self, policy: ScoringPolicy) -> np.ndarray:
         """Discounted value at the prices less silence's, CNY or other currency. -> (customers, prices) float64."""
@@ -71,8 +81,7 @@ class Validation:
 
     @cached_property
     def _prices(self) -> np.ndarray:  # (customers x prices, 1 + pools)
-        usual = prices_from(None, self.world.catalogue, self.world.schema).vector()
-        out = np.tile(usual, (len(self._numbers), 1))
+        out = np.tile(self.usual.vector(), (len(self._numbers), 1))
         out[:, 0] = np.repeat(self.annoyance_prices, self.customers)
         return out
 
