@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import expit
 
 from agents.levers import Levers, weighed
+from agents.linear import Linear
 from agents.pairs import PAIRS, Pairs
 from agents.policy import greedy
 from envs.expectation import Expected
@@ -49,24 +50,12 @@ class Boosted:
 
 @dataclass(frozen=True)
 class Logistic:
-    """Logistic regression: own fields, and the customer's with weights for each product; linear, so very fast.
+    """Logistic regression: own fields, and the customer's with weights for each product."""
 
-    log-odds = level of the treatment + own fields . u + general fields . (v + v_product)
-    """
-
-    pairs: Pairs
-    level: np.ndarray  # (treatments,) float64
-    own: np.ndarray  # (own columns,) float64
-    general: np.ndarray  # (general fields, products + 1) float64, silence last
+    linear: Linear = field(repr=False)  # one function
 
     def margins(self, observation: np.ndarray, row: np.ndarray, treatment: np.ndarray) -> np.ndarray:
-        general = observation[:, self.pairs.general].astype(np.float64) @ self.general
-        product = self.pairs.catalogue.product_of[treatment]
-        out = self.level[treatment] + general[row, product]
-        for start in range(0, len(row), PAIRS):
-            part = slice(start, start + PAIRS)
-            out[part] += self.pairs.own(observation, row[part], treatment[part]) @ self.own
-        return np.asarray(out)
+        return np.asarray(self.linear.values(observation, row, treatment)[0])
 
 
 @dataclass(frozen=True)

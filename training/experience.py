@@ -10,7 +10,7 @@ import polars as pl
 
 from agents.coordinated import CoordinatedRules
 from agents.experience import Experience, joined
-from agents.policy import softened
+from agents.policy import Policy, softened
 from agents.simple import Random
 from envs.history import APPLIED, CONVERTED, NAMES
 from envs.randomness import Luck
@@ -48,23 +48,37 @@ class Explorer:
 
 
 def explored(
-    world: World, customers: np.ndarray, days: int, *, seed: int, advance: Advance | None = None
+    world: World,
+    customers: np.ndarray,
+    days: int,
+    *,
+    seed: int,
+    policy: Policy | None = None,
+    advance: Advance | None = None,
 ) -> Experience:
-    """Experience of some customers under the exploring policy. customers: (n,) int, their numbers; advance: told them.
+    """Experience of some customers under a policy, by default the exploring one.
+
+    customers: (n,) int, their numbers; advance: told the customer-days that are done
 
     Afterwards customers are left alone until what they signed has matured and can no longer be cancelled.
     """
     parts = []
     for start in range(0, len(customers), BATCH):
         some = customers[start : start + BATCH]
-        parts.append(_explored(world, some, days, seed))
+        parts.append(_explored(world, policy or Explorer(world), some, days, seed))
         if advance is not None:
-            advance(len(some))
+            advance(parts[-1].customer_days)
     return joined(parts)
 
 
-def _explored(world: World, customers: np.ndarray, days: int, seed: int) -> Experience:
-    policy, simulator, task = Explorer(world), Simulator(world, seed, record=True), world.schema.task
+def customer_days(world: World, customers: int, days: int) -> int:
+    """What an exploration simulates."""
+    task = world.schema.task
+    return customers * (task.end_day if task.kind == "finite" else days + _settling_days(world))
+
+
+def _explored(world: World, policy: Policy, customers: np.ndarray, days: int, seed: int) -> Experience:
+    simulator, task = Simulator(world, seed, record=True), world.schema.task
     simulator.reset(customers)
     batch = len(customers)
     steps: list[tuple[np.ndarray, ...]] = []

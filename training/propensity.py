@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import logit
 
 from agents.experience import Experience
+from agents.linear import Design, constant
 from agents.pairs import CATEGORIES, Pairs
 from agents.propensity import Amounts, Boosted, Calibration, Chances, Logistic, PropensityMargin, Response
 from envs.errors import InputError
@@ -29,6 +31,7 @@ TREES: dict[str, Any] = {
     "reg_lambda": 10.0,
 }
 PENALTY = 1.0  # inverse strength of the logistic regression's ridge, on standardised columns
+LOGISTIC_ROWS = 100_000  # most contacts it is fitted on: bounds memory
 RIDGE = 5.0  # of amounts, in signatures: pulls a product's profile weights to 0
 FEWEST = 20  # signatures below which a chance is a constant
 LEAST_SETTLED = 5  # settled signatures of a product below which it is given the amount of all products
@@ -95,8 +98,8 @@ class Contacts:
         fit, calibrate, choose = self.groups
         if min(happened[group].sum() for group in (fit, calibrate)) < FEWEST:
             rate = max(float(happened.mean()), 0.5 / max(len(happened), 1))
-            constant = Response(_constant(self.pairs, rate), Calibration("raw"))
-            return constant, Chosen(name, {"constant": _loss(np.full(len(choose), rate), happened[choose])})
+            always = Response(Logistic(constant(self.pairs, float(logit(rate)))), Calibration("raw"))
+            return always, Chosen(name, {"constant": _loss(np.full(len(choose), rate), happened[choose])})
         tried: dict[str, Response] = {}
         losses: dict[str, float] = {}
         for kind, fitter in (("trees", self.boosted), ("logistic", self.logistic)):
@@ -124,33 +127,13 @@ class Contacts:
         """Ridge-penalised logistic regression by Newton's method."""
         from sklearn.linear_model import LogisticRegression
 
-        table, kinds = self._written(among), self._kinds(among)
-        own, general = np.split(table[:, CATEGORIES:].astype(np.float64), [len(self.pairs.own_names)], axis=1)
-        center, scale = np.concatenate([own, general], axis=1).mean(axis=0), _spread(own, general)
-        split = own.shape[1]
-        own, general = (own - center[:split]) / scale[:split], (general - center[split:]) / scale[split:]
-        by_product = _blocks(general, table[:, 0].astype(np.int64), len(self.pairs.catalogue.products))
+        some = np.random.default_rng(self.seed).permutation(len(among))[:LOGISTIC_ROWS]
+        rows, happened = self.rows[among[some]], happened[some]
+        what = (self.experience.observation, rows, self.experience.treatment[rows])
+        design = Design.of(self.pairs, *what)
         model = LogisticRegression(C=PENALTY, solver="newton-cholesky", max_iter=50)
-        model.fit(np.concatenate([own, general, by_product, kinds], axis=1), happened)
-        return self._assembled(model.coef_[0], float(model.intercept_[0]), center, scale)
-
-    def _assembled(self, weight: np.ndarray, start: float, center: np.ndarray, scale: np.ndarray) -> Logistic:
-        """Weights of standardised columns turned into those of the columns as they are."""
-        catalogue, own = self.pairs.catalogue, len(self.pairs.own_names)
-        general, products = len(self.pairs.general), len(catalogue.products)
-        parts = np.split(weight, np.cumsum([own, general, general * products]))
-        by_product = np.append(parts[2].reshape(products, general).T, np.zeros((general, 1)), axis=1)
-        slopes = (parts[1][:, None] + by_product) / scale[own:, None]  # (general, products + 1)
-        of_own = parts[0] / scale[:own]
-        kinds = np.append(np.zeros((1, parts[3].size)), _kinds(catalogue.product_of[1:], catalogue.channel_of[1:],
-                                                               products, len(catalogue.channels)), axis=0)  # fmt: skip
-        level = start + kinds @ parts[3] - center[:own] @ of_own - (center[own:] @ slopes)[catalogue.product_of]
-        return Logistic(self.pairs, level, of_own, slopes)
-
-    def _kinds(self, among: np.ndarray) -> np.ndarray:
-        catalogue, treatment = self.pairs.catalogue, self.experience.treatment[self.rows[among]]
-        product, channel = catalogue.product_of[treatment], catalogue.channel_of[treatment]
-        return _kinds(product, channel, len(catalogue.products), len(catalogue.channels))
+        model.fit(design.columns(*what), happened)
+        return Logistic(design.linear(model.coef_, model.intercept_))
 
     def _written(self, among: np.ndarray) -> np.ndarray:
         rows = self.rows[among]
@@ -219,27 +202,6 @@ def redeemed(experience: Experience, encoder: Encoder) -> float:
     return float(np.clip(extra.sum() / due.sum(), 0.0, 1.0))
 
 
-def _constant(pairs: Pairs, rate: float) -> Logistic:
-    level = np.full(len(pairs.catalogue.treatment_ids), np.log(rate / (1 - rate)))
-    general = np.zeros((len(pairs.general), len(pairs.catalogue.products) + 1))
-    return Logistic(pairs, level, np.zeros(len(pairs.own_names)), general)
-
-
 def _loss(chance: np.ndarray, happened: np.ndarray) -> float:
     bounded = np.clip(chance, 1e-6, 1 - 1e-6)
     return float(-np.mean(np.where(happened, np.log(bounded), np.log1p(-bounded))))
-
-
-def _spread(own: np.ndarray, general: np.ndarray) -> np.ndarray:
-    spread = np.concatenate([own.std(axis=0), general.std(axis=0)])
-    return np.where(spread > 1e-6, spread, 1.0)
-
-
-def _kinds(product: np.ndarray, channel: np.ndarray, products: int, channels: int) -> np.ndarray:
-    return np.concatenate([np.eye(products)[product], np.eye(channels)[channel]], axis=1)
-
-
-def _blocks(general: np.ndarray, product: np.ndarray, products: int) -> np.ndarray:  # (m, products x general)
-    out = np.zeros((len(general), products, general.shape[1]))
-    out[np.arange(len(general)), product] = general
-    return out.reshape(len(general), -1)
