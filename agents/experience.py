@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
 
 from envs.prices import Prices
+
+PLAIN = ("gamma", "customer_days")  # numbers, not a column
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,14 @@ class Experience:
         pools = self.effort @ np.asarray(prices.pools, np.float64).reshape(self.effort.shape[1])
         return np.asarray(self.margin - self.cost - pools - prices.annoyance * self.annoyance)
 
+    def rows(self, kept: np.ndarray) -> Experience:
+        """The experience of some customers, whole. kept: (n,) bool."""
+        place = np.cumsum(kept) - 1
+        chosen = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name not in PLAIN}
+        after = chosen["following"]
+        chosen["following"] = np.where(after < 0, -1, place[after])
+        return replace(self, **chosen)
+
     def parts(self, shares: tuple[float, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Rows of disjoint groups of customers. shares: of the customers, 1 in all -> a (n,) bool per group."""
         _, person = np.unique(self.customer, return_inverse=True)
@@ -65,7 +75,7 @@ def joined(parts: list[Experience]) -> Experience:
     arrays = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(Experience)
-        if f.name not in ("gamma", "customer_days", "following")
+        if f.name not in (*PLAIN, "following")
     }
     following = [
         np.where(p.following < 0, -1, p.following + start) for p, start in zip(parts, starts.tolist(), strict=True)

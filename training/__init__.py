@@ -14,6 +14,7 @@ VERBS = {
     "calibrate": "training.calibrate",
     "fidelity": "training.fidelity",
     "train": "training.train",
+    "tuned_baselines": "training.tuned",
     "evaluate": "training.evaluate",
     "promote": "training.promote",
     "demo": "training.demo",

@@ -2,9 +2,10 @@
 
     A = sum x x' / s^2 + I / p^2,   mean = A^-1 sum x r / s^2,   sample = mean + A^-1/2 z
 
-with s^2 the variance of what the mean leaves unexplained and p^2 = s^2 / penalty; the penalty is the best of a few on
-customers of the first round that were kept out. The first round is the exploring policy's, so that the posterior starts
-from every treatment.
+with s^2 the variance of what the mean leaves unexplained and p^2 = s^2 / penalty; the penalty of each round is the one
+of a few with the most evidence (MacKay 1992, "Bayesian interpolation"). The first round is the exploring policy's, so
+that the posterior starts from every treatment; in the others every customer has a price of annoyance of its own: the
+bandit explores wherever it may be steered to.
 """
 
 from __future__ import annotations
@@ -19,14 +20,13 @@ from agents.experience import Experience
 from agents.linear import Design
 from agents.pairs import Pairs
 from envs.world import World
-from training.experience import explored
+from training.experience import drawn_prices, explored
 from training.runs import Advance
 
 SAMPLES = 8  # of the posterior
 ROUNDS = 4
-PENALTIES = (30.0, 300.0, 3000.0, 30_000.0)  # in contacts
+PENALTIES = (3.0, 30.0, 300.0, 3000.0)  # in contacts
 BLOCK = 20_000  # contacts whose columns are written at a time: bounds memory
-HELD_OUT = 0.3  # of the first round's customers
 
 
 class Posterior:
@@ -45,17 +45,37 @@ class Posterior:
             self.square += (y**2).sum(axis=0)
             self.count += len(x)
 
-    def mean(self, penalty: float) -> np.ndarray:  # (width, 2) float64
+    def mean(self) -> np.ndarray:  # (width, 2) float64
         """Ridge estimate of both targets; the intercept is free."""
-        return np.asarray(cho_solve(self._factor(penalty), self.moment))
+        return np.asarray(cho_solve(self._factor(self.penalty), self.moment))
 
-    def samples(self, penalty: float, count: int, rng: np.random.Generator) -> np.ndarray:
+    def samples(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """(count, width, 2) float64, drawn from the posterior."""
-        mean, (factor, _) = self.mean(penalty), self._factor(penalty)
-        rest = self.square - 2 * (mean * self.moment).sum(axis=0) + ((self.gram @ mean) * mean).sum(axis=0)
-        noise = np.sqrt(np.maximum(rest, 0.0) / max(self.count, 1))
+        factor, _ = self._factor(self.penalty)
+        noise = np.sqrt(self._unexplained(self.penalty) / max(self.count, 1))
+        mean = self.mean()
         spread = solve_triangular(np.tril(factor), rng.normal(size=(len(mean), count * 2)), lower=True, trans="T")
         return np.asarray(mean + noise * spread.reshape(len(mean), count, 2).transpose(1, 0, 2))
+
+    @property
+    def penalty(self) -> float:
+        """The one with the most evidence for what contacts brought."""
+        return max(PENALTIES, key=self.evidence)
+
+    def evidence(self, penalty: float) -> float:
+        """Logarithm of the marginal likelihood of the first target, up to a constant, its noise at the best value.
+
+        log p = d/2 log penalty - 1/2 log |X'X + penalty| - n/2 log((y'y - y'X (X'X + penalty)^-1 X'y) / n)
+        """
+        factor, _ = self._factor(penalty)
+        volume = 2 * float(np.log(np.diag(factor)).sum())
+        left = max(float(self._unexplained(penalty)[0]), 1e-12)
+        return float(0.5 * ((len(self.gram) - 1) * np.log(penalty) - volume - self.count * np.log(left / self.count)))
+
+    def _unexplained(self, penalty: float) -> np.ndarray:  # (2,) float64
+        """y'y - y'X (X'X + penalty)^-1 X'y of both targets: squares left over, and the squares of the weights."""
+        mean = cho_solve(self._factor(penalty), self.moment)
+        return np.asarray(np.maximum(self.square - (mean * self.moment).sum(axis=0), 0.0))
 
     def _factor(self, penalty: float) -> tuple[np.ndarray, bool]:
         ridge = np.full(len(self.gram), penalty)
@@ -96,33 +116,18 @@ def learn_bandit(
         first, groups = explored(world, groups[0], days, seed=seed, advance=advance), groups[1:]
     spent, rows = first.customer_days, first.contacts
     design = Design.of(pairs, first.observation, rows, first.treatment[rows])
-    penalty = _penalty(design, first, rng)
     posterior = Posterior(design)
     posterior.add(first, rows)
     for group in groups:
         if len(group):
-            found = explored(world, group, days, seed=seed, policy=_policy(posterior, penalty, rng), advance=advance)
+            policy, prices = _policy(posterior, rng), drawn_prices(world.encoder, len(group), rng)
+            found = explored(world, group, days, seed=seed, policy=policy, annoyance=prices, advance=advance)
             posterior.add(found, found.contacts)
             spent += found.customer_days
-    return _policy(posterior, penalty, rng), spent
+    return _policy(posterior, rng), spent
 
 
-def _policy(posterior: Posterior, penalty: float, rng: np.random.Generator) -> LinearThompson:
-    samples, design = posterior.samples(penalty, SAMPLES, rng), posterior.design
+def _policy(posterior: Posterior, rng: np.random.Generator) -> LinearThompson:
+    samples, design = posterior.samples(SAMPLES, rng), posterior.design
     brings, upsets = (design.linear(samples[:, :-1, k], samples[:, -1, k]) for k in range(2))
     return LinearThompson(design.pairs, brings, upsets)
-
-
-def _penalty(design: Design, experience: Experience, rng: np.random.Generator) -> float:
-    """The penalty with the least squared error of what contacts brought, on customers kept out."""
-    fit, held = (
-        np.intersect1d(np.flatnonzero(group), experience.contacts)
-        for group in experience.parts((1 - HELD_OUT, HELD_OUT), rng)
-    )
-    posterior = Posterior(design)
-    posterior.add(experience, fit)
-    errors = [
-        sum(float(((y - x @ posterior.mean(penalty))[:, 0] ** 2).sum()) for x, y in blocks(design, experience, held))
-        for penalty in PENALTIES
-    ]
-    return PENALTIES[int(np.argmin(errors))]

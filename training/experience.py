@@ -13,6 +13,7 @@ from agents.experience import Experience, joined
 from agents.policy import Policy, softened
 from agents.simple import Random
 from envs.history import APPLIED, CONVERTED, NAMES
+from envs.observation import Encoder
 from envs.randomness import Luck
 from envs.simulator import Simulator
 from envs.tables import Tables, read_tables
@@ -26,6 +27,7 @@ DAY = 86_400e6  # microseconds
 BATCH = 2048  # customers simulated at once
 SILENT, EVEN = 0.6, 0.2  # shares of decisions that are silence and uniform; the rest by the softened coordinated rules
 TEMPERATURE = 1.0  # of these, in points
+FREE, LOWEST = 0.15, 200.0  # share of drawn prices that are 0; others lie between high / LOWEST and high
 SIGNED = (APPLIED, CONVERTED)
 
 
@@ -54,18 +56,21 @@ def explored(
     *,
     seed: int,
     policy: Policy | None = None,
+    annoyance: np.ndarray | None = None,
     advance: Advance | None = None,
 ) -> Experience:
     """Experience of some customers under a policy, by default the exploring one.
 
-    customers: (n,) int, their numbers; advance: told the customer-days that are done
+    customers: (n,) int, their numbers; annoyance: (n,) float, the price that the policy is told of each, default the
+    schema's; advance: told the customer-days that are done
 
     Afterwards customers are left alone until what they signed has matured and can no longer be cancelled.
     """
     parts = []
     for start in range(0, len(customers), BATCH):
         some = customers[start : start + BATCH]
-        parts.append(_explored(world, policy or Explorer(world), some, days, seed))
+        told = None if annoyance is None else annoyance[start : start + BATCH]
+        parts.append(_explored(world, policy or Explorer(world), some, days, seed, told))
         if advance is not None:
             advance(parts[-1].customer_days)
     return joined(parts)
@@ -77,9 +82,21 @@ def customer_days(world: World, customers: int, days: int) -> int:
     return customers * (task.end_day if task.kind == "finite" else days + _settling_days(world))
 
 
-def _explored(world: World, policy: Policy, customers: np.ndarray, days: int, seed: int) -> Experience:
+def drawn_prices(encoder: Encoder, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Prices of annoyance as serving might tell them: (count,) float64, even in the logarithm, and 0 for some."""
+    high = float(encoder.price_highs[0])
+    return np.asarray(np.where(rng.random(count) < FREE, 0.0, high * LOWEST ** -rng.random(count)))
+
+
+def _explored(
+    world: World, policy: Policy, customers: np.ndarray, days: int, seed: int, annoyance: np.ndarray | None
+) -> Experience:
     simulator, task = Simulator(world, seed, record=True), world.schema.task
     simulator.reset(customers)
+    if annoyance is not None:
+        prices = simulator.state.prices.copy()
+        prices[:, 0] = annoyance
+        simulator.set_prices(prices)
     batch = len(customers)
     steps: list[tuple[np.ndarray, ...]] = []
     cadence = simulator.cadence_days

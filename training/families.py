@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from agents.assignment import BudgetedAssignment
 from agents.clairvoyant import Clairvoyant, TrueHeads
 from agents.coordinated import POINTS, CoordinatedRules
+from agents.fitted_q import FittedQ
 from agents.levers import Levers
 from agents.policy import Policy
+from agents.propensity import PropensityMargin
 from agents.silos import RHYTHM, SiloedCampaigns, campaigns_of, scaled
 from agents.simple import Fixed, Random
 from envs.prices import Prices, prices_from
@@ -19,6 +22,7 @@ from evaluation.trial import Dialled
 from training.tuning import Dial, Family
 
 Named = Mapping[str, float]
+BUDGETS = (0.0003, 0.1)  # of annoyance, opt-outs per customer and decision: 0.03 to 9 in a quarter of daily decisions
 
 
 def levered(name: str, make: Callable[[Levers], Policy], world: World, learning_days: int = 0) -> Family:
@@ -55,6 +59,31 @@ def clairvoyant(world: World) -> Family:
 def true_heads(world: World) -> Family:
     """True heads, blind to hidden states."""
     return levered("true_heads", lambda levers: TrueHeads(world, levers), world)
+
+
+def assignment(world: World, engine: PropensityMargin, learning_days: int) -> Family:
+    """Budgeted assignment: steered by its budget of annoyance, told no price."""
+
+    def position(values: Named) -> Dialled:
+        levers = Levers(1.0, values["cost"], values["contact"])
+        policy = BudgetedAssignment(engine, world.encoder, values["budget"], levers=levers)
+        return Dialled(_said(values), policy, annoyance_price(world, 0.0))
+
+    own = lever_dials(world)
+    dials = {"budget": Dial(BUDGETS[0], BUDGETS[1], logarithmic=True), "cost": own["cost"], "contact": own["contact"]}
+    return Family("assignment", position, dials, learning_days=learning_days)
+
+
+def fitted_q(world: World, policy: FittedQ, learning_days: int) -> Family:
+    """Fitted Q: levers, and how much tomorrow weighs."""
+
+    def position(values: Named) -> Dialled:
+        levers = Levers(1.0, values["cost"], values["contact"])
+        prices = annoyance_price(world, values["annoyance"])
+        return Dialled(_said(values), policy.dialled(levers, values["tomorrow"]), prices)
+
+    dials = {**lever_dials(world), "tomorrow": Dial(0.0, 1.25)}
+    return Family("fitted_q", position, dials, learning_days=learning_days)
 
 
 def simple(world: World) -> list[Family]:
