@@ -24,6 +24,7 @@ from agents.fitted_q import Candidates, FittedQ, Tomorrow, candidates
 from agents.pairs import Pairs
 from agents.propensity import PropensityMargin
 from training.experience import drawn_prices
+from training.fidelity_yardstick import lightgbm
 from training.runs import Advance
 
 ROUNDS = 12  # decisions that are looked ahead, at least
@@ -77,8 +78,6 @@ def learn_fitted_q(
     advance: Advance | None = None,
 ) -> FittedQ:
     """The policy after some rounds. trees: other settings of LightGBM; advance: told every round."""
-    from lightgbm import LGBMRegressor
-
     rng = np.random.default_rng(seed)
     replay = prepared(engine, _some(experience, rng), rng)
     e, among, value = replay.experience, replay.among, np.zeros(len(replay.price))
@@ -88,7 +87,7 @@ def learn_fitted_q(
         q = among.reward + discount[among.row] * (value[among.row] + ahead)
         value = np.maximum.reduceat(q, among.first)
         after = np.where(e.following >= 0, value[e.following], 0.0)
-        model = LGBMRegressor(
+        model = lightgbm().LGBMRegressor(
             **(TREES | (trees or {})), random_state=seed + number, n_jobs=1, verbose=-1, deterministic=True
         )
         target = clipped((after - value)[replay.known])

@@ -21,6 +21,7 @@ from agents.propensity import Amounts, Boosted, Calibration, Chances, Logistic, 
 from envs.errors import InputError
 from envs.observation import Encoder
 from envs.profile import profile_fields
+from training.fidelity_yardstick import lightgbm
 
 SHARES = (0.7, 0.15, 0.15)  # of customers: to fit, to calibrate, to choose
 TREES: dict[str, Any] = {
@@ -116,9 +117,7 @@ class Contacts:
 
     def boosted(self, among: np.ndarray, happened: np.ndarray) -> Boosted:
         """LightGBM."""
-        from lightgbm import LGBMClassifier
-
-        model = LGBMClassifier(**TREES, random_state=self.seed, n_jobs=1, verbose=-1, deterministic=True)
+        model = lightgbm().LGBMClassifier(**TREES, random_state=self.seed, n_jobs=1, verbose=-1, deterministic=True)
         model.fit(self._written(among), happened, categorical_feature=list(range(CATEGORIES)))
         booster = model.booster_
         return Boosted(self.pairs, lambda table: np.asarray(booster.predict(table, raw_score=True, num_threads=1)))
