@@ -30,7 +30,11 @@ class Linear:
         """observation: (batch, fields) float32; row, treatment: (m,) int -> (functions, m) float64."""
         fields = observation[:, self.pairs.general].astype(np.float64)
         product = self.pairs.catalogue.product_of[treatment]
-        out = self.level[:, treatment] + np.stack([(fields @ weights)[row, product] for weights in self.general])
+        out = self.level[:, treatment]
+        if self.general.any():
+            out = out + np.stack([(fields @ weights)[row, product] for weights in self.general])
+        if not self.own.any():
+            return np.asarray(out)
         for start in range(0, len(row), PAIRS):
             part = slice(start, start + PAIRS)
             out[:, part] += self.own @ self.pairs.own(observation, row[part], treatment[part]).astype(np.float64).T

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -90,3 +92,13 @@ def test_the_guide_tells_of_every_baseline() -> None:
     guide = (Path(__file__).resolve().parent.parent / "docs" / "baselines.md").read_text(encoding="utf-8")
     assert [name for name in NAMES if not re.search(rf"`{name}`", guide)] == []
     assert str(BUDGETS[0]) in guide
+
+
+@pytest.mark.slow
+def test_the_guides_example_runs() -> None:
+    root = Path(__file__).resolve().parent.parent
+    guide = (root / "docs" / "baselines.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("Interval(value=")
