@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from agents.knowing import informed
 from agents.policy import Policy, draw
 from envs.pools import Pools
 from envs.randomness import Luck
@@ -57,13 +58,14 @@ def take_turns(
     luck: Luck,
     *,
     told: bool = True,
+    latent: np.ndarray | None = None,
 ) -> Turns:
     """Decide a batch one by one; `pools` are drawn down.
 
     observation: (batch, fields) float32; mask: (batch, treatments) bool; alive: (batch,) bool, who takes a turn;
-    told: whether the policy sees the mask of the pools
+    told: whether the policy sees the mask of the pools; latent: (batch, latent states), for policies that know them
     """
-    desk = _Desks(policy, observation, mask, luck, told)
+    desk = _Desks(policy, observation, mask, luck, told, latent)
     rows = np.argsort(luck.uniform(PLACE), kind="stable")
     desks = desk.treatment.shape[1]
     queue = (rows[alive[rows], None] * desks + np.arange(desks)).ravel()  # flat places (customer, desk)
@@ -81,9 +83,18 @@ def take_turns(
 class _Desks:
     """The decisions of a batch as they stand while the pools run down."""
 
-    def __init__(self, policy: Policy, observation: np.ndarray, mask: np.ndarray, luck: Luck, told: bool) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        observation: np.ndarray,
+        mask: np.ndarray,
+        luck: Luck,
+        told: bool,
+        latent: np.ndarray | None,
+    ) -> None:
         self._policy, self._observation, self._mask, self._told = policy, observation, mask, told
-        self.probabilities = _three(policy.probabilities(observation, mask))
+        self._latent = latent
+        self.probabilities = _three(self._of(np.arange(len(mask))).probabilities(observation, mask))
         desks = range(self.probabilities.shape[1])
         self._uniform = np.stack([luck.uniform(CHOICE + k) for k in desks], axis=1)
         self.treatment = draw(self.probabilities, self._uniform)
@@ -106,8 +117,12 @@ class _Desks:
     def _asked(self, row: np.ndarray, desk: np.ndarray, closed: np.ndarray) -> np.ndarray:  # (n, treatments)
         """What the policy says under the mask of the pools."""
         some, place = np.unique(row, return_inverse=True)
-        said = self._policy.probabilities(self._observation[some], self._mask[some] & ~closed)
+        said = self._of(some).probabilities(self._observation[some], self._mask[some] & ~closed)
         return np.asarray(_three(said)[place, desk])
+
+    def _of(self, rows: np.ndarray) -> Policy:
+        """Who decides about some customers."""
+        return self._policy if self._latent is None else informed(self._policy, self._latent[rows])
 
     def _silenced(self, row: np.ndarray, desk: np.ndarray, closed: np.ndarray) -> np.ndarray:  # (n, treatments)
         """What it said, closed treatments turned into silence."""

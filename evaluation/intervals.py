@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from evaluation.terms import Terms
 
@@ -85,4 +85,26 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
     """The mean of independent values (n,) with its normal-theory interval: for simulations, where n is large."""
     mean, se = float(values.mean()), float(values.std(ddof=1)) / float(np.sqrt(len(values)))
     two_sided, one_sided = float(ndtri((1 + confidence) / 2)), float(ndtri(confidence))
+    return Interval(mean, se, mean - two_sided * se, mean + two_sided * se, mean - one_sided * se)
+
+
+def pooled_seeds(values: np.ndarray, confidence: float = 0.95) -> Interval:
+    """The mean of values (seeds, customers) when both were drawn: policies of several seeds, all on the same customers.
+
+    se^2 = variance of the seeds' means / seeds + variance of the customers' means / customers
+
+    Seeds and customers are crossed random effects. Each term also holds the interaction's share once, together once too
+    often, so the interval errs on the wide side (Owen 2007, "The pigeonhole bootstrap", section 4). Student's t with
+    the degrees of freedom of Satterthwaite (1946). With one seed it is the customers' interval alone, and says nothing
+    of other seeds.
+    """
+    seeds, customers = values.shape
+    if seeds == 1:
+        return mean_interval(values[0], confidence)
+    of_seeds = float(values.mean(axis=1).var(ddof=1)) / seeds
+    of_customers = float(values.mean(axis=0).var(ddof=1)) / customers
+    total = of_seeds + of_customers
+    free = total**2 / max(of_seeds**2 / (seeds - 1) + of_customers**2 / (customers - 1), 1e-300)
+    mean, se = float(values.mean()), float(np.sqrt(total))
+    two_sided, one_sided = (float(stdtrit(max(free, 1.0), q)) for q in ((1 + confidence) / 2, confidence))
     return Interval(mean, se, mean - two_sided * se, mean + two_sided * se, mean - one_sided * se)

@@ -135,7 +135,14 @@ class Region:
         view, state = simulator.view(), part.state
         luck = Luck(setting.seed, state.customer, state.history.day)
         turns = take_turns(
-            setting.policy, view.observation, view.mask, state.alive, self.pools, luck, told=setting.told
+            setting.policy,
+            view.observation,
+            view.mask,
+            state.alive,
+            self.pools,
+            luck,
+            told=setting.told,
+            latent=state.latent,
         )
         ledger.note(turns, state.alive)
         self._shadow.note(simulator, turns)

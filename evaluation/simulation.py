@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import polars as pl
 
+from agents.knowing import informed
 from agents.policy import Policy, draw
 from envs.prices import Prices
 from envs.randomness import Luck
@@ -89,7 +90,8 @@ def _simulate_batch(
     while simulator.state.alive.any() and (task.kind == "finite" or passed < days):
         view = simulator.view()
         luck = Luck(seed, simulator.state.customer, simulator.state.history.day)
-        _, treatment = choose(policy, view.observation, view.mask, luck)
+        told = informed(policy, simulator.state.latent)
+        _, treatment = choose(told, view.observation, view.mask, luck)
         outcome = simulator.step(treatment)
         _add(sums, outcome, simulator.state.prices, task.gamma**passed)
         passed += outcome.days

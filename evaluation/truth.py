@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agents.knowing import informed
 from agents.policy import Policy
 from envs.prices import Prices
 from envs.randomness import Luck
@@ -57,7 +58,8 @@ def _started(study: Study, customers: np.ndarray) -> Simulator:
 
 def _drawn(simulator: Simulator, policy: Policy) -> np.ndarray:  # (batch, desks) int
     view, state = simulator.view(), simulator.state
-    return choose(policy, view.observation, view.mask, Luck(simulator.seed, state.customer, state.history.day))[1]
+    luck = Luck(simulator.seed, state.customer, state.history.day)
+    return choose(informed(policy, state.latent), view.observation, view.mask, luck)[1]
 
 
 def _k_step(study: Study, policy: Policy, k: int, customers: np.ndarray) -> np.ndarray:  # (customers,) float64

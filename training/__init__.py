@@ -15,6 +15,7 @@ VERBS = {
     "fidelity": "training.fidelity",
     "train": "training.train",
     "adapt": "training.adapt",
+    "tuned_baselines": "training.tuned",
     "evaluate": "training.evaluate",
     "promote": "training.promote",
     "demo": "training.demo",

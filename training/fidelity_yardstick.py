@@ -80,7 +80,7 @@ def lightgbm() -> Any:
     try:
         import lightgbm as library
     except ImportError:
-        need = "must be installed to compare with it: pip install -c constraints.txt 'nextbest[fidelity]'"
+        need = "must be installed for its boosted trees: pip install -c constraints.txt 'nextbest[fidelity]'"
         raise InputError(need, field="lightgbm", value="(missing)") from None
     return library
 

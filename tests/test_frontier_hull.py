@@ -1,0 +1,160 @@
+"""Frontiers: hand-worked hulls and mixtures, properties of the hull, intervals that hold seeds and customers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from agents.baselines import Silence
+from envs.errors import InputError
+from evaluation.frontier import Frontier, Measured, equal_annoyance, hull
+from evaluation.frontier_figure import frontier_figure
+from evaluation.intervals import mean_interval, pooled_seeds
+from evaluation.simulation import Totals
+from evaluation.trial import Dialled
+
+
+def totals(profit: list[float], annoyance: list[float]) -> Totals:
+    """Customers with these profits and annoyances."""
+    zeros = np.zeros(len(profit))
+    counts = dict.fromkeys(("conversions", "contacts", "opt_outs", "complaints", "value"), zeros)
+    return Totals(np.array(profit), zeros, np.array(annoyance), effort=zeros[:, None], **counts)
+
+
+def dialled(*names: str) -> list[Dialled]:
+    return [Dialled(name, Silence()) for name in names]
+
+
+SILENT = totals([1.0, 3.0], [0.0, 0.0])
+# gain over silence and annoyance, means: a 4 at 1, b 5 at 2 (below the line from a to c), c 8 at 3, d 7 at 5
+POINTS = [
+    totals([6.0, 6.0], [0.0, 2.0]),
+    totals([6.0, 8.0], [2.0, 2.0]),
+    totals([9.0, 11.0], [2.0, 4.0]),
+    totals([8.0, 10.0], [5.0, 5.0]),
+]
+
+
+def worked() -> Frontier:
+    return Frontier.chosen("worked", dialled("a", "b", "c", "d"), POINTS, SILENT)
+
+
+def test_a_frontier_keeps_the_corners_of_the_hull_and_ends_at_the_most_gain() -> None:
+    frontier = worked()
+    assert [corner.name for corner in frontier.corners] == ["silence", "a", "c"]
+    np.testing.assert_allclose(frontier.annoyance, [0, 1, 3])
+    np.testing.assert_allclose(frontier.gain, [0, 4, 8])
+    assert frontier.reach == 3
+
+
+def test_a_mixture_draws_customers_by_lot() -> None:
+    frontier = worked()
+    mix = frontier.at(2.5)
+    assert (mix.low, mix.high, mix.share, mix.slope, mix.reached) == (1, 2, 0.75, 2.0, True)
+    assert frontier.gain_at(2.5) == 7.0
+    assert frontier.at(1.0).slope == 4.0  # at a corner: the side on which less annoyance costs gain
+    assert frontier.gain_at(0.25) == 1.0
+    assert frontier.gain_at(0.0) == 0.0
+
+
+def test_beyond_its_end_a_frontier_stays_there_and_says_so() -> None:
+    mix = worked().at(4.0)
+    assert (mix.low, mix.high, mix.slope, mix.reached) == (2, 2, 0.0, False)
+    assert worked().gain_at(100.0) == 8.0
+    silent = Frontier.chosen("nothing better", dialled("worse"), [totals([0.0, 0.0], [1.0, 1.0])], SILENT)
+    assert [corner.name for corner in silent.corners] == ["silence"]
+    assert silent.gain_at(1.0) == 0.0
+    assert not silent.at(1.0).reached
+
+
+def test_on_other_customers_shares_stay_and_the_excess_is_charged_at_the_slope() -> None:
+    other = totals([0.0, 0.0], [0.0, 0.0])
+    a, c = totals([3.0, 5.0], [1.0, 1.0]), totals([8.0, 10.0], [3.0, 4.0])
+    tested = Measured(worked(), (other, a, c), other)
+    np.testing.assert_allclose(tested.annoyance(2.0), [2.0, 2.5])
+    # half of each: 5.5 and 7.5; slope 2 times the excess 0 and .5
+    np.testing.assert_allclose(tested.gain(2.0), [5.5, 6.5])
+    np.testing.assert_allclose(tested.gain(9.0), [8.0, 10.0])  # the end as it is
+    assert tested.frame["gain"].to_list() == [0.0, 4.0, 9.0]
+
+
+def test_two_frontiers_are_compared_customer_by_customer() -> None:
+    mine = Measured(worked(), (SILENT, POINTS[0], POINTS[2]), SILENT)
+    cheap = Frontier.chosen("cheap", dialled("a"), [totals([3.0, 5.0], [1.0, 1.0])], SILENT)
+    theirs = Measured(cheap, (SILENT, totals([3.0, 5.0], [1.0, 1.0])), SILENT)
+    found = equal_annoyance(mine, theirs, 0.5)
+    # mine: (2.5, 1.5) less slope 4 x (-.5, .5): (4.5, -.5); theirs: (1, 1), no excess
+    assert found.mine.value == pytest.approx(2.0)
+    assert found.theirs.value == pytest.approx(1.0)
+    assert found.difference.value == pytest.approx(1.0)
+    assert found.difference.se == pytest.approx(mean_interval(np.array([3.5, -1.5])).se)
+    assert found.reached == (True, True)
+    assert found.annoyance == (0.5, 0.5)
+    beyond = equal_annoyance(mine, theirs, 3.0)
+    assert beyond.reached == (True, False)
+    assert beyond.annoyance == (3.0, 1.0)
+    assert beyond.row["difference"] == pytest.approx(6.0)
+
+
+def test_a_frontier_against_itself_differs_by_nothing() -> None:
+    mine = Measured(worked(), (SILENT, POINTS[0], POINTS[2]), SILENT)
+    found = equal_annoyance([mine, mine], mine, 1.7)
+    assert (found.difference.value, found.difference.lo, found.difference.hi) == (0, 0, 0)
+
+
+def test_bad_levels_and_unequal_sides_are_named() -> None:
+    mine = Measured(worked(), (SILENT, POINTS[0], POINTS[2]), SILENT)
+    with pytest.raises(InputError, match=r"annoyance level == -1.0, must be a number >= 0"):
+        worked().at(-1.0)
+    with pytest.raises(InputError, match=r"theirs == 3, must be 2 seeds or one"):
+        equal_annoyance([mine, mine], [mine, mine, mine], 1.0)
+
+
+POINT = st.integers(0, 40).map(lambda k: k / 8)
+
+
+@given(st.lists(st.tuples(POINT, POINT), min_size=1, max_size=12))
+def test_the_hull_lies_above_every_point_rises_and_is_concave(points: list[tuple[float, float]]) -> None:
+    x, y = np.array([(0.0, 0.0), *points]).T
+    corners = hull(x, y)
+    level = np.interp(x, x[corners], y[corners])
+    assert (level >= y - 1e-12).all()
+    assert (np.diff(x[corners]) > 0).all()
+    assert (np.diff(y[corners]) > 0).all()
+    slopes = np.diff(y[corners]) / np.diff(x[corners])
+    assert (np.diff(slopes) < 0).all()
+    assert y[corners[-1]] == y.max()
+
+
+@given(st.lists(st.tuples(POINT, POINT), min_size=1, max_size=8), POINT)
+def test_more_points_never_lower_a_frontier(points: list[tuple[float, float]], level: float) -> None:
+    runs = [totals([gain + 1, gain + 3], [annoyance, annoyance]) for annoyance, gain in points]
+    names = dialled(*(str(k) for k in range(len(points))))
+    less = Frontier.chosen("less", names[:-1], runs[:-1], SILENT)
+    more = Frontier.chosen("more", names, runs, SILENT)
+    assert more.gain_at(level) >= less.gain_at(level) - 1e-9
+
+
+@given(arrays(np.float64, (1, 9), elements=st.floats(-5, 5)))
+def test_one_seed_is_the_customers_interval(values: np.ndarray) -> None:
+    assert pooled_seeds(values) == mean_interval(values[0])
+
+
+def test_pooled_intervals_cover_the_mean_of_seeds_and_customers() -> None:
+    rng, covered, tries = np.random.default_rng(0), 0, 600
+    for _ in range(tries):
+        seed, customer = rng.normal(0, 1.0, (5, 1)), rng.normal(0, 6.0, (1, 60))
+        found = pooled_seeds(3.0 + seed + customer + rng.normal(0, 3.0, (5, 60)))
+        covered += found.lo <= 3.0 <= found.hi
+    assert 0.935 <= covered / tries <= 0.99  # on the wide side by design
+
+
+def test_the_picture_shows_every_frontier() -> None:
+    mine = Measured(worked(), (SILENT, POINTS[0], POINTS[2]), SILENT)
+    axes = frontier_figure([mine, mine], "CNY").axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["worked", "worked"]
+    line = axes.lines[0]
+    assert np.max(line.get_xdata()) == 3
