@@ -157,7 +157,7 @@ VERBS = (
         "Imitates a softened one-step rule, then learns by MaskablePPO in the simulated world. The policy "
         "leaves as ONNX with a JSON manifest and is registered as the challenger.",
         "a calibrated world, and the TABLES it was calibrated on (optional)",
-        "an artifact in policy/ (policy.onnx, manifest.json), curves; an MLflow run, a registered version",
+        "an artifact in policy/ (policy.onnx, manifest.json), curves, model card; an MLflow run, a registered version",
         "nextbest train runs/starbucks --world runs/world --steps 300000 --out runs/train",
     ), positional=("tables",)),
     Verb("evaluate", "training.configs:EvaluateConfig", "training:evaluate", page(
@@ -179,10 +179,10 @@ VERBS = (
     Verb("promote", "training.configs:PromoteConfig", "training:promote", page(
         "Ask the gate whether the challenger becomes champion.",
         "The gate is mlflow/promotion.yaml. It reads the evaluation's report and the registered artifact, "
-        "and either moves the alias or says which line failed (exit code 1).",
+        "and either moves the alias or says which line failed (exit code 1). Who approves did not train it.",
         "report.json, the registry, the gate file",
-        "promotion.json; the alias and tags in the registry",
-        "nextbest promote --report runs/report",
+        "promotion.json, the model card; the alias and tags in the registry",
+        "nextbest promote --report runs/report --approved-by NAME --reason TEXT",
     )),
     Verb("serve", "serving.settings:ServeConfig", "serving:serve", page(
         "Answer decisions over HTTP, each durable in the ledger before it is answered.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import polars as pl
 
 from agents.artifact import ArtifactPolicy, load_policy, write_artifact
 from agents.baselines import Softened
+from agents.expiry import VALID_DAYS
 from agents.manifest import Manifest
 from agents.myopic import Levers, Myopic
 from envs.errors import InputError
@@ -26,7 +26,8 @@ from training.calibration_ensemble import ensemble
 from training.configs import TrainConfig
 from training.runs import progress, run_directory
 from training.stores import ui_command
-from training.tracking import Registered, Tracker, connect, register, track
+from training.track_training import Recorded, begin, record_run, register_run
+from training.tracking import Registered, connect, track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +90,7 @@ def train(config: TrainConfig) -> TrainingRun:
     lineage = _lineage(config, world)
     if config.track or config.register_policy:
         connect()  # an unreachable registry is found now, not after the training
-    directory, started = run_directory("train", config.out), time.monotonic()
+    meter, directory = begin(config, world), run_directory("train", config.out)
     with track(config.experiment, f"train-{directory.name}", enabled=config.track) as tracker:
         tracker.params(config.model_dump(mode="json") | lineage)
         levers = _tuned(config, world)
@@ -109,16 +110,15 @@ def train(config: TrainConfig) -> TrainingRun:
             lineage={**lineage, "levers": asdict(levers)},
         )
         curves.write_parquet(directory / "curves.parquet")
-        _track_results(tracker, curves, artifact, manifest)
-    registered = None
-    if config.register_policy:
-        registered = register(artifact, tags={"policy_digest": manifest.policy_digest, **_text(lineage)})
-    seconds = time.monotonic() - started
+        kept = record_run(tracker, Recorded(config, world, manifest, artifact, directory, curves, meter))
+    registered = register_run(tracker, kept) if config.register_policy else None
+    seconds = meter.read().seconds
     return TrainingRun(directory, artifact, manifest, curves, levers, seconds, registered, ui_command())
 
 
 def _lineage(config: TrainConfig, world: World) -> dict[str, object]:
     lineage: dict[str, object] = {"world_digest": world.digest, "world": world.coefficients.name, "seed": config.seed}
+    lineage[VALID_DAYS] = config.valid_days
     if config.tables is not None:
         tables = read_tables(config.tables)
         if tables.catalogue.digest != world.catalogue.digest or tables.encoder.digest != world.encoder.digest:
@@ -126,10 +126,6 @@ def _lineage(config: TrainConfig, world: World) -> dict[str, object]:
             raise InputError(need, field="world", value=str(config.world))
         lineage["tables_digest"] = tables.digest
     return lineage
-
-
-def _text(values: dict[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in values.items()}
 
 
 def _price_range(config: TrainConfig, world: World) -> dict[str, tuple[float, float]]:
@@ -228,11 +224,3 @@ def softened_teacher(config: TrainConfig, world: World, levers: Levers, environm
     advantage = np.where(mask, scores, -np.inf).max(axis=1) - scores[:, 0]
     spread = max(float(np.std(advantage)), 1e-6 * float(np.abs(scores).max()), 1e-12)
     return Softened(rule, config.teacher_temperature * spread, config.teacher_floor, name="teacher")
-
-
-def _track_results(tracker: Tracker, curves: pl.DataFrame, artifact: Path, manifest: Manifest) -> None:
-    for row in curves.iter_rows(named=True):
-        values = {name: value for name, value in row.items() if name != "decisions" and value is not None}
-        tracker.metrics({k: v for k, v in values.items() if np.isfinite(v)}, step=int(row["decisions"]))
-    tracker.tags({"policy_digest": manifest.policy_digest})
-    tracker.artifact(artifact)
