@@ -184,6 +184,13 @@ VERBS = (
         "promotion.json, the model card; the alias and tags in the registry",
         "nextbest promote --report runs/report --approved-by NAME --reason TEXT",
     )),
+    Verb("tracking-server", "training.tracking_configs:TrackingServerConfig", "training:tracking_server", page(
+        "Run an MLflow server: runs and registered policies in SQLite or PostgreSQL, files in a folder.",
+        "Listens on this machine alone unless told otherwise. Name it in MLFLOW_TRACKING_URI, and every verb uses it.",
+        "the database of --store or $MLFLOW_BACKEND_STORE_URI; by default the SQLite file under runs/",
+        "the database, the folder of --artifacts",
+        "nextbest tracking-server --port 5000",
+    )),
     Verb("serve", "serving.settings:ServeConfig", "serving:serve", page(
         "Answer decisions over HTTP, each durable in the ledger before it is answered.",
         "The champion is resolved once at start and its digest verified; without one, the rules decide.",

@@ -16,6 +16,7 @@ VERBS = {
     "train": "training.train",
     "evaluate": "training.evaluate",
     "promote": "training.promote",
+    "tracking_server": "training.tracking_server",
     "demo": "training.demo",
     "init": "training.init",
     "spaces": "training.spaces",

@@ -44,6 +44,7 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -145,19 +146,23 @@ class Tracker:
 
 
 @contextmanager
-def track(experiment: str, name: str, *, enabled: bool = True, run_id: str | None = None) -> Iterator[Tracker]:
+def track(
+    experiment: str, name: str, *, enabled: bool = True, run_id: str | None = None, parent: str | None = None
+) -> Iterator[Tracker]:
     """A run that ends FINISHED, or FAILED when the block raises; `run_id` continues an earlier run.
 
+    parent: the run inside which this one is shown; by default $MLFLOW_RUN_ID, which `mlflow run` sets
     Unreachable tracking raises InputError here, before any work is done.
     """
     if not enabled:
         yield Tracker(None, "")
         return
-    client = connect()
-    with _told("MLFLOW_TRACKING_URI", tracking_uri()):
-        if run_id is None:
-            run = client.create_run(_experiment_id(client, experiment), run_name=name)
-            run_id = run.info.run_id
+    client, parent = connect(), parent or os.environ.get("MLFLOW_RUN_ID")
+    if run_id is None:
+        with _told("MLFLOW_TRACKING_URI", tracking_uri()):
+            place = client.get_run(parent).info.experiment_id if parent else _experiment_id(client, experiment)
+            tags = {"mlflow.parentRunId": parent} if parent else None
+            run_id = client.create_run(place, run_name=name, tags=tags).info.run_id
     status = "FAILED"
     try:
         yield Tracker(client, run_id)
