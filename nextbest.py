@@ -160,6 +160,14 @@ VERBS = (
         "an artifact in policy/ (policy.onnx, manifest.json), curves, model card; an MLflow run, a registered version",
         "nextbest train runs/starbucks --world runs/world --steps 300000 --out runs/train",
     ), positional=("tables",)),
+    Verb("tune", "training.tune_configs:TuneConfig", "training:tune", page(
+        "Search for training settings that earn more, by Optuna.",
+        "Each trial trains a policy and is judged beside silence on simulated customers of its own, at several prices; "
+        "trials behind the others end early. The same command goes on where it was left, killed or not.",
+        "a world, the TABLES it was calibrated on (optional)",
+        "study.db, trials.csv, best.yaml for `nextbest train --config`, importance.png, history.png; runs in MLflow",
+        "nextbest tune --train.world runs/world --trials 30 --out runs/tune",
+    )),
     Verb("evaluate", "training.configs:EvaluateConfig", "training:evaluate", page(
         "Say what a policy is worth on customers that nothing has learned from, with intervals.",
         "The lead estimate is one that the log supports; model-based figures are marked as such. "

@@ -14,6 +14,7 @@ VERBS = {
     "calibrate": "training.calibrate",
     "fidelity": "training.fidelity",
     "train": "training.train",
+    "tune": "training.tune",
     "evaluate": "training.evaluate",
     "promote": "training.promote",
     "tracking_server": "training.tracking_server",

@@ -126,6 +126,11 @@ class Tracker:
         keep = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
         keep(self.run_id, str(path), folder)
 
+    def cut_off(self, run_id: str) -> None:
+        """Mark another run of the same store as killed: nobody will end it."""
+        if self.client is not None:
+            self.client.set_terminated(run_id, "KILLED")
+
     def data(self, context: str, name: str, digest: str, source: str) -> None:
         """Name a set of data that the run reads, by its digest; context: what for."""
         if self.client is None:

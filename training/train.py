@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -84,8 +84,14 @@ class TrainingRun:
         return f"<pre>{self}</pre>{self.curves.tail(5)._repr_html_()}"
 
 
-def train(config: TrainConfig) -> TrainingRun:
-    """Train a policy; the artifact stands in `policy/` of the run's directory."""
+Watch = Callable[[int, float], bool]  # decisions so far, gain -> whether to go on
+
+
+def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
+    """Train a policy; the artifact stands in `policy/` of the run's directory.
+
+    watch: told, at the end, the decisions learned and the mean return of the last customers
+    """
     world = load_world(config.world)
     lineage = _lineage(config, world)
     if config.track or config.register_policy:
@@ -111,6 +117,8 @@ def train(config: TrainConfig) -> TrainingRun:
         )
         curves.write_parquet(directory / "curves.parquet")
         kept = record_run(tracker, Recorded(config, world, manifest, artifact, directory, curves, meter))
+    if watch is not None and "return" in curves.columns:
+        watch(config.steps, float(curves["return"].drop_nans()[-1]))
     registered = register_run(tracker, kept) if config.register_policy else None
     seconds = meter.read().seconds
     return TrainingRun(directory, artifact, manifest, curves, levers, seconds, registered, ui_command())
