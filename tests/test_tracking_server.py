@@ -262,13 +262,13 @@ def test_the_project_trains_as_mlflow_runs_it(tmp_path: Path) -> None:
     }
 
     def call(*words: str) -> None:
-        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
     tables, world, out = (str(tmp_path / name) for name in ("tables", "world", "train"))
     call("nextbest", "simulate", "--customers", "300", "--days", "42", "--out", tables)
     call("nextbest", "calibrate", tables, "--replicates", "1", "--out", world)
-    call("mlflow", "run", "mlflow", "-e", "train", "--env-manager", "local", "-P", f"tables={tables}", "-P",
+    call("mlflow", "run", str(ROOT / "mlflow"), "-e", "train", "--env-manager", "local", "-P", f"tables={tables}", "-P",
          f"world={world}", "-P", "steps=0", "-P", f"out={out}", "-P", "also=imitation_steps=2000")  # fmt: skip
     digest = load_policy(tmp_path / "train").digest
     store = environment["MLFLOW_TRACKING_URI"]
