@@ -268,8 +268,18 @@ def _replace_directory(directory: Path, files: dict[str, bytes]) -> None:
     strange = sorted({entry.name for entry in directory.iterdir()} - FILES) if directory.exists() else []
     if strange:
         raise InputError(f"must be new, empty or an artifact; it holds {strange[0]}", file=directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+        _exchange(directory, temporary, files)
+    except OSError as fault:
+        size = sum(map(len, files.values())) >> 10
+        need = f"must be written, {size:,} KiB ({fault.strerror}); what stood there before still does"
+        raise InputError(need, file=directory) from None
+
+
+def _exchange(directory: Path, temporary: Path, files: dict[str, bytes]) -> None:
+    """Write the files into a folder beside the directory, verify them, put them in its place, or leave it."""
     new, old = temporary / "new", temporary / "old"
     try:
         new.mkdir()
@@ -283,4 +293,6 @@ def _replace_directory(directory: Path, files: dict[str, bytes]) -> None:
             os.rename(directory, old)
         os.rename(new, directory)
     finally:
+        if old.exists() and not directory.exists():  # interrupted between the two
+            os.rename(old, directory)
         shutil.rmtree(temporary)

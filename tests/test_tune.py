@@ -235,12 +235,12 @@ def test_importance_finds_the_setting_that_matters(tmp_path: Path) -> None:
 
 
 def test_the_search_and_its_trials_stand_in_mlflow_one_inside_the_other(store: Path, tmp_path: Path) -> None:
-    tuned = tune(config(tmp_path / "search", track=True))
+    tuned = tune(config(tmp_path / "search", track=True, trials=1))
     client = MlflowClient(tracking_uri())
     experiment = client.get_experiment_by_name("nextbest-tune")
     assert experiment is not None
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {"tune-search", "trial-0000", "trial-0001"}
+    assert set(runs) == {"tune-search", "trial-0000"}
     whole = runs.pop("tune-search")
     for name, run in runs.items():
         row = tuned.frame.row(int(name[-4:]), named=True)
@@ -251,11 +251,12 @@ def test_the_search_and_its_trials_stand_in_mlflow_one_inside_the_other(store: P
     assert files >= {"best.yaml", "trials.csv", "importance.png", "history.png"}
     assert tuned.gain is not None
     assert whole.data.metrics["gain"] == tuned.gain.value
-    tune(config(tmp_path / "search", track=True, trials=3))
+    tune(config(tmp_path / "search", track=True, trials=2))
     names = [run.info.run_name for run in client.search_runs([experiment.experiment_id])]
-    assert sorted(names) == ["trial-0000", "trial-0001", "trial-0002", "tune-search"]
+    assert sorted(names) == ["trial-0000", "trial-0001", "tune-search"]
 
 
+@pytest.mark.slow
 def test_a_training_that_cannot_end_well_fails_its_trial_alone(tmp_path: Path) -> None:
     """A learning rate that destroys the weights: the search goes on without it."""
     wild = {"learning_rate": {"choices": [3e-4, 1e30]}}
