@@ -25,8 +25,8 @@ from envs.errors import InputError
 from envs.world import load_world
 from evaluation.intervals import mean_interval
 from training.configs import TrainConfig
+from training.evaluate import FIRST_COMPARED
 from training.stores import tracking_uri
-from training.train import FIRST_TRAINING
 from training.tune import Tuned, tune, watcher
 from training.tune_configs import SPACE, Span, TuneConfig
 from training.tune_figures import FEWEST, history_figure, importance_figure, importances
@@ -95,7 +95,7 @@ def test_another_search_in_the_same_place_is_refused(searched: Tuned, change: di
 
 def test_customers_that_choose_are_none_that_learn_or_test() -> None:
     far = 1_000_000
-    assert FIRST_TRAINING < FIRST_JUDGED - far < FIRST_TESTED - 2 * far
+    assert FIRST_COMPARED + far < FIRST_JUDGED < FIRST_TESTED - far
     world = load_world("exact")
     judge, test = judge_of(config(Path("x")), world), judge_of(config(Path("x")), world, FIRST_TESTED)
     assert (judge.first, test.first) == (FIRST_JUDGED, FIRST_TESTED)
