@@ -158,7 +158,7 @@ VERBS = (
         "validation customers saw leaves as ONNX with a JSON manifest and is registered as the challenger. A training "
         "that was stopped goes on from its checkpoint with --resume, bit for bit.",
         "a world, and the TABLES it was calibrated on (optional); with --resume a stopped training",
-        "an artifact in policy/ (policy.onnx, manifest.json), curves, checkpoint; an MLflow run, a registered version",
+        "an artifact in policy/ (policy.onnx, manifest.json), curves, checkpoint, model card; a run and a version in MLflow",
         "nextbest train runs/starbucks --world runs/world --steps 300000 --out runs/train",
     ), positional=("tables",)),
     Verb("adapt", "training.configs:AdaptConfig", "training:adapt", page(
@@ -169,6 +169,14 @@ VERBS = (
         "an artifact in policy/ that decides over the new catalogue",
         "nextbest adapt runs/train --world runs/world-with-pension --out runs/adapted",
     ), positional=("training",)),
+    Verb("tune", "training.tune_configs:TuneConfig", "training:tune", page(
+        "Search for training settings that earn more, by Optuna.",
+        "Each trial trains a policy and is judged beside silence on simulated customers of its own, at several prices; "
+        "trials behind the others end early. The same command goes on where it was left, killed or not.",
+        "a world, the TABLES it was calibrated on (optional)",
+        "study.db, trials.csv, best.yaml for `nextbest train --config`, importance.png, history.png; runs in MLflow",
+        "nextbest tune --train.world runs/world --trials 30 --out runs/tune",
+    )),
     Verb("evaluate", "training.configs:EvaluateConfig", "training:evaluate", page(
         "Say what a policy is worth on customers that nothing has learned from, with intervals.",
         "The lead estimate is one that the log supports; model-based figures are marked as such. "
@@ -188,10 +196,17 @@ VERBS = (
     Verb("promote", "training.configs:PromoteConfig", "training:promote", page(
         "Ask the gate whether the challenger becomes champion.",
         "The gate is mlflow/promotion.yaml. It reads the evaluation's report and the registered artifact, "
-        "and either moves the alias or says which line failed (exit code 1).",
+        "and either moves the alias or says which line failed (exit code 1). Who approves did not train it.",
         "report.json, the registry, the gate file",
-        "promotion.json; the alias and tags in the registry",
-        "nextbest promote --report runs/report",
+        "promotion.json, the model card; the alias and tags in the registry",
+        "nextbest promote --report runs/report --approved-by NAME --reason TEXT",
+    )),
+    Verb("tracking-server", "training.tracking_configs:TrackingServerConfig", "training:tracking_server", page(
+        "Run an MLflow server: runs and registered policies in SQLite or PostgreSQL, files in a folder.",
+        "Listens on this machine alone unless told otherwise. Name it in MLFLOW_TRACKING_URI, and every verb uses it.",
+        "the database of --store or $MLFLOW_BACKEND_STORE_URI; by default the SQLite file under runs/",
+        "the database, the folder of --artifacts",
+        "nextbest tracking-server --port 5000",
     )),
     Verb("serve", "serving.settings:ServeConfig", "serving:serve", page(
         "Answer decisions over HTTP, each durable in the ledger before it is answered.",

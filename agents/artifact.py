@@ -24,8 +24,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from agents.artifact_files import check_plain, guarded, read_book
 from agents.manifest import FILE, Manifest, check_compatible, price_check, read_manifest, sealed
 from agents.network_file import Network, load_network
+from agents.onnx_guard import LARGEST
 from agents.policy import Policy
 from envs.catalogue import Catalogue, load_catalogue
 from envs.config import Config
@@ -125,10 +127,11 @@ def load_policy(path: Path | str) -> ArtifactPolicy:
         raise InputError("must be an artifact: a directory with manifest.json", file=path)
     if not (path / FILE).exists() and (path / "policy" / FILE).is_file():
         path = path / "policy"  # the directory of a training run
+    check_plain(path, LARGEST)
     manifest = read_manifest(path / FILE)
     _check_files(path, manifest)
-    catalogue = load_catalogue(path / "catalogue.yaml")
-    schema, rules = load_schema(path / "schema.yaml"), load_rules(path / "rules.yaml")
+    catalogue = read_book(load_catalogue, path / "catalogue.yaml")
+    schema, rules = read_book(load_schema, path / "schema.yaml"), read_book(load_rules, path / "rules.yaml")
     _check_books(path, manifest, catalogue, schema, rules)
     return ArtifactPolicy(
         manifest, catalogue, schema, rules, _decider(path, manifest, catalogue, schema), path.absolute()
@@ -177,7 +180,7 @@ def _check_files(path: Path, manifest: Manifest) -> None:
 def _check_books(path: Path, manifest: Manifest, catalogue: Catalogue, schema: Schema, rules: Rules) -> None:
     """The manifest speaks of these three files."""
     said = manifest.model_dump(mode="json")
-    for field, need in _described(catalogue, schema, rules).items():
+    for field, need in guarded(lambda: _described(catalogue, schema, rules), path).items():
         if field.endswith("_digest") and said[field] != need:
             source = {"observation_digest": "the encoder"}.get(field, field.removesuffix("_digest") + ".yaml")
             raise InputError(f"must be {need}, that of {source}", file=path / FILE, field=field, value=said[field])
@@ -265,8 +268,18 @@ def _replace_directory(directory: Path, files: dict[str, bytes]) -> None:
     strange = sorted({entry.name for entry in directory.iterdir()} - FILES) if directory.exists() else []
     if strange:
         raise InputError(f"must be new, empty or an artifact; it holds {strange[0]}", file=directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+        _exchange(directory, temporary, files)
+    except OSError as fault:
+        size = sum(map(len, files.values())) >> 10
+        need = f"must be written, {size:,} KiB ({fault.strerror}); what stood there before still does"
+        raise InputError(need, file=directory) from None
+
+
+def _exchange(directory: Path, temporary: Path, files: dict[str, bytes]) -> None:
+    """Write the files into a folder beside the directory, verify them, put them in its place, or leave it."""
     new, old = temporary / "new", temporary / "old"
     try:
         new.mkdir()
@@ -280,4 +293,6 @@ def _replace_directory(directory: Path, files: dict[str, bytes]) -> None:
             os.rename(directory, old)
         os.rename(new, directory)
     finally:
+        if old.exists() and not directory.exists():  # interrupted between the two
+            os.rename(old, directory)
         shutil.rmtree(temporary)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
+from agents.artifact_files import guarded, unique
 from envs.catalogue import SILENCE, Catalogue
 from envs.config import Config, build_config
 from envs.digest import digest_of
@@ -106,15 +107,16 @@ def sealed(**fields: Any) -> Manifest:
 def read_manifest(file: Path) -> Manifest:
     """Read and check `manifest.json`; raise InputError that names file, field, value and need."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        text = file.read_text(encoding="utf-8")
+        content = json.loads(text, parse_constant=_no_constant, object_pairs_hook=unique)
     except FileNotFoundError:
         raise InputError("must be there: an artifact is a directory that holds it", file=file) from None
-    except (OSError, ValueError) as fault:
-        raise InputError(f"must be JSON ({' '.join(str(fault).split())})", file=file) from None
+    except (OSError, ValueError, RecursionError) as fault:
+        raise InputError(f"must be JSON ({' '.join(str(fault).split())[:160]})", file=file) from None
     if not isinstance(content, dict):
         raise InputError("must be a JSON object", file=file)
-    manifest = build_config(Manifest, content, file=file)
-    found = policy_digest(manifest.model_dump(mode="json"))
+    manifest = guarded(lambda: build_config(Manifest, content, file=file), file)
+    found = guarded(lambda: policy_digest(manifest.model_dump(mode="json")), file)
     if found != manifest.policy_digest:
         raise InputError(
             f"must be the digest of this manifest, {found}",

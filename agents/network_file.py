@@ -10,11 +10,16 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
-from agents.onnx_file import points_outside
+from agents.bounded import memory_bounded, time_bounded
+from agents.onnx_guard import Refused, check_network
 from envs.errors import InputError
 
 Network = Callable[[np.ndarray, np.ndarray], np.ndarray]  # observation, mask -> float32 (batch, treatments)
 SUM_TOLERANCE = 1e-3  # of a float32 row of probabilities; assumed
+TRIALS = 256  # decisions of the trial
+MEMORY = 1 << 30  # bytes that loading and trying may take; assumed: a hundred times what a network of a training takes
+SECONDS = 20.0  # that the trial may take; assumed: a thousand times what it does
+UNFOLDED = ["ConstantFolding"]
 REFUSALS = (
     faults.Fail,
     faults.InvalidArgument,
@@ -23,37 +28,43 @@ REFUSALS = (
     faults.NoModel,
     faults.NotImplemented,
     faults.RuntimeException,
+    MemoryError,
+    UnicodeDecodeError,  # of a name in the file that is no text
 )
 
 
 def load_network(raw: bytes, fields: int, treatments: int, file: Path) -> Network:
-    """The network as a function, after it has answered a trial rightly.
+    """The network as a function, after it was looked through, and has answered a trial rightly within bounds.
 
     raw: the ONNX file; fields, treatments: widths of `observation` and `mask`; file: for error messages
     """
     try:
-        if points_outside(raw):
-            raise InputError("must hold all of its tensors, found one that lies in another file", file=file)
+        check_network(raw)
+    except Refused as fault:
+        raise InputError(str(fault), file=file) from None
     except ValueError as fault:
-        if isinstance(fault, InputError):
-            raise
         raise InputError(f"must be an ONNX model ({fault})", file=file) from None
-    session = _session(raw, file)
-    _check_ports(session, fields, treatments, file)
+    with memory_bounded(MEMORY):
+        trial = _session(raw, file, UNFOLDED)  # folding runs operators; the trial runs them first, and can be stopped
+        _check_ports(trial, fields, treatments, file)
+        _try(trial, fields, treatments, file)
+        session = _session(raw, file)
 
     def network(observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return np.asarray(session.run(["probabilities"], {"observation": observation, "mask": mask})[0])
 
-    _try(network, fields, treatments, file)
     return network
 
 
-def _session(raw: bytes, file: Path) -> Any:
+def _session(raw: bytes, file: Path, without: list[str] | None = None) -> Any:
+    """without: optimisations that are not made."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # faults are raised; nothing needs to be printed as well
     try:
-        return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            raw, options, providers=["CPUExecutionProvider"], disabled_optimizers=without, enable_fallback=False
+        )
     except REFUSALS as fault:
         raise InputError(f"must be an ONNX model that onnxruntime can run ({_short(fault)})", file=file) from None
 
@@ -78,21 +89,41 @@ def _check_ports(session: Any, fields: int, treatments: int, file: Path) -> None
             raise InputError(f"must be {kind} of shape [batch, {width}]", file=file, field=port.name, value=found)
 
 
-def _try(network: Network, fields: int, treatments: int, file: Path) -> None:
-    """Two decisions, one with everything allowed, one with silence alone: the answers must be distributions."""
-    mask = np.ones((2, treatments), np.bool_)
-    mask[1, 1:] = False
-    try:
-        answer = network(np.zeros((2, fields), np.float32), mask)
-    except REFUSALS as fault:
-        raise InputError(f"must answer a trial decision ({_short(fault)})", file=file) from None
+def _try(session: Any, fields: int, treatments: int, file: Path) -> None:
+    """Decisions on any observations, some with everything allowed, some with silence alone: each a distribution."""
+    random = np.random.default_rng(0)
+    observation = random.normal(0, 3, (TRIALS, fields)).astype(np.float32)
+    observation[:2] = 0
+    mask = random.random((TRIALS, treatments)) < random.random((TRIALS, 1))
+    mask[0], mask[1], mask[:, 0] = True, False, True
+    answer = _answered(session, observation, mask, file)
+    if answer.shape != mask.shape:
+        raise InputError(f"must be {mask.shape} in a trial", file=file, field="probabilities", value=answer.shape)
     sums = answer.sum(axis=1)
-    if not (np.abs(sums - 1) < SUM_TOLERANCE).all():  # also catches NaN
-        raise InputError("must sum to 1 in a trial decision", file=file, field="probabilities", value=float(sums[0]))
+    wrong = np.flatnonzero(~(np.abs(sums - 1) < SUM_TOLERANCE))  # also catches NaN
+    if wrong.size:
+        value = float(sums[wrong[0]])
+        raise InputError("must sum to 1 in a trial decision", file=file, field="probabilities", value=value)
     if answer[~mask].any() or (answer < 0).any():
         worst = float(answer[~mask].max(initial=0.0))
         need = "must be 0 where masked in a trial decision"
         raise InputError(need, file=file, field="probabilities", value=worst)
+
+
+def _answered(session: Any, observation: np.ndarray, mask: np.ndarray, file: Path) -> np.ndarray:
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+
+    def stop() -> None:
+        options.terminate = True
+
+    try:
+        with time_bounded(SECONDS, stop):
+            asked = {"observation": observation, "mask": mask}
+            return np.asarray(session.run(["probabilities"], asked, options)[0])
+    except REFUSALS as fault:
+        late = f"within {SECONDS:g} s and {MEMORY >> 20} MiB"
+        raise InputError(f"must answer {TRIALS} trial decisions {late} ({_short(fault)})", file=file) from None
 
 
 def _short(fault: Exception) -> str:

@@ -42,7 +42,7 @@ def _outside(message: memoryview, kind: str, depth: int) -> bool:
     if depth > DEEPEST:
         raise ValueError("graphs nested too deeply")
     children = CHILDREN.get(kind, {})
-    for number, content in _fields(message):
+    for number, content in fields_of(message):
         if kind == "TensorProto" and (number == EXTERNAL_DATA or (number == DATA_LOCATION and content)):
             return True
         inner = children.get(number)
@@ -51,18 +51,18 @@ def _outside(message: memoryview, kind: str, depth: int) -> bool:
     return False
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     """Number and content of each field: bytes, or the value of a varint."""
     at = 0
     while at < len(message):
-        key, at = _varint(message, at)
+        key, at = varint(message, at)
         number, wire = key >> 3, key & 7
         if wire == VARINT:
-            value, at = _varint(message, at)
+            value, at = varint(message, at)
             yield number, value
             continue
         if wire == BYTES:
-            size, at = _varint(message, at)
+            size, at = varint(message, at)
         elif wire in (FIXED64, FIXED32):
             size = 8 if wire == FIXED64 else 4
         else:
@@ -74,7 +74,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
         at += size
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def varint(message: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(message) or shift > 63:

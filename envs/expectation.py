@@ -27,11 +27,17 @@ CHAIN = ("delivered", "engaged", "converted", "declined", "opted_out", "complain
 
 @dataclass(frozen=True)
 class Expected:
-    """Expected margin, cost (currency), annoyance (opt-outs), conversions of every treatment, (batch, treatments)."""
+    """Expected margin and cost (currency) and annoyance (opt-outs) of every treatment. Each (batch, treatments)."""
 
     margin: np.ndarray
     cost: np.ndarray
     annoyance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Answered(Expected):
+    """The same by a world's own heads, with the conversions that they expect."""
+
     converted: np.ndarray
 
 
@@ -59,14 +65,14 @@ class Expectation:
 
     world: World
 
-    def knowing(self, observation: np.ndarray, latent: np.ndarray) -> Expected:
+    def knowing(self, observation: np.ndarray, latent: np.ndarray) -> Answered:
         """The same for a simulator, which knows the hidden states: of any heads. latent: (batch, latent states)."""
         known = {name: self.world.heads[name].linear_all(observation, latent) for name in self._needed}
         return self._given_frailty(known, observation, self._all)
 
     def chosen(
         self, observation: np.ndarray, treatment: np.ndarray, latent: np.ndarray, settled: np.ndarray | None = None
-    ) -> Expected:
+    ) -> Answered:
         """The same of one treatment per customer. treatment: (batch,) int -> each (batch,).
 
         settled: (batch,) factor on the margin of conversions, default 1
@@ -79,9 +85,9 @@ class Expectation:
             eta[name] = head.linear(observation, option, latent)[:, None]
         factor = 1.0 if settled is None else settled[:, None]
         found = self._given_frailty(eta, observation, treatment[:, None], factor)
-        return Expected(found.margin[:, 0], found.cost[:, 0], found.annoyance[:, 0], found.converted[:, 0])
+        return Answered(found.margin[:, 0], found.cost[:, 0], found.annoyance[:, 0], found.converted[:, 0])
 
-    def __call__(self, observation: np.ndarray) -> Expected:
+    def __call__(self, observation: np.ndarray) -> Answered:
         """observation: (batch, fields) float32."""
         shape = (observation.shape[0], len(self.world.catalogue.treatment_ids))
         parts = {name: model.parts(observation) for name, model in self._models.items()}
@@ -95,11 +101,11 @@ class Expectation:
             cost += share * found.cost
             annoyance += share * found.annoyance
             converted += share * found.converted
-        return Expected(margin, cost, annoyance, converted)
+        return Answered(margin, cost, annoyance, converted)
 
     def _given_frailty(
         self, eta: dict[str, np.ndarray], observation: np.ndarray, option: np.ndarray, settled: np.ndarray | float = 1.0
-    ) -> Expected:
+    ) -> Answered:
         """option: (1, treatments) or (batch, 1), whose linear predictors eta holds."""
         chance = self._chances(eta, observation, option)
         reward, task, catalogue = self.world.schema.task.reward, self.world.schema.task, self.world.catalogue
@@ -121,7 +127,7 @@ class Expectation:
         cost += catalogue.cost[option] + converted * redeemed
         pressure = observation[:, self._pressure, None].astype(np.float64) * PRESSURE_UNIT
         annoyance += contact_annoyance(catalogue, option, pressure)
-        return Expected(margin, cost, annoyance, converted)
+        return Answered(margin, cost, annoyance, converted)
 
     @cached_property
     def _models(self) -> dict[str, _Model]:

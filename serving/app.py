@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
+from agents.expiry import last_day
 from envs.errors import InputError
 from serving.engine import Engine
 from serving.errors import Conflict, Unknown
@@ -57,9 +58,12 @@ def create_app(engine: Engine, clock: Callable[[], datetime] = utc_now) -> FastA
 def described(engine: Engine) -> dict[str, Any]:
     """What decides here."""
     model = engine.model
+    ends = last_day(model.manifest)
     return {
         "policy": model.policy.name,
         "policy_digest": model.policy.digest,
+        "expires": None if ends is None else ends.isoformat(),
+        "expired": ends is not None and utc_now().date() > ends,
         "kind": model.manifest.kind,
         "origin": model.origin,
         "fallback": model.fallback,

@@ -23,6 +23,7 @@ from serving.settings import ServeConfig
 API = "/api/2.0/mlflow"
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 DIGEST_TAG = "policy_digest"
+POLICY = "policy"  # the artifact's folder in what is registered
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,9 @@ def _local(source: str, registry: str, into: Path, timeout: float) -> Path:
     with httpx.Client(base_url=server, timeout=timeout) as client:
         folder = parts.path.strip("/")
         listed = _json(_get(client, PROXY, {"path": folder}, server), server).get("files", [])
+        if any(entry.get("is_dir") and Path(entry["path"]).name == POLICY for entry in listed):
+            folder = f"{folder}/{POLICY}"  # the artifact, among what was registered with it
+            listed = _json(_get(client, PROXY, {"path": folder}, server), server).get("files", [])
         for name in sorted({Path(entry["path"]).name for entry in listed}):
             if name not in FILES:
                 raise InputError("must not be there: it does not belong to an artifact", file=f"{shown(source)}/{name}")

@@ -73,10 +73,13 @@ def serve(config: ServeConfig) -> None:
         engine = Engine(model, ledger, np.random.default_rng(config.seed), manners)
         url = _url(config.host, listener)
         log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=LINES)
+        said = described(engine)
         rehearse(model, lambda: log.info(COMPILING))
 
         def answering() -> None:
-            log.info("serving", url=url, **described(engine))
+            log.info("serving", url=url, **said)
+            if said["expired"]:
+                log.warning("the policy is past its last day; train and promote another one", expires=said["expires"])
             print(url, flush=True)
             if config.ready_file is not None:
                 _write_whole(config.ready_file, url)

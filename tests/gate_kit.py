@@ -17,8 +17,31 @@ from envs.tables import Tables, write_tables
 from evaluation.evaluate import evaluate
 from evaluation.log import log_from_arrays
 from evaluation.settings import EvaluationSettings
+from training.model_card import NO_RESULTS, ModelCard
 
 CUSTOMERS = 1500
+CARD = ModelCard(
+    policy="ppo",
+    policy_digest="d" * 64,
+    created="2026-03-02T12:00:00+00:00",
+    trained_by="ann <b>lee</b> | x",
+    expires="2026-08-29",
+    expires_because="180 days",
+    limits=("It is young.", NO_RESULTS),
+    data="runs/bank",
+    data_digest=None,
+    world="kit",
+    world_digest="w",
+    fidelity=None,
+    price_range={"annoyance": (0.0, 20.0)},
+    treatments=5,
+    catalogue_digest="c",
+    observation_digest="o",
+    rules_digest="r",
+    seed=0,
+    code="abc",
+    packages={"numpy": "2.4"},
+)
 TREATMENTS = len(CATALOGUE.treatment_ids)
 
 

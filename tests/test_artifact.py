@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -222,6 +223,25 @@ def test_a_network_that_cannot_be_loaded_is_not_written(tmp_path):
     before = load_policy(tmp_path / "policy").digest
     with pytest.raises(InputError):
         write_kit(tmp_path / "policy", network_bytes(FIELDS, TREATMENTS + 1))
+    assert load_policy(tmp_path / "policy").digest == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["policy"]
+
+
+def test_a_disk_that_is_full_leaves_the_artifact_that_is_there(tmp_path):
+    write_kit(tmp_path / "policy")
+    before = load_policy(tmp_path / "policy").digest
+    code = (
+        "import resource, sys; sys.path.insert(0, 'tests'); from pathlib import Path\n"
+        "from serving_kit import kit_network, write_kit\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\n"
+        "try: write_kit(Path(sys.argv[1]), kit_network(seed=1))\n"
+        "except ValueError as fault: print(fault)"
+    )
+    root = Path(__file__).resolve().parent.parent
+    words = [sys.executable, "-c", code, tmp_path / "policy"]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
+    assert "policy: must be written, " in done.stdout
+    assert "(File too large); what stood there before still does" in done.stdout
     assert load_policy(tmp_path / "policy").digest == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["policy"]
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from gate_kit import altered, write_log, write_report
+from gate_kit import CARD, altered, write_log, write_report
+from mlflow import MlflowClient
 from serving_kit import CATALOGUE, RULES, SCHEMA, kit_network, write_kit
 
 import nextbest
-from agents.artifact import write_artifact
+from agents.artifact import load_policy, write_artifact
 from envs.catalogue import Catalogue
 from envs.errors import InputError
 from training import tracking
 from training.configs import PromoteConfig
 from training.gate import Evidence, approval, destination, judge, read_gate, smoke
+from training.model_card import read_card
 from training.promote import promote
 
 GATE = read_gate()
@@ -79,10 +82,10 @@ def test_only_a_model_based_lead_goes_to_shadow() -> None:
 
 
 def test_approval_is_asked_for_only_where_the_gate_says_so() -> None:
-    assert approval(GATE, None).passed
+    assert approval(GATE, None, "ann").passed
     strict = GATE.model_copy(update={"approval": True})
-    assert not approval(strict, None).passed
-    assert approval(strict, "risk officer").passed
+    assert not approval(strict, None, "ann").passed
+    assert approval(strict, "risk officer", "ann").passed
 
 
 class Answering:
@@ -135,19 +138,93 @@ def _config(house: Path, out: Path, report: Path | None = None, **more: Any) -> 
 
 
 def test_a_good_challenger_becomes_champion(store: Path, house: Path, tmp_path: Path) -> None:
-    registered = tracking.register(house / "artifact")
-    promotion = promote(_config(house, tmp_path / "out", approved_by="risk officer", reason="pilot"))
+    registered = tracking.register(house / "artifact", tags={"trained_by": "ann"})
+    promotion = promote(_config(house, tmp_path / "out", approved_by=" risk  officer ", reason="pilot"))
     assert promotion.failed == ()
     assert (promotion.alias, promotion.exit_code, promotion.version) == ("champion", 0, registered.version)
     champion = tracking.find_alias("champion")
     assert champion is not None
     assert champion.version == registered.version
-    assert champion.tags["gate_verdict"] == "champion"
-    assert (champion.tags["gate_approved_by"], champion.tags["gate_reason"]) == ("risk officer", "pilot")
+    said = {name: champion.tags[f"gate_{name}"] for name in ("verdict", "approved_by", "trained_by", "reason")}
+    assert said == {"verdict": "champion", "approved_by": "risk officer", "trained_by": "ann", "reason": "pilot"}
     record = json.loads((tmp_path / "out" / "promotion.json").read_text(encoding="utf-8"))
+    assert (record["approved_by"], record["trained_by"], record["reason"]) == ("risk officer", "ann", "pilot")
     assert [line["passed"] for line in record["lines"]] == [True] * len(promotion.lines)
     assert "is champion" in record["verdict"]
     assert "pass" in promotion._repr_html_()
+
+
+@pytest.mark.parametrize("trainer", [{"trained_by": "Ann"}, {}])
+def test_nobody_approves_what_they_trained(store: Path, house: Path, tmp_path: Path, trainer: dict[str, str]) -> None:
+    tracking.register(house / "artifact", tags=trainer)
+    promotion = promote(_config(house, tmp_path / "out", approved_by=" aNN ", reason="it is mine"))
+    assert [line.name for line in promotion.failed] == ["approval"]
+    assert (promotion.alias, promotion.exit_code) == (None, 1)
+    assert tracking.find_alias("champion") is None
+    record = json.loads((tmp_path / "out" / "promotion.json").read_text(encoding="utf-8"))
+    assert (record["approved_by"], record["trained_by"]) == ("aNN", trainer.get("trained_by", ""))
+    assert tracking.find("challenger").tags["gate_failed"] == "approval"
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ({"approved_by": "bo"}, "reason must be given with approved_by"),
+        ({"approved_by": "  ", "reason": "x"}, "must not be blank"),
+        ({"approved_by": "bo", "reason": "\t"}, "must not be blank"),
+    ],
+)
+def test_an_approval_has_a_name_and_a_reason(house: Path, tmp_path: Path, said: dict[str, str], line: str) -> None:
+    with pytest.raises(ValueError, match=line):
+        _config(house, tmp_path / "out", **said)
+
+
+@pytest.mark.parametrize(
+    ("made", "days", "tags"),
+    [
+        (datetime(2020, 1, 1), 30, {}),  # past its own term
+        (datetime(2020, 1, 1), None, {}),  # no term of its own, but too old for the gate
+        (datetime.now(), 30, {"expires": "2020-02-01"}),  # the registry says otherwise than `created`
+    ],
+)
+def test_an_expired_policy_is_refused(
+    store: Path, house: Path, tmp_path: Path, made: datetime, days: int | None, tags: dict[str, str]
+) -> None:
+    lineage = {} if days is None else {"valid_days": days}
+    digest = write_kit(tmp_path / "artifact", created=made, lineage=lineage).policy_digest
+    registered = tracking.register(tmp_path / "artifact")
+    tracking.tag(registered, tags)
+    report = altered(house / "report", tmp_path / "report", **{"policies.1.digest": digest})
+    promotion = promote(_config(house, tmp_path / "out", report))
+    assert [line.name for line in promotion.failed] == ["not expired"]
+    assert tracking.find_alias("champion") is None
+
+
+def test_the_card_of_a_promoted_policy_tells_its_figures_and_who_approved(
+    store: Path, house: Path, tmp_path: Path
+) -> None:
+    digest = load_policy(house / "artifact").digest
+    card = CARD.model_copy(update={"policy_digest": digest})
+    tracking.register(house / "artifact", tags={"trained_by": "ann"}, beside=card.write(tmp_path / "card"))
+    promotion = promote(_config(house, tmp_path / "out", approved_by="bo", reason="pilot"))
+    found = read_card(tmp_path / "out" / "model_card.json")
+    assert (promotion.alias, found.approved_by, found.approval_reason) == ("champion", "bo", "pilot")
+    assert [result.name for result in found.results] == ["value", "difference to logged"]
+    report = json.loads((house / "report" / "report.json").read_text(encoding="utf-8"))
+    row = next(row for row in report["table"] if row["policy"] == "ppo")
+    assert [(r.value, r.low, r.high) for r in found.results] == [
+        (row["value"], row["lo"], row["hi"]),
+        (row["difference"], row["difference_lo"], row["difference_hi"]),
+    ]
+    described = MlflowClient().get_model_version("contact-policy", promotion.version).description
+    assert described == found.markdown()
+
+
+def test_the_card_of_another_policy_is_refused(store: Path, house: Path, tmp_path: Path) -> None:
+    tracking.register(house / "artifact", beside=CARD.write(tmp_path / "card"))
+    promotion = promote(_config(house, tmp_path / "out"))
+    smoked = next(line for line in promotion.failed if line.name == "smoke decisions")
+    assert "model_card.json: policy_digest" in smoked.value
 
 
 @pytest.mark.parametrize(
@@ -216,7 +293,7 @@ def test_a_champion_of_another_catalogue_is_no_rival(store: Path, house: Path, t
 
 def test_tampered_files_are_refused(store: Path, house: Path, tmp_path: Path) -> None:
     registered = tracking.register(house / "artifact")
-    Path(registered.source.removeprefix("file://"), "policy.onnx").write_bytes(kit_network(seed=9))
+    Path(registered.source.removeprefix("file://"), "policy", "policy.onnx").write_bytes(kit_network(seed=9))
     promotion = promote(_config(house, tmp_path / "out"))
     smoked = next(line for line in promotion.failed if line.name == "smoke decisions")
     assert "onnx_sha256" in smoked.value

@@ -59,7 +59,7 @@ def test_without_a_champion_the_rules_decide_and_say_so(store):
 
 
 def champions_folder():
-    return Path(unquote(urlsplit(tracking.find("champion").source).path))
+    return Path(unquote(urlsplit(tracking.find("champion").source).path)) / "policy"
 
 
 def test_an_artifact_that_was_exchanged_after_registration_is_refused(registered, store):
@@ -69,7 +69,7 @@ def test_an_artifact_that_was_exchanged_after_registration_is_refused(registered
 
 
 def test_an_artifact_that_is_gone_is_refused(registered):
-    shutil.rmtree(champions_folder())
+    shutil.rmtree(champions_folder().parent)
     with pytest.raises(InputError, match=r"must be an artifact: a directory with manifest.json"):
         load_model(ServeConfig())
 

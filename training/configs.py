@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from envs.config import Config
 from evaluation.settings import EvaluationSettings
@@ -227,6 +227,12 @@ class TrainConfig(Config):
     """Register the artifact as `contact-policy` with alias `challenger`."""
     experiment: str = "nextbest"
     """Name of the MLflow experiment."""
+    trained_by: str | None = None
+    """Who trains, for the model card; somebody else has to approve the policy. By default the login name."""
+    valid_days: int = Field(180, ge=1, le=36_500)
+    """Days for which the policy may be used; assumed: half the yearly review of SR 11-7, since habits drift faster."""
+    fidelity: Path | None = None
+    """The world's fidelity.json, for the model card; by default the one in the world's directory, if there is one."""
     out: Path | None = None
     """Directory for the run; the artifact stands in its folder policy/. By default under runs/."""
 
@@ -254,11 +260,25 @@ class PromoteConfig(Config):
     tables: Path | None = None
     """Tables for the smoke decisions; by default those that the report was made from."""
     approved_by: str | None = None
-    """Who approves; recorded with the decision."""
+    """Who approves, not the one who trained it; recorded with the decision."""
     reason: str | None = None
-    """Why; recorded with the decision."""
+    """Why; recorded with the decision. A name that approves must give one."""
     out: Path | None = None
-    """Directory for promotion.json; by default under runs/."""
+    """Directory for promotion.json and the model card; by default under runs/."""
+
+    @field_validator("approved_by", "reason")
+    @classmethod
+    def _says_something(cls, text: str | None) -> str | None:
+        """Spaces around it are not part of a name; nothing else is no name."""
+        if text is not None and not text.strip():
+            raise ValueError("must not be blank")
+        return None if text is None else " ".join(text.split())
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> PromoteConfig:
+        if self.approved_by is not None and self.reason is None:
+            raise ValueError("reason must be given with approved_by: who reads the record later has to know why")
+        return self
 
 
 class DemoConfig(Config):

@@ -10,6 +10,7 @@ from typing import Any
 
 from envs.errors import InputError
 from training.gate import Evidence
+from training.model_card import Result
 
 
 def read_report(path: Path) -> tuple[Path, dict[str, Any]]:
@@ -52,6 +53,32 @@ def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str) -> Ev
         ess=_number(file, rows[0], "ess"),
         prices=None if prices is None else {name: _number(file, prices, name) for name in prices},
     )
+
+
+def results_of(report: Mapping[str, Any], evidence: Evidence) -> tuple[Result, ...]:
+    """What the model card says of a policy: its value, and how much more that is than the reference's."""
+    row = next(row for row in report["table"] if row.get("policy") == evidence.policy)
+    how = f"by {evidence.estimator}{' (model-based)' if evidence.model_based else ''}, test customers of the log"
+    columns = {
+        "value": ("value", "lo", "hi"),
+        f"difference to {evidence.reference}": ("difference", "difference_lo", "difference_hi"),
+    }
+    return tuple(
+        Result(
+            name=name,
+            value=_finite(row, value),
+            low=_finite(row, low),
+            high=_finite(row, high),
+            unit="currency per customer",
+            source=how,
+        )
+        for name, (value, low, high) in columns.items()
+    )
+
+
+def _finite(row: Mapping[str, Any], key: str) -> float | None:
+    value = row.get(key)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def tables_of(file: Path, report: Mapping[str, Any]) -> Path:

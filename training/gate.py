@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +44,8 @@ class Gate(Config):
     """Where a policy may go whose lead is model-based but which passes every other rule."""
     approval: bool = False
     """Whether a name must approve."""
+    max_age_days: int = Field(365, ge=1)
+    """Days after which any policy is too old to be promoted, whatever term it was given."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,34 @@ def smoke(policy: Policy, observation: np.ndarray, mask: np.ndarray) -> Line:
     return Line("smoke decisions", passed, f"{int(valid.sum())} of {len(p)} valid", need)
 
 
-def approval(gate: Gate, approved_by: str | None) -> Line:
-    """Whether somebody put a name to it, where the gate asks for one."""
-    need = "a name" if gate.approval else "not asked for"
-    return Line("approval", bool(approved_by) or not gate.approval, approved_by or "nobody", need)
+def approval(gate: Gate, approved_by: str | None, trained_by: str) -> Line:
+    """Four eyes: who approves did not train it. Nobody need approve unless the gate says so.
+
+    approved_by: None if nobody does; trained_by: empty if the registry does not say
+    """
+    if not approved_by:
+        need = "a name other than the trainer's" if gate.approval else "not asked for"
+        return Line("approval", not gate.approval, "nobody", need)
+    if not trained_by:
+        need = "a known trainer, to tell them apart: the version's tag trained_by"
+        return Line("approval", False, f"{approved_by}; trained by nobody known", need)
+    passed = same_name(approved_by) != same_name(trained_by)
+    return Line("approval", passed, approved_by, f"somebody other than the trainer, {trained_by}")
+
+
+def same_name(name: str) -> str:
+    """A name as it is compared: letter case, white space and ways to write a letter do not matter."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def unexpired(gate: Gate, made: date, ends: date | None, today: date) -> Line:
+    """Whether the policy may still be used: by its own term, and by the gate's for any policy.
+
+    made: the day it was made; ends: its last day, None if it was given no term
+    """
+    last = made + timedelta(days=gate.max_age_days)
+    last = last if ends is None else min(last, ends)
+    return Line("not expired", today <= last, f"made {made}, may be used until {last}", f"today ({today}) or later")
 
 
 def destination(gate: Gate, lines: list[Line]) -> Literal["champion", "shadow"] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from agents.expiry import last_day, made_on
+from agents.manifest import Manifest
 from envs.errors import InputError
 from training import tracking
 from training.configs import PromoteConfig
-from training.evidence import evidence_of, read_report, tables_of
-from training.gate import Line, approval, destination, judge, read_gate, smoke
+from training.evidence import evidence_of, read_report, results_of, tables_of
+from training.gate import Gate, Line, approval, destination, judge, read_gate, smoke, unexpired
+from training.model_card import STEM, ModelCard, read_card
 from training.runs import atomic_write, run_directory
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ class Promotion:
     gate: str
     report: Path
     lines: tuple[Line, ...]
+    trained_by: str  # empty: not known
     approved_by: str | None
     reason: str | None
     at: str  # UTC
@@ -85,21 +89,21 @@ def promote(config: PromoteConfig) -> Promotion:
     the registered version, whether it was admitted or refused.
     """
     file, report = read_report(config.report)
-    gate = read_gate(config.gate)
+    gate, now = read_gate(config.gate), datetime.now(UTC)
     policy = tracking.find(config.policy)
     evidence = evidence_of(file, report, policy.policy_digest)
     observation, mask = _smoke_decisions(config.tables or tables_of(file, report), gate.smoke_decisions)
     with TemporaryDirectory() as folder:
-        declared, smoked = _try(policy, tracking.fetch(policy, Path(folder)), observation, mask)
+        tried = _try(gate, policy, tracking.fetch(policy, Path(folder)), observation, mask, now.date())
     lines = judge(
         gate,
         evidence,
         registered_digest=policy.policy_digest,
         champion_digest=_rival(policy, tracking.find_alias("champion")),
-        declared_prices=declared,
+        declared_prices=tried.declared,
     )
-    lines.append(smoked)
-    lines.append(approval(gate, config.approved_by))
+    trained_by = policy.tags.get("trained_by", "")
+    lines += [*tried.lines, approval(gate, config.approved_by, trained_by)]
     promotion = Promotion(
         alias=destination(gate, lines),
         version=policy.version,
@@ -107,11 +111,17 @@ def promote(config: PromoteConfig) -> Promotion:
         gate=gate.name,
         report=file,
         lines=tuple(lines),
+        trained_by=trained_by,
         approved_by=config.approved_by,
         reason=config.reason,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        at=now.isoformat(timespec="seconds"),
     )
-    _record(promotion, policy, run_directory("promote", config.out))
+    out = run_directory("promote", config.out)
+    _record(promotion, policy, out)
+    if tried.card is not None and promotion.alias:
+        card = tried.card.evaluated(results_of(report, evidence), config.approved_by, config.reason)
+        card.write(out)
+        tracking.describe(policy, card.markdown())
     return promotion
 
 
@@ -123,10 +133,19 @@ def _rival(policy: tracking.Registered, champion: tracking.Registered | None) ->
     return champion.policy_digest if same else ""
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """What the registered files themselves say."""
+
+    declared: dict[str, float]  # prices that the schema declares
+    lines: tuple[Line, ...]
+    card: ModelCard | None = None  # None: it was registered without one
+
+
 def _try(
-    policy: tracking.Registered, path: Path, observation: np.ndarray, mask: np.ndarray
-) -> tuple[dict[str, float], Line]:
-    """The prices its schema declares, and its smoke decisions; files that do not load fail the line."""
+    gate: Gate, policy: tracking.Registered, path: Path, observation: np.ndarray, mask: np.ndarray, today: date
+) -> _Tried:
+    """The artifact's prices, term, smoke decisions and card; files that do not load fail the line."""
     from agents.artifact import load_policy
     from envs.prices import prices_from
 
@@ -135,9 +154,32 @@ def _try(
         if artifact.digest != policy.policy_digest:
             raise InputError("must be the registered one", field="policy_digest", value=artifact.digest[:12])
         declared = prices_from(None, artifact.catalogue, artifact.schema).named(artifact.catalogue)
-        return declared, smoke(artifact, observation, mask)
+        age = unexpired(gate, made_on(artifact.manifest), _last_day(policy, artifact.manifest), today)
+        return _Tried(declared, (smoke(artifact, observation, mask), age), _card(path, policy))
     except InputError as fault:
-        return {}, Line("smoke decisions", False, str(fault), "an artifact that loads and decides validly")
+        return _Tried({}, (Line("smoke decisions", False, str(fault), "an artifact that loads and decides validly"),))
+
+
+def _last_day(policy: tracking.Registered, manifest: Manifest) -> date | None:
+    """The earlier of the manifest's term and the registry's: `created` is outside the digest, the tag is not there."""
+    said = [last_day(manifest)]
+    if tag := policy.tags.get("expires"):
+        try:
+            said.append(date.fromisoformat(tag))
+        except ValueError:
+            raise InputError("must be a day, YYYY-MM-DD", field="the version's tag expires", value=tag) from None
+    return min((day for day in said if day is not None), default=None)
+
+
+def _card(path: Path, policy: tracking.Registered) -> ModelCard | None:
+    """The model card that was registered beside the artifact."""
+    file = path.parent / f"{STEM}.json"
+    if not file.is_file():
+        return None
+    card = read_card(file)
+    if card.policy_digest != policy.policy_digest:
+        raise InputError("must be the registered policy's", file=file, field="policy_digest", value=card.policy_digest)
+    return card
 
 
 def _smoke_decisions(tables: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -164,6 +206,7 @@ def _record(promotion: Promotion, policy: tracking.Registered, out: Path) -> Non
         "gate_verdict": promotion.alias or "refused",
         "gate_failed": "; ".join(line.name for line in promotion.failed) or "none",
         "gate_at": promotion.at,
+        "gate_trained_by": promotion.trained_by,
         "gate_approved_by": promotion.approved_by or "",
         "gate_reason": promotion.reason or "",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from envs.errors import InputError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, limit of a file's size
 PATIENCE = 2.0  # seconds of work before a progress bar shows (the promise of the command line)
 
 
@@ -38,22 +40,60 @@ def unused_directory(verb: str) -> Path:
     return next(root / name for name in names if not (root / name).exists())
 
 
+class NotWritten(InputError, OSError):
+    """A file could not be written; what stood there before still does."""
+
+    def __init__(self, fault: OSError, file: Path, size: int) -> None:
+        InputError.__init__(self, _room(fault, size), file=file)
+        self.errno, self.strerror = fault.errno, fault.strerror
+
+    def __str__(self) -> str:
+        return str(InputError(self.need, file=self.file))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return InputError(self.need, file=self.file).__reduce__()
+
+
 def atomic_write(path: Path, data: str | bytes) -> Path:
-    """Write a file that readers see whole or not at all: a temporary file beside it, synced, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file that readers see whole or not at all: a temporary file beside it, synced, then renamed.
+
+    NotWritten, which names file and need, where the disk is full or the folder cannot be written.
+    """
     raw = data.encode("utf-8") if isinstance(data, str) else data
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as fault:
+        raise NotWritten(fault, path, len(raw)) from None
     return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlive a loss of power; some file systems have no such thing for folders (EINVAL, fsync(2))."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as fault:
+        if fault.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _room(fault: OSError, size: int) -> str:
+    wanted = f"must have room for {max(1, round(size / 1024)):,} KiB" if fault.errno in FULL else "must be written"
+    return f"{wanted} ({fault.strerror}); what stood there before still does"
 
 
 Advance = Callable[[float], None]  # called with the units of work just finished

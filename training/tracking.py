@@ -1,22 +1,28 @@
 """Experiment tracking and the model registry: the only file that imports mlflow.
 
-A policy is registered as the plain files of its artifact (ONNX and JSON): no pyfunc wrapper, nothing that
-unpickles. mlflow is imported when a function first needs it (2 to 3 s). Which stores: training/stores.py.
+A policy is registered as plain files, its artifact (ONNX and JSON) and what training/mlmodel.py puts beside it: no
+pyfunc wrapper, nothing that unpickles. mlflow is imported when a function first needs it (2 to 3 s). Which stores:
+training/stores.py.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from agents.manifest import FILE, read_manifest
 from envs.errors import InputError
+from training.mlmodel import POLICY, version_tags, write_mlmodel
 from training.runs import progress
 from training.stores import check_reachable, registry_uri, shown, sqlite_file, tracking_uri
 
@@ -24,8 +30,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODEL = "contact-policy"
-POLICY_FOLDER = "policy"  # where a run keeps the artifact it registers
+MODEL_FOLDER = "model"  # where a run keeps what it registers
 BATCH = 900  # metrics per call; the tracking API takes at most 1,000
+LONGEST_DIGEST = 36  # characters of a data set's digest that the tracking store takes
 
 # An unreachable server is a user's mistake to be told of soon, not after mlflow's default of many minutes.
 SETTINGS = {
@@ -37,6 +44,7 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -63,6 +71,11 @@ class Tracker:
     def __init__(self, client: MlflowClient | None, run_id: str) -> None:
         self.client, self.run_id = client, run_id
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept at all."""
+        return self.client is not None
+
     def params(self, values: Mapping[str, object]) -> None:
         """Record parameters; a value is kept as its text."""
         if self.client is None:
@@ -75,13 +88,27 @@ class Tracker:
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Record metrics at a step, in one call."""
+        self._points((key, float(value), step) for key, value in values.items())
+
+    def curves(self, frame: pl.DataFrame, step: str) -> None:
+        """Record every column of numbers as a curve over the column `step`; what is not finite has no point."""
+        steps = frame[step].cast(pl.Int64).to_list()
+        self._points(
+            (name, float(value), at)
+            for name, kind in frame.schema.items()
+            if name != step and kind.is_numeric()
+            for value, at in zip(frame[name].to_list(), steps, strict=True)
+            if value is not None and math.isfinite(value)
+        )
+
+    def _points(self, points: Iterable[tuple[str, float, int]]) -> None:
+        """Points of curves (name, value, step), as many as the API takes in each call."""
         if self.client is None:
             return
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        items = [Metric(_metric_name(key), float(value), now, step) for key, value in values.items()]
-        for chunk in _chunks(items, BATCH):
+        for chunk in _chunks([Metric(_metric_name(name), value, now, at) for name, value, at in points], BATCH):
             self.client.log_batch(self.run_id, metrics=chunk)
 
     def tags(self, values: Mapping[str, object]) -> None:
@@ -99,21 +126,48 @@ class Tracker:
         keep = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
         keep(self.run_id, str(path), folder)
 
+    def cut_off(self, run_id: str) -> None:
+        """Mark another run of the same store as killed: nobody will end it."""
+        if self.client is not None:
+            self.client.set_terminated(run_id, "KILLED")
+
+    def data(self, context: str, name: str, digest: str, source: str) -> None:
+        """Name a set of data that the run reads, by its digest; context: what for."""
+        if self.client is None:
+            return
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        read = Dataset(name, digest[:LONGEST_DIGEST], "local", source)
+        tag = InputTag("mlflow.data.context", context)
+        self.client.log_inputs(self.run_id, datasets=[DatasetInput(read, [tag])])
+
+    def model(self, artifact: Path, beside: Iterable[Path] = ()) -> None:
+        """Keep an artifact as it is registered: with its MLmodel file, and further files beside."""
+        if self.client is None:
+            return
+        with TemporaryDirectory() as folder:
+            whole = write_mlmodel(Path(folder), artifact, read_manifest(artifact / FILE), beside)
+            self.client.log_artifacts(self.run_id, str(whole), MODEL_FOLDER)
+
 
 @contextmanager
-def track(experiment: str, name: str, *, enabled: bool = True, run_id: str | None = None) -> Iterator[Tracker]:
+def track(
+    experiment: str, name: str, *, enabled: bool = True, run_id: str | None = None, parent: str | None = None
+) -> Iterator[Tracker]:
     """A run that ends FINISHED, or FAILED when the block raises; `run_id` continues an earlier run.
 
+    parent: the run inside which this one is shown; by default $MLFLOW_RUN_ID, which `mlflow run` sets
     Unreachable tracking raises InputError here, before any work is done.
     """
     if not enabled:
         yield Tracker(None, "")
         return
-    client = connect()
-    with _told("MLFLOW_TRACKING_URI", tracking_uri()):
-        if run_id is None:
-            run = client.create_run(_experiment_id(client, experiment), run_name=name)
-            run_id = run.info.run_id
+    client, parent = connect(), parent or os.environ.get("MLFLOW_RUN_ID")
+    if run_id is None:
+        with _told("MLFLOW_TRACKING_URI", tracking_uri()):
+            place = client.get_run(parent).info.experiment_id if parent else _experiment_id(client, experiment)
+            tags = {"mlflow.parentRunId": parent} if parent else None
+            run_id = client.create_run(place, run_name=name, tags=tags).info.run_id
     status = "FAILED"
     try:
         yield Tracker(client, run_id)
@@ -128,24 +182,27 @@ def register(
     run_id: str | None = None,
     alias: str = "challenger",
     tags: Mapping[str, str] | None = None,
+    beside: Iterable[Path] = (),
+    description: str | None = None,
 ) -> Registered:
     """Register an artifact directory as a new version of `contact-policy` and point the alias at it.
 
     run_id: the run that made it; none makes a run of its own
-    The manifest's digests become tags, so that the gate can tell one policy from another.
+    beside: files that go with it, such as its model card; description: in Markdown
+    Digests, signature, price range and expiry become tags, so that the gate can tell one policy from another.
     """
     manifest = read_manifest(artifact / FILE)
     client = connect()
     if run_id is None:
         with track("nextbest", f"register {artifact.name}") as tracker:
             run_id = tracker.run_id
-    digests = {key: str(value) for key, value in manifest if value and key.endswith(("_digest", "_sha256"))}
+    tags = dict(tags or {}) | version_tags(manifest)
     with _told("MLFLOW_REGISTRY_URI", registry_uri()):
-        client.log_artifacts(run_id, str(artifact), POLICY_FOLDER)
-        source = client.get_run(run_id).info.artifact_uri.rstrip("/") + f"/{POLICY_FOLDER}"
+        Tracker(client, run_id).model(artifact, beside)
+        source = client.get_run(run_id).info.artifact_uri.rstrip("/") + f"/{MODEL_FOLDER}"
         if not any(model.name == MODEL for model in client.search_registered_models(f"name = '{MODEL}'")):
             client.create_registered_model(MODEL)
-        version = client.create_model_version(MODEL, source, run_id, tags=digests | dict(tags or {}))
+        version = client.create_model_version(MODEL, source, run_id, tags=tags, description=description)
         client.set_registered_model_alias(MODEL, alias, str(version.version))
     return _registered(version)
 
@@ -173,12 +230,19 @@ def find_alias(alias: str) -> Registered | None:
 
 
 def fetch(policy: Registered, into: Path) -> Path:
-    """The directory below `into` that the artifact's files were copied to."""
+    """The artifact's directory, copied below `into`; what was registered beside it stands in the folder above."""
     connect()
     import mlflow.artifacts
 
     with _told("MLFLOW_REGISTRY_URI", registry_uri()):
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=policy.source, dst_path=str(into)))
+        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=policy.source, dst_path=str(into)))
+    return found / POLICY if (found / POLICY).is_dir() else found  # or registered as the artifact alone
+
+
+def describe(policy: Registered, text: str) -> None:
+    """Give a registered version a new description, in Markdown."""
+    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
+        connect().update_model_version(MODEL, policy.version, text)
 
 
 def set_alias(policy: Registered, alias: str) -> None:

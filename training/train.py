@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from agents.artifact import ArtifactPolicy, load_policy, write_artifact
+from agents.expiry import VALID_DAYS
 from agents.manifest import Manifest
 from agents.myopic import Levers
 from agents.onnx_export import STATES, export_onnx
@@ -24,9 +23,12 @@ from envs.tables import read_tables
 from envs.world import World, load_world
 from training.configs import TrainConfig
 from training.course import CHECKPOINT, Training, Watch
+from training.learning_figures import learning_figure, spread_of
+from training.model_card import Result
 from training.runs import atomic_write, run_directory
 from training.stores import ui_command
-from training.tracking import Registered, Tracker, connect, register, track
+from training.track_training import Recorded, begin, record_run, register_run
+from training.tracking import Registered, connect, track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,37 +67,20 @@ class TrainingRun:
 
     def figure(self) -> Figure:
         """Validation gain of every seed, and return, annoyance, entropy and explained variance, over decisions."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(12, 2.6), layout="constrained")
-        names = ("gain", "return", "annoyance", "entropy_loss", "explained_variance")
-        for axis, name in zip(figure.subplots(1, len(names)), names, strict=True):
-            frame = self.validations if name == "gain" else self.curves
-            for (seed,), own in frame.group_by("seed", maintain_order=True):
-                if name in own.columns:
-                    axis.plot(own["decisions"], own[name], marker=".", label=f"seed {seed}")
-            axis.ticklabel_format(useOffset=False)
-            axis.locator_params(axis="x", nbins=4)
-            axis.set_title("validation gain" if name == "gain" else name.replace("_", " "))
-            axis.set_xlabel("decisions")
-        return figure
+        return learning_figure(self.curves, self.validations)
 
     @property
     def spread(self) -> pl.DataFrame:
         """Per seed the best validation gain, with its interval over customers, and the decisions that it took."""
-        if "gain" not in self.validations.columns:
-            return self.validations
-        best = self.validations.filter(pl.col("kept") > 0).group_by("seed", maintain_order=True).last()
-        return best.select("seed", "decisions", "gain", "lo", "hi")
+        return spread_of(self.validations)
 
     def __str__(self) -> str:
         where = f"contact-policy version {self.registered.version}" if self.registered else "not registered"
         lines = [f"policy {self.manifest.policy_digest[:12]} in {self.artifact} ({self.seconds:.0f} s; {where})"]
-        if "gain" in self.validations.columns:
-            lines += [
-                f"seed {seed}: validation gain {gain:.1f} [{lo:.1f}, {hi:.1f}] after {int(decisions)} decisions"
-                for seed, decisions, gain, lo, hi in self.spread.iter_rows()
-            ]
+        lines += [
+            f"seed {seed}: validation gain {gain:.1f} [{lo:.1f}, {hi:.1f}] after {int(decisions)} decisions"
+            for seed, decisions, gain, lo, hi in self.spread.iter_rows()
+        ]
         if self.stopped:
             lines.append(f"stopped early: {self.stopped}")
         return "\n".join([*lines, f"MLflow: {self.ui}"])
@@ -114,7 +99,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
     lineage = _lineage(config, world)
     if config.track or config.register_policy:
         connect()  # an unreachable registry is found now, not after the training
-    directory, started = run_directory("train", config.out), time.monotonic()
+    meter, directory = begin(config, world), run_directory("train", config.out)
     config = config.model_copy(update={"out": directory})
     atomic_write(directory / CONFIG, config.model_dump_json(indent=2) + "\n")
     with track(config.experiment, f"train-{directory.name}", enabled=config.track) as tracker:
@@ -138,12 +123,15 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
         curves, validations = (pl.concat(parts, how="diagonal") for parts in zip(*frames, strict=True))
         curves.write_parquet(directory / "curves.parquet")
         validations.write_parquet(directory / "validations.parquet")
-        _track_results(tracker, frames[0][0], artifact, manifest)
-    registered = None
-    if config.register_policy:
-        registered = register(artifact, tags={"policy_digest": manifest.policy_digest, **_text(lineage)})
-    seconds = time.monotonic() - started
-    stopped = first.so_far.stopped
+        figures = {"learning": learning_figure(curves, validations)}
+        results = _results(validations, world)
+        tracker.curves(frames[0][1].select(pl.exclude("seed").name.prefix("validation/")), step="validation/decisions")
+        kept = record_run(
+            tracker,
+            Recorded(config, world, manifest, artifact, directory, frames[0][0], meter, figures, results),
+        )
+    registered = register_run(tracker, kept) if config.register_policy else None
+    seconds, stopped = meter.read().seconds, first.so_far.stopped
     return TrainingRun(
         directory, artifact, manifest, curves, validations, first.teacher, seconds, registered, ui_command(), stopped
     )
@@ -187,8 +175,19 @@ def _frames(training: Training, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return tuple(pl.DataFrame(r).with_columns(seed=pl.lit(seed)) for r in (rows, judged))  # type: ignore[return-value]
 
 
+def _results(validations: pl.DataFrame, world: World) -> tuple[Result, ...]:
+    """The best validation of each seed, for the card: it was chosen by, so that it flatters."""
+    unit = f"{world.catalogue.currency} per customer, discounted, mean over a few annoyance prices"
+    source = "simulated in the training's own world; the state that did best was chosen by it"
+    return tuple(
+        Result(name=f"gain over silence, seed {seed}", value=gain, low=lo, high=hi, unit=unit, source=source)
+        for seed, _, gain, lo, hi in spread_of(validations).iter_rows()
+    )
+
+
 def _lineage(config: TrainConfig, world: World) -> dict[str, object]:
     lineage: dict[str, object] = {"world_digest": world.digest, "world": world.coefficients.name, "seed": config.seed}
+    lineage[VALID_DAYS] = config.valid_days
     if config.tables is not None:
         tables = read_tables(config.tables)
         if tables.catalogue.digest != world.catalogue.digest or tables.encoder.digest != world.encoder.digest:
@@ -198,10 +197,6 @@ def _lineage(config: TrainConfig, world: World) -> dict[str, object]:
     return lineage
 
 
-def _text(values: dict[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in values.items()}
-
-
 def _price_range(config: TrainConfig, world: World) -> dict[str, tuple[float, float]]:
     encoder = world.encoder
     highs = dict(zip(encoder.price_names, encoder.price_highs.tolist(), strict=True))
@@ -209,11 +204,3 @@ def _price_range(config: TrainConfig, world: World) -> dict[str, tuple[float, fl
         return {name: (0.0, high) for name, high in highs.items()}
     fixed = prices_from(config.prices, world.catalogue, world.schema).named(world.catalogue)
     return {name: (level, level) for name, level in fixed.items()}
-
-
-def _track_results(tracker: Tracker, curves: pl.DataFrame, artifact: Path, manifest: Manifest) -> None:
-    for row in curves.iter_rows(named=True):
-        values = {name: value for name, value in row.items() if name not in ("decisions", "seed") and value is not None}
-        tracker.metrics({k: v for k, v in values.items() if np.isfinite(v)}, step=int(row["decisions"]))
-    tracker.tags({"policy_digest": manifest.policy_digest})
-    tracker.artifact(artifact)

@@ -1,0 +1,40 @@
+"""How a learning went: its curves as a picture, and the best validation of every seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANELS = ("gain", "return", "annoyance", "entropy_loss", "explained_variance")
+SPREAD = {"seed": pl.Int32, "decisions": pl.Float64, "gain": pl.Float64, "lo": pl.Float64, "hi": pl.Float64}
+
+
+def learning_figure(curves: pl.DataFrame, validations: pl.DataFrame) -> Figure:
+    """Validation gain of every seed, and return, annoyance, entropy and explained variance, over decisions."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 2.8), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
+        frame = validations if name == "gain" else curves
+        for (seed,), own in frame.group_by("seed", maintain_order=True):
+            if name in own.columns:
+                axis.plot(own["decisions"], own[name], marker=".", label=f"seed {seed}")
+            if name == "gain" and "lo" in own.columns:
+                axis.fill_between(own["decisions"], own["lo"], own["hi"], alpha=0.15)
+        axis.ticklabel_format(useOffset=False)
+        axis.locator_params(axis="x", nbins=4)
+        axis.set_title("validation gain" if name == "gain" else name.replace("_", " "))
+        axis.set_xlabel("decisions")
+    return figure
+
+
+def spread_of(validations: pl.DataFrame) -> pl.DataFrame:
+    """Per seed the state that was kept: decisions, gain over silence (currency per customer), lo, hi."""
+    if "kept" not in validations.columns:
+        return pl.DataFrame(schema=SPREAD)
+    best = validations.filter(pl.col("kept") > 0).group_by("seed", maintain_order=True).last()
+    return best.select(list(SPREAD))
