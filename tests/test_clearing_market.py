@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from envs.prices import Prices, price_of
 from envs.world import World, load_world
 from evaluation.market import Clearing, price_limits
 from evaluation.pooled import run_pooled
+from evaluation.population_report import PopulationReport
 from evaluation.region import PooledSetting
 
 BANK = load_world("bank")
@@ -146,3 +148,24 @@ def test_processes_change_nothing_where_prices_are_cleared() -> None:
     setting = replace(SCARCE, by="region", days=3)
     one, two = run_pooled(setting), run_pooled(setting, processes=2)
     assert_frame_equal(one.days, two.days)
+
+
+def test_the_report_tells_the_price_path() -> None:
+    """Prices stand in frames, sentences, JSON and page; without clearing nothing is said of them."""
+    report = PopulationReport(run_pooled(replace(SCARCE, by="region", days=3)), "bank")
+    for row in report.pools.iter_rows(named=True):
+        days = report.run.days.filter(pool=row["pool"])
+        assert row["price_low"] == days["price"].min()
+        assert row["price_high"] == days["price"].max()
+        weighted = (days["price"] * days["capacity"]).sum() / days["capacity"].sum()
+        assert row["price"] == pytest.approx(weighted)
+    told = json.loads(report.texts()["population.json"])
+    assert told["prices_cleared"]
+    assert [row["price"] for row in told["pool_days"]] == pytest.approx(report.bank_days["price"].to_list())
+    page = report.to_html()
+    assert "Prices by day" in page
+    assert "price was" in report.sentences[0]
+    assert set(report.figures()) == {"utilisation", "refused", "prices"}
+    without = PopulationReport(run_pooled(replace(SCARCE, clearing=None, days=1)), "bank")
+    assert "Prices by day" not in without.to_html()
+    assert without.bank_days["expected"].null_count() == 3
