@@ -13,7 +13,9 @@ from agents.myopic import Levers
 from agents.policy import Policy
 from benchmarks.askers import Asker
 from benchmarks.capacity_exact import exact_capacity
+from benchmarks.capacity_levers import levers
 from benchmarks.kit import Options, Result, main, show
+from envs.errors import InputError
 from envs.world import World, load_world
 from evaluation.market import Clearing
 from evaluation.pooled import PooledRun, run_pooled
@@ -33,11 +35,13 @@ def capacity(options: Options, result: Result) -> None:
     if not options.quick:
         policies["asker, keen"] = Asker(bank, Levers(2.0, 1.0, 0.0), "asker, keen")
     told = {str(path): load_policy(path) for path in options.policies}
-    exact_capacity(
-        {n: p for n, p in told.items() if p.manifest.treatments == exact.catalogue.treatment_ids}, options, result
-    )
-    policies |= {n: p for n, p in told.items() if p.manifest.treatments == bank.catalogue.treatment_ids}
-    _bank(bank, policies, options, result)
+    for path, policy in told.items():
+        if policy.manifest.treatments not in (bank.catalogue.treatment_ids, exact.catalogue.treatment_ids):
+            raise InputError("must be of the bank or of the exact preset", file=path, field="treatments")
+    here = {name: p for name, p in told.items() if p.manifest.treatments == bank.catalogue.treatment_ids}
+    exact_capacity({name: p for name, p in told.items() if name not in here}, options, result)
+    _bank(bank, policies | here, options, result)
+    levers(bank, next(iter(here.values()), policies["asker"]), options, result)
 
 
 def _bank(world: World, policies: dict[str, Policy], options: Options, result: Result) -> None:

@@ -22,8 +22,8 @@ from envs.prices import Prices, price_of
 from envs.randomness import Luck
 from envs.simulator import Simulator
 from envs.world import World, load_world
-from evaluation.intervals import Interval, mean_interval
 from evaluation.market import TOLD, Clearing, Market
+from evaluation.run_differences import jackknife
 
 CUSTOMERS = 10_000  # of one population
 USUAL = 20.0  # CNY per opt-out's worth of annoyance, the preset's default
@@ -138,10 +138,11 @@ def _ways(
 def _reached(runs: list[Shared], silence: float, best: float) -> tuple[float, ...]:
     """Share of the bound's gain with its interval over populations, and how much of the capacity was used."""
     shares = np.array([(run.value - silence) / best for run in runs])
-    found = mean_interval(shares) if len(shares) > 1 else Interval(shares[0], *[np.nan] * 4)
+    found = jackknife(lambda kept: float(shares[kept].mean()), len(shares)) if len(shares) > 1 else None
     used, wanted = (np.stack([getattr(run, part) for run in runs]) for part in ("used", "wanted"))
     scarce = float(used[wanted >= 1].mean()) if (wanted >= 1).any() else float("nan")
-    return found.value, found.lo, found.hi, float(used.mean()), scarce, float(used.max())
+    lo, hi = (np.nan, np.nan) if found is None else (found.lo, found.hi)
+    return float(shares.mean()), lo, hi, float(used.mean()), scarce, float(used.max())
 
 
 class Rounded(Optimum):
