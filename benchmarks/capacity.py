@@ -34,10 +34,12 @@ def capacity(options: Options, result: Result) -> None:
     policies: dict[str, Policy] = {"asker": Asker(bank)}
     if not options.quick:
         policies["asker, keen"] = Asker(bank, Levers(2.0, 1.0, 0.0), "asker, keen")
-    told = {str(path): load_policy(path) for path in options.policies}
-    for path, policy in told.items():
+    told = {}
+    for path in options.policies:
+        policy = load_policy(path)
         if policy.manifest.treatments not in (bank.catalogue.treatment_ids, exact.catalogue.treatment_ids):
             raise InputError("must be of the bank or of the exact preset", file=path, field="treatments")
+        told[f"{policy.name} {policy.digest[:8]}"] = policy
     here = {name: p for name, p in told.items() if p.manifest.treatments == bank.catalogue.treatment_ids}
     exact_capacity({name: p for name, p in told.items() if name not in here}, options, result)
     _bank(bank, policies | here, options, result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,12 +14,13 @@ from agents.clearing import Cleared
 from agents.policy import Policy
 from agents.turns import Turns, take_turns
 from envs.pools import Pools
-from envs.prices import Prices, prices_from
+from envs.prices import Prices
 from envs.randomness import Luck
 from envs.running import RunningCounts
 from envs.simulator import Simulator
 from envs.state import CustomerState
 from envs.world import World
+from evaluation.day_ledger import Ledger
 from evaluation.market import TOLD, Clearing, Market, Seen
 from evaluation.shadow import Shadow
 
@@ -105,7 +106,7 @@ class Region:
             self.pools.morning()
             due = [part for part in self._parts if day >= part.phase and (day - part.phase) % cadence == 0]
             self._open(due, day)
-            ledger = Ledger(self.setting, self.pools, self._cleared)
+            ledger = Ledger(self.setting.world, self.pools, self.setting.prices, self._cleared)
             for place in self._order(due, first + day):
                 self._step(due[place], ledger)
                 if progress is not None:
@@ -183,55 +184,6 @@ class Region:
         column = next(c for c in self.setting.world.schema.columns if c.name == self.setting.assets)
         values = self.setting.world.population.sample(part.state.customer, self.setting.seed)[column.name].to_numpy()
         return float((10.0**values if column.unit.startswith("log10") else values).sum())
-
-
-class Ledger:
-    """What was asked of the pools on a day."""
-
-    def __init__(self, setting: PooledSetting, pools: Pools, cleared: Cleared | None) -> None:
-        self._effort, self._pools, self._catalogue = pools.effort, pools, setting.world.catalogue
-        default = prices_from(None, setting.world.catalogue, setting.world.schema)
-        self._prices, self._cleared = setting.prices or default, cleared
-        self._had = pools.left.copy()
-        self._refused = np.zeros(len(pools.left))
-        self._requests = np.zeros(len(pools.left), np.int64)
-
-    def note(self, turns: Turns, alive: np.ndarray) -> None:
-        """Requests that a pool lacked the effort for, at their turn."""
-        for pool in range(len(self._refused)):
-            lacking = turns.short[pool] & alive[:, None]
-            self._refused[pool] += self._effort[turns.wanted[lacking], pool].sum()
-            self._requests[pool] += lacking.sum()
-
-    def frame(self, region: str, day: int, shadow: Shadow) -> pl.DataFrame:
-        """One row per pool."""
-        worth, sampled = shadow.value()
-        pools = self._catalogue.pools
-        return pl.DataFrame(
-            {
-                "region": [region] * len(pools),
-                "day": [day] * len(pools),
-                "pool": [pool.id for pool in pools],
-                "unit": [pool.unit for pool in pools],
-                "stock": self._pools.stock,
-                "capacity": self._had,
-                "offered": np.where(self._pools.stock & (day > 0), 0.0, self._had),
-                "granted": self._had - self._pools.left,
-                "refused": self._refused,
-                "requests_refused": self._requests,
-                "worth": worth,
-                "sampled": sampled,
-                **self._priced(),
-            }
-        )
-
-    def _priced(self) -> dict[str, Any]:
-        """Columns that say what the pools cost."""
-        cleared = self._cleared
-        if cleared is None:
-            nothing = pl.Series([None] * len(self._refused), dtype=pl.Float64)
-            return {"price": np.array(self._prices.pools), "expected": nothing, "short": nothing.cast(pl.Boolean)}
-        return {"price": cleared.prices, "expected": cleared.demand, "short": cleared.short()}
 
 
 def pools_of(setting: PooledSetting, customers: int) -> Pools:
