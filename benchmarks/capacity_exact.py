@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from agents.baselines import Silence
-from agents.exact import Optimum, Solution, choices, evaluate, solve
+from agents.exact import Optimum, Solution, choices, evaluate
 from agents.exact_bound import capacities, lagrangian_bound
 from agents.exact_prices import Plan, Scheduled, planned
 from agents.policy import Policy
@@ -151,10 +151,7 @@ class Rounded(Optimum):
     def _at(self, fields: np.ndarray) -> Solution:
         encoder = self.model.world.encoder
         annoyance, *pools = price_of(fields.astype(np.float64), encoder.price_highs).round(2).tolist()
-        prices = Prices(annoyance, tuple(pools))
-        if prices not in self._solved:
-            self._solved[prices] = solve(self.model, prices)
-        return self._solved[prices]
+        return self._solution(Prices(annoyance, tuple(pools)))
 
 
 def _exact_targets(frame: pl.DataFrame, prices: pl.DataFrame, result: Result) -> None:
