@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import chdtri
 
 from envs.errors import InputError
 from envs.prices import price_field, price_of
@@ -51,15 +52,34 @@ class Limit:
         return f"{self.quantity.replace('_', '-')} at most {self.most:g} per {per}"
 
     def measured(self, totals: Totals) -> Interval:
-        """How much there was, in the limit's unit: a ratio of sums over customers, its error by linearisation."""
+        """How much there was, in the limit's unit: a ratio of sums over customers, its error by linearisation.
+
+        Of rare events, which may not have happened by chance, the interval is at least the Poisson distribution's
+        (Garwood 1936, Biometrika 28).
+        """
         top = np.asarray(getattr(totals, self.quantity), np.float64)
         bottom = totals.contacts.astype(np.float64) if self.of == PER_CONTACT else np.ones(len(top))
         if not bottom.sum():
             return Interval(0.0, 0.0, 0.0, 0.0, 0.0)
         ratio = float(top.sum() / bottom.sum())
         spread = mean_interval((top - ratio * bottom) / bottom.mean())
-        parts = (ratio, spread.se, ratio + spread.lo, ratio + spread.hi, ratio + spread.lower)
+        lo, hi = ratio + spread.lo, ratio + spread.hi
+        if self.of == PER_CONTACT:
+            least, most = garwood(float(top.sum()))
+            lo, hi = min(lo, least / float(bottom.sum())), max(hi, most / float(bottom.sum()))
+        parts = (ratio, spread.se, lo, hi, ratio + spread.lower)
         return Interval(*(self.per * part for part in parts))
+
+
+def garwood(events: float, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a Poisson mean of which so many events were seen.
+
+    >>> [round(end, 2) for end in garwood(0)], [round(end, 2) for end in garwood(10)]
+    ([0.0, 3.69], [4.8, 18.39])
+    """
+    tail = (1 - confidence) / 2
+    least = float(chdtri(2 * events, 1 - tail)) / 2 if events else 0.0
+    return least, float(chdtri(2 * events + 2, tail)) / 2
 
 
 def parse_limit(text: str) -> Limit:

@@ -90,6 +90,16 @@ def test_a_rate_is_a_ratio_of_sums() -> None:
     assert Limit("complaints", 1, 100).measured(totals(np.zeros(3))).hi == 0  # nobody was contacted
 
 
+def test_what_did_not_happen_may_happen_yet() -> None:
+    """No complaint in 1,000 contacts: up to 3.69 for every 1,000 at 95 %; of many complaints customers tell more."""
+    none = Limit("complaints", 1, 1000).measured(totals(np.zeros(100), np.full(100, 10.0)))
+    assert (none.value, none.lo) == (0, 0)
+    assert none.hi == pytest.approx(3.689, abs=1e-3)
+    clustered = np.where(np.arange(100) % 10 == 0, 20.0, 0.0)
+    many = Limit("complaints", 1, 1000).measured(totals(clustered, np.full(100, 10.0)))
+    assert many.hi - many.value == pytest.approx(1.96 * 1000 * clustered.std(ddof=1) / 10 / 10, rel=1e-3)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0.01, 5.0), st.floats(0.05, 3.0))
 def test_the_search_finds_the_crossing(most: float, slope: float) -> None:
