@@ -57,6 +57,8 @@ def _bank(world: World, policies: dict[str, Policy], options: Options, result: R
             for words, run in runs.items():
                 found = difference(run, silence, valued(USUAL))
                 gains.append((name, share, words, found.value, found.lo, found.hi))
+            found = difference(runs["cleared"], runs["no prices"], valued(USUAL))
+            gains.append((name, share, "cleared less no prices", found.value, found.lo, found.hi))
             used += [(name, share, *row) for row in _used(runs["cleared"])]
     columns = ["policy", "capacity", "prices", "value over silence", "lo", "hi"]
     frame = pl.DataFrame(gains, orient="row", schema=columns)
