@@ -41,13 +41,27 @@ class Clearing:
     fall: float = 0.5  # of yesterday's prices, at which everybody is asked
 
 
-def price_limits(policy: Policy, world: World) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest price of each pool, (pools,): the range that a policy was trained on, or the schema's."""
-    manifest, pools = getattr(policy, "manifest", None), world.catalogue.pool_ids
+def price_ranges(policy: Policy, world: World) -> dict[str, tuple[float, float]]:
+    """Lowest and highest value of every price: the range that a policy was trained on; else the schema's, from 0."""
+    manifest, names = getattr(policy, "manifest", None), world.encoder.price_names
     if manifest is None:
-        return np.zeros(len(pools)), world.encoder.price_highs[1:].copy()
-    ranges = np.array([manifest.price_range[pool] for pool in pools], np.float64).reshape(len(pools), 2)
-    return ranges[:, 0], ranges[:, 1]
+        return {name: (0.0, float(high)) for name, high in zip(names, world.encoder.price_highs, strict=True)}
+    return {name: (float(manifest.price_range[name][0]), float(manifest.price_range[name][1])) for name in names}
+
+
+def price_limits(policy: Policy, world: World) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest price of each pool. Each (pools,)."""
+    ranges = price_ranges(policy, world)
+    found = np.array([ranges[pool] for pool in world.catalogue.pool_ids], np.float64)
+    return found[:, 0], found[:, 1]
+
+
+def check_annoyance(policy: Policy, world: World, price: float) -> None:
+    """Refuse a price of annoyance on which the policy was not trained; where it has no such range any will do."""
+    low, high = price_ranges(policy, world)["annoyance"]
+    if getattr(policy, "manifest", None) is not None and not low <= price <= high:
+        need = f"must be in [{low:g}, {high:g}], the range on which the policy was trained"
+        raise InputError(need, field="prices.annoyance", value=price)
 
 
 class Market:
@@ -63,6 +77,7 @@ class Market:
             pool = world.catalogue.pool_ids[int((self.high <= self.low).argmax())]
             need = "must leave room for a price that clears: the policy was trained at one price only"
             raise InputError(need, field=f"price_range.{pool}", value=[float(self.low.max()), float(self.high.min())])
+        check_annoyance(policy, world, start.annoyance)
         self._annoyance = start.annoyance
         self._prices = np.clip(np.array(start.pools, np.float64), self.low, self.high)
         self._day = 0

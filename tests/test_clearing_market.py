@@ -24,6 +24,7 @@ from evaluation.population_report import PopulationReport
 from evaluation.region import PooledSetting
 
 BANK = load_world("bank")
+WIDE = {"annoyance": (0, 1000), "agents": (0, 5), "advisers": (0, 3.0), "counters": (0, 1)}  # of a manifest
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,7 @@ def test_a_sample_of_the_customers_says_nearly_the_same() -> None:
 
 def test_the_range_is_the_policys_own() -> None:
     class Trained(Silence):
-        manifest = Manifest.model_construct(
-            price_range={"agents": (0.5, 2.0), "advisers": (0, 3.0), "counters": (0, 1)}
-        )
+        manifest = Manifest.model_construct(price_range=WIDE | {"agents": (0.5, 2.0)})
 
     low, high = price_limits(Trained(), BANK)
     np.testing.assert_allclose(low, [0.5, 0, 0])
@@ -137,7 +136,7 @@ def test_the_range_is_the_policys_own() -> None:
 
 def test_a_policy_of_one_price_cannot_be_cleared() -> None:
     class Narrow(Silence):
-        manifest = Manifest.model_construct(price_range={"agents": (0, 0), "advisers": (0, 3.0), "counters": (0, 1)})
+        manifest = Manifest.model_construct(price_range=WIDE | {"agents": (0, 0)})
 
     with pytest.raises(InputError, match="must leave room for a price that clears"):
         run_pooled(replace(SCARCE, policy=Narrow()))
@@ -169,3 +168,11 @@ def test_the_report_tells_the_price_path() -> None:
     without = PopulationReport(run_pooled(replace(SCARCE, clearing=None, days=1)), "bank")
     assert "Prices by day" not in without.to_html()
     assert without.bank_days["expected"].null_count() == 3
+
+
+def test_annoyance_is_priced_within_the_policys_range() -> None:
+    class Trained(Silence):
+        manifest = Manifest.model_construct(price_range=WIDE | {"annoyance": (5.0, 50.0)})
+
+    with pytest.raises(InputError, match=r"prices.annoyance == 60.0, must be in \[5, 50\]"):
+        run_pooled(replace(SCARCE, policy=Trained(), prices=Prices(60.0, (0.0, 0.0, 0.0))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from envs.errors import InputError
 from envs.prices import Prices, prices_from
 from envs.world import World, load_world
 from evaluation.limits import HOLDS, MISSED, Checked, Measure, Search, Tried, check_price, lowest_price, parse_limit
+from evaluation.market import check_annoyance, price_ranges
 from evaluation.simulation import Totals, simulate
 from training.capacity_configs import LimitConfig
 from training.population import policy_of
@@ -79,7 +80,8 @@ def limit(config: LimitConfig) -> KeptLimit:
     annoyance = {} if config.annoyance_price is None else {"annoyance": config.annoyance_price}
     usual = prices_from({**config.pool_prices, **annoyance}, world.catalogue, world.schema)
     lever = _Lever(config.lever, usual)
-    search = Search(config.lowest, lever.highest(config, policy, world), config.steps, config.caution)
+    check_annoyance(policy, world, usual.annoyance)
+    search = lever.search(config, price_ranges(policy, world))
     if search.low >= search.high:
         raise InputError(f"must be below {search.high:g}, the highest", field="lowest", value=search.low)
     runs = config.steps + 5
@@ -112,22 +114,20 @@ class _Lever:
             return Prices(price, self.prices.pools)
         return Prices(price * self.prices.annoyance, tuple(price * pool for pool in self.prices.pools))
 
-    def highest(self, config: LimitConfig, policy: Policy, world: World) -> float:
-        """The lever's top: where the first price reaches the end of what the policy was trained on."""
-        manifest, names = getattr(policy, "manifest", None), world.encoder.price_names
-        ranges = dict(zip(names, world.encoder.price_highs, strict=True))
-        tops = ranges if manifest is None else {name: manifest.price_range[name][1] for name in names}
+    def search(self, config: LimitConfig, ranges: Mapping[str, tuple[float, float]]) -> Search:
+        """The lever's range: as far as every price that it moves stays within its own."""
         if self.kind == "annoyance":
-            top = float(tops["annoyance"])
+            low, top = ranges["annoyance"]
         else:
-            values = dict(zip(names, self.prices.vector(), strict=True))
-            top = min((float(tops[n] / value) for n, value in values.items() if value > 0), default=0.0)
-            if not top:
+            values = zip(ranges.values(), self.prices.vector().tolist(), strict=True)
+            moved = [(low / value, high / value) for (low, high), value in values if value > 0]
+            if not moved:
                 raise InputError("must be annoyance: all prices are 0, and stay so", field="lever", value=self.kind)
+            low, top = max(low for low, _ in moved), min(high for _, high in moved)
         if config.highest is not None and config.highest > top * (1 + 1e-9):
             need = f"must be at most {top:g}, the end of the range on which the policy was trained"
             raise InputError(need, field="highest", value=config.highest)
-        return config.highest or top
+        return Search(max(config.lowest, low), config.highest or top, config.steps, config.caution)
 
 
 def _measure(
