@@ -88,6 +88,30 @@ VERBS = (
         "population.html (one self-contained page), population.json (every number); with --log also tables/",
         "nextbest population --world bank --customers 5000 --days 14 --by region --out runs/population",
     )),
+    Verb("capacity", "training.capacity_configs:CapacityConfig", "training:capacity", page(
+        "Clear the pools by prices, and say what more of them would be worth, with an interval.",
+        "Every morning finds the prices at which a policy's customers ask for no more than there is. With --more it "
+        "runs the same customers with the same luck once more: the difference is what the pool's growth brings.",
+        "a world: `bank` or a calibrated directory; a policy that reads prices",
+        "capacity.json (differences and prices), population.html and population.json",
+        "nextbest capacity --world runs/world --policy runs/train/policy --more agents=60",
+    )),
+    Verb("worth", "training.capacity_configs:WorthConfig", "training:worth", page(
+        "Say what each channel is worth: the gain that is lost when it is taken away.",
+        "One run with every channel and one without each, on the same customers with the same luck; pools are cleared "
+        "by prices in all of them. The policy is not retrained unless --retrained names another one.",
+        "a world: `bank` or a calibrated directory; a policy that reads prices",
+        "worth.json",
+        "nextbest worth --world runs/world --policy runs/train/policy --customers 5000",
+    )),
+    Verb("limit", "training.capacity_configs:LimitConfig", "training:limit", page(
+        "Find the lowest price at which a policy keeps to a limit, and check it on other customers.",
+        "Limits are set on complaints, opt-outs, annoyance, cost or contacts. The price of annoyance is searched by "
+        "bisection on one population; another one says whether the limit holds there and what gain it costs.",
+        "a world: `bank` or a calibrated directory; a policy that reads prices",
+        "limit.json",
+        "nextbest limit --world runs/world --policy runs/train/policy --limit complaints=2/10k",
+    )),
     Verb("import starbucks", "training.configs:ImportConfig", "training:import_log", page(
         "Import the Starbucks capstone data: six waves of offers per customer.",
         "The reward of a wave is what the customer spends until the next wave, less the rewards paid out. "
@@ -158,7 +182,7 @@ VERBS = (
         "validation customers saw leaves as ONNX with a JSON manifest and is registered as the challenger. A training "
         "that was stopped goes on from its checkpoint with --resume, bit for bit.",
         "a world, and the TABLES it was calibrated on (optional); with --resume a stopped training",
-        "an artifact in policy/ (policy.onnx, manifest.json), curves, checkpoint, model card; a run and a version in MLflow",
+        "an artifact in policy/ (policy.onnx, manifest.json), curves, checkpoint, card; a run and version in MLflow",
         "nextbest train runs/starbucks --world runs/world --steps 300000 --out runs/train",
     ), positional=("tables",)),
     Verb("adapt", "training.configs:AdaptConfig", "training:adapt", page(

@@ -18,6 +18,7 @@ from agents.policy import Policy, greedy
 from envs.exact import ExactModel, Layer
 from envs.prices import Prices, price_of
 
+MOST_SOLVED = 32  # prices whose solutions an optimal policy keeps
 Choice = Sequence[np.ndarray]  # per decision the probability of each pair of a state and a treatment; (pairs,) float64
 
 
@@ -155,6 +156,12 @@ class Optimum:
         found = price_of(fields.astype(np.float64), self.model.world.encoder.price_highs)
         annoyance, *pools = (float(f"{price:.5g}") for price in found)
         prices = Prices(annoyance, tuple(pools))
+        return self._solution(prices)
+
+    def _solution(self, prices: Prices) -> Solution:
+        """Solved once, and kept while few others are asked for: one of the preset takes 15 MB."""
         if prices not in self._solved:
+            if len(self._solved) >= MOST_SOLVED:
+                del self._solved[next(iter(self._solved))]
             self._solved[prices] = solve(self.model, prices)
         return self._solved[prices]

@@ -29,6 +29,7 @@ class Options:
     quick: bool
     seed: int
     work: Path  # a folder for what it makes
+    policies: tuple[Path, ...] = ()  # artifacts to look at, of a benchmark that does
 
 
 @dataclass
@@ -64,19 +65,22 @@ def show(title: str, frame: pl.DataFrame, digits: int = 3) -> None:
     Console(width=160).print(table)
 
 
-def main(name: str, benchmark: Callable[[Options, Result], None]) -> None:
-    """Run a benchmark in a folder of its own and print its result."""
+def main(name: str, benchmark: Callable[[Options, Result], None], *, policies: bool = False) -> None:
+    """Run a benchmark in a folder of its own and print its result. policies: it looks at artifacts, too."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=benchmark.__doc__)
     parser.add_argument("--quick", action="store_true", help="an answer in under a minute; the figures mean little")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything")
     parser.add_argument("--keep", type=Path, help="folder to keep what the benchmark makes")
+    if policies:
+        parser.add_argument("--policy", type=Path, action="append", help="an artifact to look at; may be repeated")
     told = parser.parse_args()
     result, started = Result(name), time.monotonic()
     with TemporaryDirectory() as folder:
         work = told.keep.absolute() if told.keep else Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         os.environ["NEXTBEST_RUNS"] = str(work / "runs")
-        benchmark(Options(told.quick, told.seed, work), result)
+        some = tuple(path.absolute() for path in getattr(told, "policy", None) or ())
+        benchmark(Options(told.quick, told.seed, work, some), result)
     result.conditions |= {
         "quick": told.quick,
         "seed": told.seed,

@@ -61,7 +61,33 @@ def refused(report: PopulationReport) -> Figure:
     return figure
 
 
-FIGURES: dict[str, Callable[[PopulationReport], Figure]] = {"utilisation": utilisation, "refused": refused}
+def prices(report: PopulationReport) -> Figure:
+    """One panel per pool: what a unit cost each day, one line per region, one of all together; a dot where it did not
+    clear at the highest price there is."""
+    names = regions(report)
+    figure, panels = _panels(report.pools["pool"].to_list())
+    for axes, row in zip(panels, report.pools.iter_rows(named=True), strict=True):
+        lines = [(name, report.days.filter(pool=row["pool"], region=name)) for name in names]
+        whole = (TOGETHER, report.bank_days.filter(pool=row["pool"]))
+        for place, (name, days) in enumerate([*lines, whole] if len(names) > 1 else [whole]):
+            last = name == TOGETHER
+            colour = INK if last and len(names) > 1 else PALETTE[place]
+            x, y, short = (days[column].to_numpy() for column in ("day", "price", "short"))
+            axes.plot(x, y, color=colour, linewidth=1.8 if last else 1.1, label=name)
+            if short.dtype == bool and (not last or len(names) == 1):
+                axes.plot(x[short], y[short], "o", markersize=4.5, color=colour)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(f"{report.catalogue.currency} per {row['unit'].removesuffix('s')}")
+    panels[-1].plot([], [], "o", color=PALETTE[7], markersize=4.5, label="did not clear at the highest price")
+    _finish(figure, panels)
+    return figure
+
+
+FIGURES: dict[str, Callable[[PopulationReport], Figure]] = {
+    "utilisation": utilisation,
+    "refused": refused,
+    "prices": prices,
+}
 
 
 def regions(report: PopulationReport) -> list[str]:

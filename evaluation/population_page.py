@@ -24,6 +24,7 @@ def page(report: PopulationReport) -> str:
 
     setting, short = report.run.setting, lacking(report)
     count = report.frame["region"].n_unique()
+    shown_figures = {"utilisation"} | ({"refused"} if short else set()) | ({"prices"} if report.cleared else set())
     return template("population.html.j2").render(
         title=report.world,
         policy=setting.policy.name,
@@ -36,7 +37,8 @@ def page(report: PopulationReport) -> str:
         regions=count,
         most=MOST_REGIONS,
         sentences=[line.split(": ", 1) for line in report.sentences],
-        drawn={name: svg(draw(report), name) for name, draw in FIGURES.items() if name != "refused" or short},
+        drawn={name: svg(draw(report), name) for name, draw in FIGURES.items() if name in shown_figures},
+        priced=[_priced(row) for row in report.pools.iter_rows(named=True)] if report.cleared else [],
         stocks=report.pools["stock"].any(),
         rows=[_row(row) for row in report.frame.iter_rows(named=True)][:MOST_ROWS],
         left_out=max(0, report.frame.height - MOST_ROWS),
@@ -60,3 +62,9 @@ def _row(row: dict[str, Any]) -> list[str]:
         percent(row["refused_share"]),
         "–" if value is None else f"{number(value, digits=3)} per {one(row['unit'])}",
     ]
+
+
+def _priced(row: dict[str, Any]) -> list[str]:
+    """What a pool cost, as the page's table shows it."""
+    prices = [number(row[name], digits=3) for name in ("price_low", "price", "price_high")]
+    return [row["pool"], *prices, percent(row["utilisation"]), f"{row['days_short']} of {row['days']}"]

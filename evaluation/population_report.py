@@ -34,6 +34,11 @@ class PopulationReport:
     def catalogue(self) -> Catalogue:
         return self.run.setting.world.catalogue
 
+    @property
+    def cleared(self) -> bool:
+        """True if the pools' prices were found anew every morning."""
+        return self.run.setting.clearing is not None
+
     @cached_property
     def counts(self) -> Counts:
         """Of all customers."""
@@ -90,6 +95,8 @@ class PopulationReport:
             "cadence_days": setting.cadence_days,
             "by": setting.by,
             "share": setting.share,
+            "more": dict(zip(self.catalogue.pool_ids, setting.more or (), strict=False)),
+            "prices_cleared": self.cleared,
             "seed": setting.seed,
             "confidence": CONFIDENCE,
             "blocks": len(self.blocks),
@@ -134,7 +141,7 @@ class PopulationReport:
 
 
 def pooled(days: pl.DataFrame, keys: Iterable[str]) -> pl.DataFrame:
-    """Sums and shares over all days. A share of nothing is null."""
+    """Sums and shares over all days, lowest, mean and highest price. A share of nothing is null."""
     granted, refused, worth = (pl.col(name).sum() for name in ("granted", "refused", "worth"))
     lacking = pl.col("day").filter(pl.col("requests_refused") > 0)
     frame = days.group_by(*keys, "unit", "stock", maintain_order=True).agg(
@@ -148,6 +155,10 @@ def pooled(days: pl.DataFrame, keys: Iterable[str]) -> pl.DataFrame:
         requests_refused=pl.col("requests_refused").sum(),
         refused_share=refused / (granted + refused),
         shadow_value=worth / pl.col("sampled").sum(),
+        price=_mean_price(),
+        price_low=pl.col("price").min(),
+        price_high=pl.col("price").max(),
+        days_short=pl.col("day").filter(pl.col("short")).n_unique(),
     )
     return frame.with_columns(pl.col(pl.Float64).fill_nan(None))
 
@@ -162,6 +173,9 @@ def by_day(days: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
         requests_refused=pl.col("requests_refused").sum(),
         refused_share=refused / (granted + refused),
         shadow_value=pl.col("worth").sum() / pl.col("sampled").sum(),
+        price=_mean_price(),
+        expected=pl.when(pl.col("expected").is_not_null().any()).then(pl.col("expected").sum()),
+        short=pl.col("short").any(),
         offered=pl.col("offered").sum(),
     )
     so_far = [pl.col(name).cum_sum().over(keys, order_by="day") for name in ("granted", "offered")]
@@ -174,3 +188,9 @@ def by_day(days: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
         .with_columns(pl.col(pl.Float64).fill_nan(None))
         .sort("day", maintain_order=True)
     )
+
+
+def _mean_price() -> pl.Expr:
+    """Mean price, by what there was to pay for."""
+    there = pl.col("capacity") + 1e-9
+    return (pl.col("price") * there).sum() / there.sum()

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def sentences(report: PopulationReport) -> list[str]:
-    """How full each pool was, on how many days requests were refused, which share, what one more unit was worth."""
-    return [_sentence(report, row) for row in report.pools.iter_rows(named=True)]
+    """How full each pool was, on how many days requests were refused, which share, what one more unit was worth, what
+    it cost where prices were cleared."""
+    return [_sentence(report, row) + _price(report, row) for row in report.pools.iter_rows(named=True)]
 
 
 def percent(share: float | None) -> str:
@@ -41,6 +42,20 @@ def _sentence(report: PopulationReport, row: dict[str, Any]) -> str:
         return f"{row['pool']}: nobody asked for any of the {_there(row)}."
     said = f"{percent(row['utilisation'])} of the {_there(row)} was used."
     return f"{row['pool']}: {said} {_refused(report, row)}"
+
+
+def _price(report: PopulationReport, row: dict[str, Any]) -> str:
+    """What a unit cost, where prices were cleared."""
+    if not report.cleared:
+        return ""
+    if row["price_high"] == 0:
+        return " Nothing was scarce: its price was 0 throughout."
+    low, mean, high = (number(row[name], digits=3) for name in ("price_low", "price", "price_high"))
+    said = f" Its price was {mean} {report.catalogue.currency} per {one(row['unit'])} on average, from {low} to {high}."
+    if not row["days_short"]:
+        return said
+    days = f"{row['days_short']} of {_days(row['days'])}"
+    return f"{said} On {days} more was asked for than there was even at the highest price the policy knows."
 
 
 def _there(row: dict[str, Any]) -> str:

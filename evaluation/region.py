@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from agents.clearing import Cleared
 from agents.policy import Policy
 from agents.turns import Turns, take_turns
 from envs.pools import Pools
@@ -19,6 +20,8 @@ from envs.running import RunningCounts
 from envs.simulator import Simulator
 from envs.state import CustomerState
 from envs.world import World
+from evaluation.day_ledger import Ledger
+from evaluation.market import TOLD, Clearing, Market, Seen
 from evaluation.shadow import Shadow
 
 PART = 2048  # customers who are decided and stepped together: what they need stands in the processor's cache
@@ -58,8 +61,10 @@ class PooledSetting:
     cadence_days: int = 1
     share: float = 1.0  # of the catalogue's capacity
     told: bool = True  # whether the policy sees which pools are exhausted
-    prices: Prices | None = None  # None: the schema's
+    prices: Prices | None = None  # None: the schema's; where prices are cleared, those that the first day starts from
     assets: str | None = None  # the column with assets under management at the start, None: not known
+    clearing: Clearing | None = None  # find the pools' prices anew every morning; None: they stay as they are
+    more: tuple[float, ...] | None = None  # units of each pool beyond the catalogue's, of all customers together
 
 
 class Region:
@@ -79,15 +84,19 @@ class Region:
         self._decided, self._happened = decided, happened
         self.simulator = Simulator(world, setting.seed, record=True)
         self.counts = RunningCounts(world, BLOCKS)
-        self.pools = Pools(setting.world.catalogue, len(customers), setting.share)
+        self.pools = pools_of(setting, len(customers))
         self._shadow = Shadow(world)
+        clearing = setting.clearing
+        self._cleared: Cleared | None = None
+        self._market = None if clearing is None else Market(world, setting.policy, setting.prices, clearing)
         self._written: list[pl.DataFrame] = []
         self._parts = list(self._begin())
 
     @property
     def days(self) -> pl.DataFrame:
         """One row per day and pool: what there was (`offered`: what came in), what was granted and refused, units; what
-        a sample of the refused was worth, currency, and its units."""
+        a sample of the refused was worth, currency, and its units; the price that was told, and where prices are
+        cleared what was expected to be asked for at it, and whether that was too much at the highest price there is."""
         return pl.concat(self._written)
 
     def run(self, progress: Progress | None = None) -> None:
@@ -95,8 +104,9 @@ class Region:
         cadence, first = self.setting.cadence_days, self.simulator.first_day
         for day in range(self.setting.days - cadence + 1):
             self.pools.morning()
-            ledger = Ledger(self.setting.world, self.pools)
             due = [part for part in self._parts if day >= part.phase and (day - part.phase) % cadence == 0]
+            self._open(due, day)
+            ledger = Ledger(self.setting.world, self.pools, self.setting.prices, self._cleared)
             for place in self._order(due, first + day):
                 self._step(due[place], ledger)
                 if progress is not None:
@@ -122,6 +132,19 @@ class Region:
                 yield part
                 number += 1
 
+    def _open(self, due: list[Part], day: int) -> None:
+        """Find the day's prices."""
+        if self._market is not None:
+            customers, left = sum(part.state.batch for part in due), self.setting.days - day
+            self._cleared = self._market.open(lambda: self._seen(due), customers, self.pools, left)
+
+    def _seen(self, due: list[Part]) -> Iterator[Seen]:
+        """What the day's decisions see, of those who have not left."""
+        for part in due:
+            self.simulator.state = part.state
+            view, alive = self.simulator.view(), part.state.alive
+            yield view.observation[alive], view.mask[alive]
+
     def _order(self, due: list[Part], day: int) -> np.ndarray:
         """The queue of the parts, anew every day."""
         numbers = np.array([part.number for part in due], np.int64)
@@ -131,9 +154,11 @@ class Region:
     def _step(self, part: Part, ledger: Ledger) -> None:
         """Decide and step the customers of a part."""
         simulator, setting = self.simulator, self.setting
-        simulator.state = part.state
-        view, state = simulator.view(), part.state
+        simulator.state, state = part.state, part.state
         luck = Luck(setting.seed, state.customer, state.history.day)
+        if self._market is not None and self._cleared is not None:
+            simulator.set_prices(self._market.told(self._cleared, luck.uniform(TOLD)))
+        view = simulator.view()
         turns = take_turns(
             setting.policy,
             view.observation,
@@ -168,42 +193,13 @@ class Region:
         return float((10.0**values if column.unit.startswith("log10") else values).sum())
 
 
-class Ledger:
-    """What was asked of the pools on a day."""
-
-    def __init__(self, world: World, pools: Pools) -> None:
-        self._effort, self._pools, self._catalogue = pools.effort, pools, world.catalogue
-        self._had = pools.left.copy()
-        self._refused = np.zeros(len(pools.left))
-        self._requests = np.zeros(len(pools.left), np.int64)
-
-    def note(self, turns: Turns, alive: np.ndarray) -> None:
-        """Requests that a pool lacked the effort for, at their turn."""
-        for pool in range(len(self._refused)):
-            lacking = turns.short[pool] & alive[:, None]
-            self._refused[pool] += self._effort[turns.wanted[lacking], pool].sum()
-            self._requests[pool] += lacking.sum()
-
-    def frame(self, region: str, day: int, shadow: Shadow) -> pl.DataFrame:
-        """One row per pool."""
-        worth, sampled = shadow.value()
-        pools = self._catalogue.pools
-        return pl.DataFrame(
-            {
-                "region": [region] * len(pools),
-                "day": [day] * len(pools),
-                "pool": [pool.id for pool in pools],
-                "unit": [pool.unit for pool in pools],
-                "stock": self._pools.stock,
-                "capacity": self._had,
-                "offered": np.where(self._pools.stock & (day > 0), 0.0, self._had),
-                "granted": self._had - self._pools.left,
-                "refused": self._refused,
-                "requests_refused": self._requests,
-                "worth": worth,
-                "sampled": sampled,
-            }
-        )
+def pools_of(setting: PooledSetting, customers: int) -> Pools:
+    """The pools of a region with so many of the customers."""
+    pools = Pools(setting.world.catalogue, customers, setting.share)
+    if setting.more is not None:
+        pools.capacity = pools.capacity + np.array(setting.more) * (customers / len(setting.customers))
+        pools.left = pools.capacity.copy()
+    return pools
 
 
 def every(world: World, days: int) -> World:

@@ -10,6 +10,9 @@ from envs.lazy import lazy_verbs
 VERBS = {
     "simulate": "training.simulate",
     "population": "training.population",
+    "capacity": "training.capacity",
+    "worth": "training.worth",
+    "limit": "training.limit",
     "import_log": "training.import_log",
     "calibrate": "training.calibrate",
     "fidelity": "training.fidelity",

@@ -40,7 +40,7 @@ class PopulationConfig(Config):
     world: str = "bank"
     """The world to simulate: a built-in one (`bank`) or the directory of a calibrated world."""
     policy: str = "coordinated_rules"
-    """Who decides: coordinated_rules, siloed_campaigns, silence, random, or the directory of an artifact."""
+    """Who decides: coordinated_rules, siloed_campaigns, silence, random, myopic, or the directory of an artifact."""
     customers: int = Field(100_000, ge=1)
     """Number of customers."""
     days: int = Field(90, ge=1)
@@ -55,6 +55,8 @@ class PopulationConfig(Config):
     """Annoyance price shown to the policy; by default the schema's."""
     pool_prices: dict[str, float] = {}
     """Price per pool shown to the policy, by the pool's id; pools not named have the schema's default."""
+    clear: bool = False
+    """Find the pools' prices anew every morning, so that demand meets capacity; for a policy that reads prices."""
     assets: str | None = None
     """Column with the assets under management at the start, for their growth; none: not known."""
     processes: int = Field(1, ge=1)

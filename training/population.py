@@ -11,11 +11,13 @@ import polars as pl
 
 from agents.artifact import check_compatible, load_policy
 from agents.baselines import CoordinatedRules, Random, Silence, SiloedCampaigns
+from agents.myopic import Myopic
 from agents.policy import Policy
 from envs.errors import InputError
 from envs.prices import prices_from
 from envs.tables import write_tables
 from envs.world import World, load_world
+from evaluation.market import Clearing
 from evaluation.pooled import check, run_pooled
 from evaluation.population_report import PopulationReport
 from evaluation.region import PooledSetting, every
@@ -30,6 +32,7 @@ BASELINES: dict[str, Callable[[World], Policy]] = {
     SILOS: lambda world: SiloedCampaigns(world.catalogue, world.encoder),
     "silence": lambda world: Silence(),
     "random": lambda world: Random(),
+    "myopic": lambda world: Myopic(world),
 }
 
 
@@ -92,6 +95,7 @@ def setting_of(config: PopulationConfig) -> PooledSetting:
         told=not siloed,
         prices=prices_from({**config.pool_prices, **annoyance}, world.catalogue, world.schema),
         assets=config.assets,
+        clearing=Clearing() if config.clear else None,
     )
 
 
