@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.clearing_oracle import assign, clear, dual_value
 from agents.clearing import AscentRule, ascend, paced, smoothed, uncleared
+from agents.clearing_oracle import assign, clear, dual_value
 
 HIGH = 20.0
 
