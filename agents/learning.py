@@ -91,12 +91,14 @@ class _Told(BaseCallback):
 class Course:
     """A course of learning of so many decisions: `update()` until it is `done`.
 
-    What MaskablePPO.learn does, update by update: between two of them everything that the next one depends on stands in
-    the learner, the environment and the global random generators of torch and numpy.
+    What MaskablePPO.learn does, update by update, and the entropy bonus falls to zero as the step size does. Between
+    two updates everything that the next one depends on stands in the learner, the environment and the global random
+    generators of torch and numpy.
     """
 
     def __init__(self, learner: MaskablePPO, environment: SimulatorVecEnv, decisions: int, advance: Advance) -> None:
         self.learner, self.environment, self.decisions = learner, environment, decisions
+        self._entropy = learner.ent_coef
         _, self._callback = learner._setup_learn(decisions, _Told(advance), reset_num_timesteps=True)
         environment.returns, environment.annoyance = [], []
 
@@ -109,6 +111,7 @@ class Course:
         learner, environment = self.learner, self.environment
         learner.collect_rollouts(learner.env, self._callback, learner.rollout_buffer, learner.n_steps)  # type: ignore[arg-type]
         learner._update_current_progress_remaining(learner.num_timesteps, self.decisions)
+        learner.ent_coef = self._entropy * max(learner._current_progress_remaining, 0.0)
         learner.train()
         told = learner.logger.name_to_value
         check_losses(told)

@@ -1,4 +1,4 @@
-"""Train: tune the teacher's levers, imitate it, learn by MaskablePPO, export, track, register."""
+"""Train: every seed's training, then export, track and register; or go on with one that was stopped."""
 
 from __future__ import annotations
 
