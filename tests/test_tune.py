@@ -217,7 +217,7 @@ def test_a_trial_behind_the_others_is_told_to_stop(tmp_path: Path, pruner: str) 
 def test_importance_finds_the_setting_that_matters(tmp_path: Path) -> None:
     with opened(config(tmp_path), tmp_path, "w") as study:
         assert importances(study, 0) == {}
-        for _ in range(40):
+        for _ in range(20):
             trial = study.ask()
             rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
             trial.suggest_int("epochs", 1, 4)
@@ -227,13 +227,14 @@ def test_importance_finds_the_setting_that_matters(tmp_path: Path) -> None:
         found = importances(study, 0)
         assert sum(found.values()) == pytest.approx(1)
         assert next(iter(found)) == "learning_rate"
-        assert found["learning_rate"] > 0.9
-        importance_figure(found, 40).savefig(tmp_path / "importance.png")
+        assert found["learning_rate"] > 0.8
+        importance_figure(found, 20).savefig(tmp_path / "importance.png")
         history_figure(study, "CNY").savefig(tmp_path / "history.png")
     assert (tmp_path / "importance.png").stat().st_size > 5000
     assert (tmp_path / "history.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_the_search_and_its_trials_stand_in_mlflow_one_inside_the_other(store: Path, tmp_path: Path) -> None:
     tuned = tune(config(tmp_path / "search", track=True, trials=1))
     client = MlflowClient(tracking_uri())
