@@ -103,7 +103,7 @@ def test_files_beyond_any_size_are_not_read(artifact: Path, name: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_byte_can_be_changed_and_the_policy_be_another(artifact: Path, data: st.DataObject) -> None:
     """Cut short, or with some bytes exchanged, each file is refused, or says what it said before."""
     digest = load_policy(artifact).digest

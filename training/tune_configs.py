@@ -54,7 +54,7 @@ class Span(Config):
 
 
 SPACE = {
-    "learning_rate": Span(low=1e-4, high=1e-3, log=True),
+    "learning_rate": Span(low=1e-4, high=5e-3, log=True),
     "epochs": Span(low=2, high=6),
     "gae_lambda": Span(low=0.7, high=0.98),
     "teacher_temperature": Span(low=0.005, high=0.2, log=True),
