@@ -22,7 +22,7 @@ from evaluation.simulation import Totals, simulate
 from training.capacity import compared
 
 USUAL = 20.0  # annoyance price, CNY
-LIMITS = ("annoyance=10/100", "opt_outs=5/10k", "complaints=2/10k")
+LIMITS = ("annoyance=10/100", "opt_outs=2/10k", "complaints=2/10k")
 SEARCHED, CHECKED = 60_000_000, 70_000_000  # numbers of the first customers
 SHARE = 0.25  # of the bank's capacity, at which the agents are scarce
 
@@ -79,7 +79,7 @@ def _limits(world: World, policy: Policy, size: tuple[int, int], options: Option
         prices, numbers = Prices(price, (0.0,) * len(world.catalogue.pools)), first + np.arange(customers)
         return simulate(world, policy, numbers, days, seed=options.seed, prices=prices)
 
-    search = Search(0.0, float(world.encoder.price_highs[0]), 4 if options.quick else 10)
+    search = Search(USUAL, float(world.encoder.price_highs[0]), 4 if options.quick else 10)
     rows, missed = [], 0
     silent = _silence(world, customers, days, options.seed)
     for text in LIMITS[:1] if options.quick else LIMITS:

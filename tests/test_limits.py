@@ -23,7 +23,7 @@ from training.capacity_configs import LimitConfig
 from training.limit import CHECKED, SEARCHED, KeptLimit, limit
 
 WORLD = small_world()
-CONFIG = LimitConfig(world="bank", limit="cost=1", customers=300, days=30, cadence_days=5)
+CONFIG = LimitConfig(world="bank", limit="cost=1", lowest=0.0, customers=300, days=30, cadence_days=5)
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +173,14 @@ def test_all_prices_can_be_scaled(world: str, tmp_path: Path) -> None:
     assert scaled.checked.usual == 1.0
     assert 0 < scaled.checked.price <= 4.0  # minutes cost .5 of at most 2
     assert "scale of all prices" in str(scaled)
+
+
+def test_a_usual_price_that_keeps_to_the_limit_stays(world: str, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"world": world, "limit": "cost=100", "lowest": None, "out": tmp_path})
+    kept = limit(config)
+    assert kept.checked.price == kept.checked.usual == 2.0
+    assert (len(kept.tried), kept.checked.lost.value) == (1, 0.0)
+    assert "the usual price of annoyance, 2 EUR per opt-out, keeps to it" in str(kept)
 
 
 @pytest.mark.parametrize(

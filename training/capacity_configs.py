@@ -90,8 +90,8 @@ class LimitConfig(Config):
     """Horizon of a continuing task."""
     cadence_days: int | None = Field(None, ge=1)
     """Days between two decisions about a customer; by default the world's."""
-    lowest: float = Field(0.0, ge=0.0)
-    """Lowest price (or scale) that may be set."""
+    lowest: float | None = Field(None, ge=0.0)
+    """Lowest price (or scale) that may be set; by default the usual one, which stays where it keeps to the limit."""
     highest: float | None = Field(None, gt=0.0)
     """Highest price (or scale); by default the top of the range on which the policy was trained."""
     steps: int = Field(10, ge=1)

@@ -54,9 +54,12 @@ class KeptLimit:
         why = {HOLDS: "", MISSED: ": the whole interval lies above it"}.get(
             c.verdict, ": the interval reaches above it"
         )
+        lowest = f"the lowest {what} that keeps to it is {c.price:.4g}{unit} (otherwise {c.usual:g})."
+        if c.price == c.usual:
+            lowest = f"the usual {what}, {c.usual:g}{unit}, keeps to it."
         return "\n".join(
             [
-                f"{c.limit.words}: the lowest {what} that keeps to it is {c.price:.4g}{unit} (otherwise {c.usual:g}).",
+                f"{c.limit.words}: {lowest}",
                 f"On other customers the limit {c.verdict}{why}: {found} there, {c.before.value:.3g} at {c.usual:g}.",
                 f"The gain over silence is {c.gain.value:.2f} {self.currency} per customer [{c.gain.lo:.2f}, "
                 f"{c.gain.hi:.2f}], {c.lost.value:+.2f} [{c.lost.lo:+.2f}, {c.lost.hi:+.2f}] against {c.usual:g}.",
@@ -127,7 +130,8 @@ class _Lever:
         if config.highest is not None and config.highest > top * (1 + 1e-9):
             need = f"must be at most {top:g}, the end of the range on which the policy was trained"
             raise InputError(need, field="highest", value=config.highest)
-        return Search(max(config.lowest, low), config.highest or top, config.steps, config.caution)
+        lowest = self.usual if config.lowest is None else config.lowest
+        return Search(max(lowest, low), config.highest or top, config.steps, config.caution)
 
 
 def _measure(
