@@ -7,9 +7,10 @@ then tested on *other* customers: the same corners, the same shares.
 
     gain at level L:   g_i = (1 - s) g_low,i + s g_high,i  -  slope x ((1 - s) a_low,i + s a_high,i - L)
 
-On other customers the mixture annoys a little more or less than L. The last term, the slope of the chosen hull times
-the excess, puts that right to first order, and its variance is part of the interval: the delta method for shares that
-would be chosen anew. It is no cure for a frontier chosen in another world: read `annoyance` beside it.
+On other customers the mixture annoys a little more or less than L. The last term, the slope of the chosen hull at L
+times the excess, puts that right to first order, and its variance is part of the interval: the delta method for shares
+that would be chosen anew. (The slope goes straight from the middle of one side to the middle of the next, so that
+nothing jumps at a corner.) It is no cure for a frontier chosen in another world: read `annoyance` beside it.
 
 **Beyond its end** (its point of most gain) a frontier stays at that end: whoever cannot use more annoyance gains as
 much with less. No slope holds there, `reached` is False, and the annoyance stated is what it really causes. The same
@@ -37,7 +38,7 @@ class Mixture(NamedTuple):
     low: int
     high: int
     share: float  # of the second
-    slope: float  # gain per unit of annoyance between them; 0 beyond the end
+    slope: float  # gain per unit of annoyance there; 0 beyond the end
     reached: bool
 
     def of(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -79,7 +80,8 @@ class Frontier:
         high = int(np.searchsorted(self.annoyance, level))
         width = self.annoyance[high] - self.annoyance[high - 1]
         share = (level - self.annoyance[high - 1]) / width
-        slope = (self.gain[high] - self.gain[high - 1]) / width
+        middles = (self.annoyance[1:] + self.annoyance[:-1]) / 2
+        slope = np.interp(level, middles, np.diff(self.gain) / np.diff(self.annoyance))
         return Mixture(high - 1, high, float(share), float(slope), True)
 
     def gain_at(self, level: float) -> float:

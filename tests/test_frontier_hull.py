@@ -55,7 +55,8 @@ def test_a_mixture_draws_customers_by_lot() -> None:
     mix = frontier.at(2.5)
     assert (mix.low, mix.high, mix.share, mix.slope, mix.reached) == (1, 2, 0.75, 2.0, True)
     assert frontier.gain_at(2.5) == 7.0
-    assert frontier.at(1.0).slope == 4.0  # at a corner: the side on which less annoyance costs gain
+    assert frontier.at(0.25).slope == 4.0
+    assert frontier.at(1.0).slope == pytest.approx(4 - 2 / 3)  # a third of the way from the one middle to the other
     assert frontier.gain_at(0.25) == 1.0
     assert frontier.gain_at(0.0) == 0.0
 

@@ -40,7 +40,7 @@ def lever_dials(world: World) -> dict[str, Dial]:
     high = float(world.encoder.price_highs[0])
     typical = float(world.catalogue.cost[1:].mean())
     return {
-        "annoyance": Dial(high / 500, 2 * high, logarithmic=True),
+        "annoyance": Dial(high / 500, 30 * high, logarithmic=True),
         "cost": Dial(0.5, 4.0, logarithmic=True),
         "contact": Dial(0.0, max(2 * typical, 1e-9), zero=0.25),
     }

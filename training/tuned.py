@@ -90,7 +90,8 @@ class TunedBaselines:
         return pl.concat([spending(list(self.tuned.values())), last], how="horizontal")
 
     def __str__(self) -> str:
-        return "\n".join([*(str(one) for one in self.chosen), str(self.frame)])
+        with pl.Config(tbl_rows=-1, tbl_hide_dataframe_shape=True):
+            return "\n".join([*(str(one) for one in self.chosen), str(self.frame)])
 
     def _repr_html_(self) -> str:
         return self.frame._repr_html_()
