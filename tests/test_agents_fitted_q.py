@@ -40,7 +40,7 @@ def rationed(days: int) -> World:
 @lru_cache(maxsize=2)
 def learned(days: int) -> tuple[World, FittedQ, Experience]:
     world = rationed(days)
-    found = explored(world, 20_000 + np.arange(2000), 16, seed=1)
+    found = explored(world, 20_000 + np.arange(4000), 16, seed=1)
     engine = learn_propensity(found, world.encoder).policy
     return world, learn_fitted_q(engine, found, rounds=6, trees=TREES), found
 
