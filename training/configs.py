@@ -218,11 +218,11 @@ class TrainConfig(Config):
     gae_lambda: float = Field(0.8, ge=0.0, le=1.0)
     """Mixing of generalised advantage estimation: 0 is one step, 1 is the whole rollout."""
     validations: int = Field(8, ge=0)
-    """How often the learner is judged on the validation customers; the best of these states is kept. 0: never."""
+    """How often the learner is judged on validation customers; the last state not surely worse is kept. 0: never."""
     validation_customers: int = Field(300, ge=1)
     """Simulated customers by whom it is judged, beside silence, at each of a few annoyance prices."""
-    patience: int = Field(4, ge=0)
-    """Stop after so many validations in a row that are no better than the best; 0: never."""
+    patience: int = Field(3, ge=0)
+    """Stop after so many validations in a row that are surely worse than the best, paired; 0: never."""
     track: bool = True
     """Record parameters, metrics and artifacts in MLflow."""
     register_policy: bool = True

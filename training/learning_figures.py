@@ -33,7 +33,7 @@ def learning_figure(curves: pl.DataFrame, validations: pl.DataFrame) -> Figure:
 
 
 def spread_of(validations: pl.DataFrame) -> pl.DataFrame:
-    """Per seed the state that was kept: decisions, gain over silence (currency per customer), lo, hi."""
+    """Per seed the state that leaves: decisions, gain over silence (currency per customer), lo, hi."""
     if "kept" not in validations.columns:
         return pl.DataFrame(schema=SPREAD)
     best = validations.filter(pl.col("kept") > 0).group_by("seed", maintain_order=True).last()

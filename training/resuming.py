@@ -27,9 +27,9 @@ class Progressed:
 
     curves: list[Row] = field(default_factory=list)
     validations: list[Row] = field(default_factory=list)  # decisions, gain, lo, hi, kept
-    best: Arrays = field(default_factory=dict)  # weights of the best validation
+    best: Arrays = field(default_factory=dict)  # weights of the last state that was not surely worse than the best
     best_gain: np.ndarray | None = None  # (customers, prices)
-    worse: int = 0  # validations since the best one
+    worse: int = 0  # validations in a row that were surely worse than the best
     seconds: float = 0.0  # of learning, all sessions together
     stopped: str = ""  # why it ended before its last decision
 

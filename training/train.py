@@ -71,7 +71,7 @@ class TrainingRun:
 
     @property
     def spread(self) -> pl.DataFrame:
-        """Per seed the best validation gain, with its interval over customers, and the decisions that it took."""
+        """Per seed the validation gain of what leaves, with its interval over customers, and its decisions."""
         return spread_of(self.validations)
 
     def __str__(self) -> str:
@@ -176,9 +176,9 @@ def _frames(training: Training, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _results(validations: pl.DataFrame, world: World) -> tuple[Result, ...]:
-    """The best validation of each seed, for the card: it was chosen by, so that it flatters."""
+    """The validation of what leaves, for the card: it had a say in the choice, so that it flatters a little."""
     unit = f"{world.catalogue.currency} per customer, discounted, mean over a few annoyance prices"
-    source = "simulated in the training's own world; the state that did best was chosen by it"
+    source = "simulated in the training's own world, on customers that decided when to stop"
     return tuple(
         Result(name=f"gain over silence, seed {seed}", value=gain, low=lo, high=hi, unit=unit, source=source)
         for seed, _, gain, lo, hi in spread_of(validations).iter_rows()
