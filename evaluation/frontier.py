@@ -3,24 +3,26 @@
 A policy that is dialled (by levers, by prices, or with one position only) has points: gain over silence and annoyance.
 On *selection* customers its frontier is chosen: the corners of the upper concave hull of all points, silence among
 them. Between two corners lies the mixture that treats each customer, by lot, as one or the other does. The frontier is
-then tested on *other* customers: the same corners, the same shares.
+then measured on *other* customers: its corners are run on them, and at a level L of annoyance
 
-    gain at level L:   g_i = (1 - s) g_low,i + s g_high,i  -  slope x ((1 - s) a_low,i + s a_high,i - L)
+    gain of customer i:   (1 - s) g_low,i + s g_high,i  -  slope x ((1 - s) a_low,i + s a_high,i - L)
 
-On other customers the mixture annoys a little more or less than L. The last term, the slope of the chosen hull at L
-times the excess, puts that right to first order, and its variance is part of the interval: the delta method for shares
-that would be chosen anew. (The slope goes straight from the middle of one side to the middle of the next, so that
-nothing jumps at a corner.) It is no cure for a frontier chosen in another world: read `annoyance` beside it.
+with s the share for which the mixture of the two neighbouring corners annoys L in the mean of these customers: whoever
+runs the lottery can set its share by the annoyance that comes out, and the share has not seen the gains. The last term
+is nothing in the mean. It makes the interval that of an s found on the same customers (the delta method), so that two
+frontiers are compared at annoyance that is equal to the last digit.
 
-**Beyond its end** (its point of most gain) a frontier stays at that end: whoever cannot use more annoyance gains as
-much with less. No slope holds there, `reached` is False, and the annoyance stated is what it really causes. The same
-goes for a level below silence's own annoyance, which nobody reaches.
+**Beyond its end** a frontier stays there: whoever cannot use more annoyance gains as much with less. No slope holds
+there, `reached` is False, and the annoyance stated is what it really causes. The same goes for a level below silence's
+own annoyance, which nobody reaches. Nothing makes a measured frontier concave, or its end its best point: these were
+chosen on others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +40,7 @@ class Mixture(NamedTuple):
     low: int
     high: int
     share: float  # of the second
-    slope: float  # gain per unit of annoyance there; 0 beyond the end
+    slope: float  # gain per unit of annoyance between them; 0 beyond the end
     reached: bool
 
     def of(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -72,17 +74,7 @@ class Frontier:
 
     def at(self, level: float) -> Mixture:
         """The mixture whose mean annoyance was the given one. level: opt-outs per customer."""
-        if not (np.isfinite(level) and level >= 0):
-            raise InputError("must be a number >= 0", field="annoyance level", value=level)
-        if not self.annoyance[0] < level <= self.reach:
-            end = 0 if level <= self.annoyance[0] else len(self.corners) - 1
-            return Mixture(end, end, 0.0, 0.0, bool(level == self.annoyance[0]))
-        high = int(np.searchsorted(self.annoyance, level))
-        width = self.annoyance[high] - self.annoyance[high - 1]
-        share = (level - self.annoyance[high - 1]) / width
-        middles = (self.annoyance[1:] + self.annoyance[:-1]) / 2
-        slope = np.interp(level, middles, np.diff(self.gain) / np.diff(self.annoyance))
-        return Mixture(high - 1, high, float(share), float(slope), True)
+        return between(self.annoyance, self.gain, level)
 
     def gain_at(self, level: float) -> float:
         """Gain per customer on the customers it was chosen on: flattering, since the best points were picked there."""
@@ -102,16 +94,41 @@ class Measured:
     totals: tuple[Totals, ...] = field(repr=False)  # one per corner
     silence: Totals = field(repr=False)
 
+    @cached_property
+    def means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean annoyance and gain of every corner, (corners,) each, by annoyance; see `order`."""
+        annoyance = np.array([t.annoyance.mean() for t in self.totals])
+        gain = np.array([(t.profit - self.silence.profit).mean() for t in self.totals])
+        return annoyance[self.order], gain[self.order]
+
+    @cached_property
+    def order(self) -> np.ndarray:  # (corners,) int
+        """Corners by the annoyance that came out: neighbours may have changed places."""
+        return np.argsort([t.annoyance.mean() for t in self.totals], kind="stable")
+
+    @property
+    def reach(self) -> float:
+        """The most annoyance of any corner."""
+        return float(self.means[0][-1])
+
+    def at(self, level: float) -> Mixture:
+        """The mixture whose mean annoyance is the given one on these customers; its corners are places in `order`."""
+        return between(*self.means, level)
+
     def gain(self, level: float) -> np.ndarray:  # (customers,) float64, currency
         """Each customer's gain over silence at a mean annoyance; see the top of this file."""
-        mix, excess = self.frontier.at(level), self.annoyance(level) - level
-        low, high = (self.totals[k].profit - self.silence.profit for k in (mix.low, mix.high))
-        return np.asarray(mix.of(low, high) - mix.slope * excess)
+        mix, low, high = self._neighbours(level)
+        gain = mix.of(low.profit - self.silence.profit, high.profit - self.silence.profit)
+        return np.asarray(gain - mix.slope * (mix.of(low.annoyance, high.annoyance) - level))
 
     def annoyance(self, level: float) -> np.ndarray:  # (customers,) float64, opt-outs
-        """Each customer's annoyance under the mixture for a level, as it came out."""
-        mix = self.frontier.at(level)
-        return mix.of(self.totals[mix.low].annoyance, self.totals[mix.high].annoyance)
+        """Each customer's annoyance under the mixture for a level."""
+        mix, low, high = self._neighbours(level)
+        return mix.of(low.annoyance, high.annoyance)
+
+    def _neighbours(self, level: float) -> tuple[Mixture, Totals, Totals]:
+        mix = self.at(level)
+        return mix, self.totals[self.order[mix.low]], self.totals[self.order[mix.high]]
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -172,6 +189,19 @@ def equal_annoyance(
     )
 
 
+def between(annoyance: np.ndarray, gain: np.ndarray, level: float) -> Mixture:
+    """The mixture of two neighbours that annoys so much. annoyance, gain: (corners,) float64, by annoyance."""
+    if not (np.isfinite(level) and level >= 0):
+        raise InputError("must be a number >= 0", field="annoyance level", value=level)
+    if not annoyance[0] < level <= annoyance[-1]:
+        end = 0 if level <= annoyance[0] else len(annoyance) - 1
+        return Mixture(end, end, 0.0, 0.0, bool(level == annoyance[0]))
+    high = int(np.searchsorted(annoyance, level))
+    width = annoyance[high] - annoyance[high - 1]
+    share = (level - annoyance[high - 1]) / width
+    return Mixture(high - 1, high, float(share), float((gain[high] - gain[high - 1]) / width), True)
+
+
 def hull(annoyance: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Corners of the least function above all points that never falls and is concave; both (n,) -> positions.
 
@@ -203,7 +233,7 @@ def _mean_annoyance(tested: Sequence[Measured], level: float) -> float:
 
 
 def _all_reach(tested: Sequence[Measured], level: float) -> bool:
-    return all(t.frontier.at(level).reached for t in tested)
+    return all(t.at(level).reached for t in tested)
 
 
 def _said(name: str, found: Interval) -> dict[str, float]:

@@ -33,11 +33,11 @@ def frontier_figure(tested: Sequence[Measured], currency: str = "", most: float 
 
 
 def _curve(axes: Any, found: Measured, colour: str, dash: str) -> None:
-    frontier = found.frontier
-    levels = np.unique(np.concatenate([np.linspace(0, frontier.reach, ALONG), frontier.annoyance]))
+    corners = found.means[0]
+    levels = np.unique(np.concatenate([np.linspace(0, found.reach, ALONG), corners]))
     gains = [mean_interval(found.gain(float(level))) for level in levels]
     middle, low, high = (np.array([getattr(g, part) for g in gains]) for part in ("value", "lo", "hi"))
-    axes.plot(levels, middle, color=colour, linestyle=dash, linewidth=1.6, label=frontier.name)
+    axes.plot(levels, middle, color=colour, linestyle=dash, linewidth=1.6, label=found.frontier.name)
     axes.fill_between(levels, low, high, color=colour, alpha=0.15, linewidth=0)
-    at = np.isin(levels, frontier.annoyance)
+    at = np.isin(levels, corners)
     axes.plot(levels[at], middle[at], color=colour, linestyle="none", marker="o", markersize=3.5)

@@ -55,8 +55,7 @@ def test_a_mixture_draws_customers_by_lot() -> None:
     mix = frontier.at(2.5)
     assert (mix.low, mix.high, mix.share, mix.slope, mix.reached) == (1, 2, 0.75, 2.0, True)
     assert frontier.gain_at(2.5) == 7.0
-    assert frontier.at(0.25).slope == 4.0
-    assert frontier.at(1.0).slope == pytest.approx(4 - 2 / 3)  # a third of the way from the one middle to the other
+    assert frontier.at(1.0).slope == 4.0  # at a corner: the side on which less annoyance costs gain
     assert frontier.gain_at(0.25) == 1.0
     assert frontier.gain_at(0.0) == 0.0
 
@@ -71,15 +70,54 @@ def test_beyond_its_end_a_frontier_stays_there_and_says_so() -> None:
     assert not silent.at(1.0).reached
 
 
-def test_on_other_customers_shares_stay_and_the_excess_is_charged_at_the_slope() -> None:
+def test_on_other_customers_the_share_is_set_by_the_annoyance_that_comes_out() -> None:
     other = totals([0.0, 0.0], [0.0, 0.0])
-    a, c = totals([3.0, 5.0], [1.0, 1.0]), totals([8.0, 10.0], [3.0, 4.0])
-    tested = Measured(worked(), (other, a, c), other)
-    np.testing.assert_allclose(tested.annoyance(2.0), [2.0, 2.5])
-    # half of each: 5.5 and 7.5; slope 2 times the excess 0 and .5
-    np.testing.assert_allclose(tested.gain(2.0), [5.5, 6.5])
-    np.testing.assert_allclose(tested.gain(9.0), [8.0, 10.0])  # the end as it is
-    assert tested.frame["gain"].to_list() == [0.0, 4.0, 9.0]
+    a, c = totals([3.0, 5.0], [1.0, 1.0]), totals([8.0, 10.0], [3.0, 4.0])  # gain 4 at 1, 9 at 3.5
+    measured = Measured(worked(), (other, a, c), other)
+    assert measured.at(2.0) == (1, 2, pytest.approx(0.4), pytest.approx(2.0), True)
+    np.testing.assert_allclose(measured.annoyance(2.0), [1.8, 2.2])
+    np.testing.assert_allclose(measured.gain(2.0), [5.4, 6.6])  # 5 and 7, less slope 2 times -.2 and .2
+    np.testing.assert_allclose(measured.gain(9.0), [8.0, 10.0])  # the end as it is
+    assert (measured.reach, measured.at(9.0).reached) == (3.5, False)
+    assert measured.frame["gain"].to_list() == [0.0, 4.0, 9.0]
+
+
+def test_corners_that_change_places_are_taken_in_their_new_order() -> None:
+    a, c = totals([3.0, 5.0], [2.0, 2.0]), totals([8.0, 10.0], [1.0, 1.0])
+    none = totals([0.0, 0.0], [0.0, 0.0])
+    measured = Measured(worked(), (none, a, c), none)
+    assert measured.gain(0.5).mean() == pytest.approx(4.5)
+    assert measured.gain(1.5).mean() == pytest.approx(6.5)  # from 9 at 1 to 4 at 2: what came out is told as it is
+    assert measured.reach == 2.0
+
+
+@given(st.floats(0.01, 2.9))
+def test_at_every_level_the_annoyance_is_the_level_and_gain_has_no_jumps(level: float) -> None:
+    measured = Measured(worked(), (SILENT, POINTS[0], POINTS[2]), SILENT)
+    assert measured.annoyance(level).mean() == pytest.approx(level)
+    assert measured.gain(level + 1e-9).mean() == pytest.approx(measured.gain(level).mean(), abs=1e-6)
+
+
+def test_the_interval_is_that_of_a_share_found_on_the_same_customers() -> None:
+    """The delta method against drawing customers anew, share and all."""
+    rng, n = np.random.default_rng(0), 400
+    low_annoyance, high_annoyance = rng.exponential(1.0, n), rng.exponential(3.0, n)
+    low, high = (rng.normal(4 * a, 2.0) for a in (low_annoyance, high_annoyance))
+    frontier = Frontier(
+        "two", tuple(dialled("silence", "low", "high")), np.array([0, 1.0, 3.0]), np.array([0, 4.0, 9.0])
+    )
+
+    def gain(rows: np.ndarray) -> np.ndarray:
+        silent = totals(np.zeros(n).tolist(), np.zeros(n).tolist())
+        runs = (
+            silent,
+            *(totals(g[rows].tolist(), a[rows].tolist()) for g, a in ((low, low_annoyance), (high, high_annoyance))),
+        )
+        return Measured(frontier, runs, silent).gain(2.0)
+
+    said = mean_interval(gain(np.arange(n))).se
+    drawn = np.std([gain(rng.integers(0, n, n)).mean() for _ in range(800)])
+    assert said == pytest.approx(drawn, rel=0.1)
 
 
 def test_two_frontiers_are_compared_customer_by_customer() -> None:
