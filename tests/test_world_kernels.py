@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from envs.jit import kernel
+from envs.jit import OPTIONS, Kernel, kernel
 
 
 def _plus(number: int, share: float) -> float:
     return number * 2.0 + share
 
 
-_inner: Any = kernel(_plus)
+_inner: Any = Kernel(_plus, targetoptions=OPTIONS)  # nothing kept from an earlier run: versions are counted
 
 
 def _many(small: np.ndarray, wide: np.ndarray, single: np.ndarray) -> float:
     return float(_inner(3, 0.5) + _inner(-1, 0.25) + _inner(small[0], wide[0]) + _inner(np.int32(7), single[0]))
 
 
-_outer: Any = kernel(_many)
+_outer: Any = Kernel(_many, targetoptions=OPTIONS)
 
 
 def test_a_kernel_has_one_version_for_integers_of_all_widths_and_constants() -> None:
