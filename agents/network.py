@@ -13,6 +13,7 @@ network. Products meet channels in embeddings, not treatment by treatment: the w
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -110,16 +111,20 @@ class ScoringPolicy(MaskableActorCriticPolicy):
 
 
 class Exported(nn.Module):
-    """The graph that leaves: observation and mask in, probabilities out, with temperature and floor."""
+    """The graph that leaves: observation and mask in, probabilities out, with temperature and floor.
+
+    It reckons in float64: scores go up to some 50 and are divided by the temperature, so that in float32 the order in
+    which a library adds moves probabilities by 1e-5 (measured, networks of both built-in worlds).
+    """
 
     def __init__(self, scorer: TreatmentScorer, temperature: float, floor: float) -> None:
         super().__init__()
-        self.scorer, self.temperature, self.floor = scorer, temperature, floor
+        self.scorer, self.temperature, self.floor = deepcopy(scorer).double(), temperature, floor
 
     def forward(self, observation: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(batch, fields) float32, (batch, treatments) bool -> (batch, treatments) float32."""
-        scores = self.scorer.forward_actor(observation) / self.temperature
+        scores = self.scorer.forward_actor(observation.double()) / self.temperature
         chosen = torch.softmax(torch.where(mask, scores, torch.full_like(scores, -1e9)), dim=1)
         allowed = mask.to(scores.dtype)
         even = allowed / allowed.sum(dim=1, keepdim=True)
-        return ((1 - self.floor) * chosen + self.floor * even) * allowed
+        return (((1 - self.floor) * chosen + self.floor * even) * allowed).float()

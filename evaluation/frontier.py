@@ -29,7 +29,7 @@ import numpy as np
 import polars as pl
 
 from envs.errors import InputError
-from evaluation.intervals import Interval, mean_interval, pooled_seeds
+from evaluation.intervals import Interval, mean_interval, pooled_difference, pooled_seeds
 from evaluation.simulation import Progress, Totals
 from evaluation.trial import SILENT, Dialled, Trial
 
@@ -170,11 +170,9 @@ def equal_annoyance(
     """Gain of one frontier less the other's at a mean annoyance, on the same customers.
 
     Several of a kind are the same policy trained with several seeds, tested on the same customers with the same luck:
-    intervals then hold both sources of chance (`evaluation.intervals.pooled_seeds`). One stands for any number.
+    intervals then hold both sources of chance (`evaluation.intervals.pooled_difference`).
     """
     ours, others = _several(mine), _several(theirs)
-    if len(ours) != len(others) and 1 not in (len(ours), len(others)):
-        raise InputError(f"must be {len(ours)} seeds or one", field="theirs", value=len(others))
     gains = [np.stack([one.gain(level) for one in side]) for side in (ours, others)]
     if gains[0].shape[1] != gains[1].shape[1]:
         need = f"must be tested on the same {gains[0].shape[1]} customers"
@@ -183,7 +181,7 @@ def equal_annoyance(
         level,
         pooled_seeds(gains[0], confidence),
         pooled_seeds(gains[1], confidence),
-        pooled_seeds(gains[0] - gains[1], confidence),
+        pooled_difference(gains[0], gains[1], confidence),
         (_mean_annoyance(ours, level), _mean_annoyance(others, level)),
         (_all_reach(ours, level), _all_reach(others, level)),
     )

@@ -98,13 +98,23 @@ def pooled_seeds(values: np.ndarray, confidence: float = 0.95) -> Interval:
     the degrees of freedom of Satterthwaite (1946). With one seed it is the customers' interval alone, and says nothing
     of other seeds.
     """
-    seeds, customers = values.shape
-    if seeds == 1:
-        return mean_interval(values[0], confidence)
-    of_seeds = float(values.mean(axis=1).var(ddof=1)) / seeds
-    of_customers = float(values.mean(axis=0).var(ddof=1)) / customers
-    total = of_seeds + of_customers
-    free = total**2 / max(of_seeds**2 / (seeds - 1) + of_customers**2 / (customers - 1), 1e-300)
-    mean, se = float(values.mean()), float(np.sqrt(total))
+    return pooled_difference(values, np.zeros((1, values.shape[1])), confidence)
+
+
+def pooled_difference(mine: np.ndarray, theirs: np.ndarray, confidence: float = 0.95) -> Interval:
+    """The mean of mine less theirs, (seeds, customers) each: the same customers, seeds that know nothing of each other.
+
+    As `pooled_seeds`, with a term for the seeds of either side; one seed of a side stands for any.
+    """
+    customers = mine.shape[1]
+    apart = mine.mean(axis=0) - theirs.mean(axis=0)
+    if len(mine) == len(theirs) == 1:
+        return mean_interval(apart, confidence)
+    terms = [(float(apart.var(ddof=1)) / customers, customers - 1)]
+    several = [side.mean(axis=1) for side in (mine, theirs) if len(side) > 1]
+    terms += [(float(means.var(ddof=1)) / len(means), len(means) - 1) for means in several]
+    total = sum(variance for variance, _ in terms)
+    free = total**2 / max(sum(variance**2 / own for variance, own in terms), 1e-300)
+    mean, se = float(apart.mean()), float(np.sqrt(total))
     two_sided, one_sided = (float(stdtrit(max(free, 1.0), q)) for q in ((1 + confidence) / 2, confidence))
     return Interval(mean, se, mean - two_sided * se, mean + two_sided * se, mean - one_sided * se)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from agents.baselines import Silence
 from envs.errors import InputError
 from evaluation.frontier import Frontier, Measured, equal_annoyance, hull
 from evaluation.frontier_figure import frontier_figure
-from evaluation.intervals import mean_interval, pooled_seeds
+from evaluation.intervals import mean_interval, pooled_difference, pooled_seeds
 from evaluation.simulation import Totals
 from evaluation.trial import Dialled
 
@@ -144,12 +146,17 @@ def test_a_frontier_against_itself_differs_by_nothing() -> None:
     assert (found.difference.value, found.difference.lo, found.difference.hi) == (0, 0, 0)
 
 
-def test_bad_levels_and_unequal_sides_are_named() -> None:
+def test_bad_levels_and_other_customers_are_named() -> None:
     mine = Measured(worked(), (SILENT, POINTS[0], POINTS[2]), SILENT)
+    fewer = Measured(worked(), tuple(first(t, 1) for t in mine.totals), first(SILENT, 1))
     with pytest.raises(InputError, match=r"annoyance level == -1.0, must be a number >= 0"):
         worked().at(-1.0)
-    with pytest.raises(InputError, match=r"theirs == 3, must be 2 seeds or one"):
-        equal_annoyance([mine, mine], [mine, mine, mine], 1.0)
+    with pytest.raises(InputError, match=r"theirs == 1, must be tested on the same 2 customers"):
+        equal_annoyance([mine, mine], [fewer, fewer, fewer], 1.0)
+
+
+def first(totals: Totals, customers: int) -> Totals:
+    return replace(totals, **{one.name: getattr(totals, one.name)[:customers] for one in fields(totals)})
 
 
 POINT = st.integers(0, 40).map(lambda k: k / 8)
@@ -189,6 +196,17 @@ def test_pooled_intervals_cover_the_mean_of_seeds_and_customers() -> None:
         found = pooled_seeds(3.0 + seed + customer + rng.normal(0, 3.0, (5, 60)))
         covered += found.lo <= 3.0 <= found.hi
     assert 0.935 <= covered / tries <= 0.99  # on the wide side by design
+
+
+def test_a_difference_covers_when_each_side_has_seeds_of_its_own() -> None:
+    rng, covered, tries = np.random.default_rng(1), 0, 1500
+    for _ in range(tries):
+        customer = rng.normal(0, 6.0, (1, 60))  # shared, as their luck is
+        mine = 3.0 + rng.normal(0, 1.0, (5, 1)) + customer + rng.normal(0, 3.0, (5, 60))
+        theirs = rng.normal(0, 1.0, (2, 1)) + customer + rng.normal(0, 3.0, (2, 60))
+        found = pooled_difference(mine, theirs)
+        covered += found.lo <= 3.0 <= found.hi
+    assert 0.92 <= covered / tries <= 0.98  # two seeds tell little of their spread: Satterthwaite's is an approximation
 
 
 def test_the_picture_shows_every_frontier() -> None:
