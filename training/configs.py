@@ -163,7 +163,7 @@ class TrainConfig(Config):
     """Directory of a calibrated world; `bank` or `exact` train in a built-in one, a truth that no bank has."""
     resume: Path | None = None
     """Directory of a training that was stopped: go on from its checkpoint, with the configuration that it has."""
-    steps: int = Field(1_000_000, ge=0)
+    steps: int = Field(2_000_000, ge=0)
     """Decisions of reinforcement learning; 0 keeps the imitated teacher."""
     envs: int = Field(1024, ge=1)
     """Customers simulated side by side."""
@@ -213,8 +213,8 @@ class TrainConfig(Config):
     """Passes over each rollout."""
     clip: float = Field(0.2, gt=0.0)
     """PPO's clip of the probability ratio."""
-    entropy: float = Field(0.0, ge=0.0)
-    """Weight of the entropy bonus."""
+    entropy: float = Field(0.05, ge=0.0)
+    """Weight of the entropy bonus at the start; it falls linearly to zero."""
     gae_lambda: float = Field(0.8, ge=0.0, le=1.0)
     """Mixing of generalised advantage estimation: 0 is one step, 1 is the whole rollout."""
     validations: int = Field(8, ge=0)
