@@ -66,7 +66,9 @@ def new_learner(
         seed=seed,
         device="cpu",
     )
-    learner.set_logger(Logger(folder=None, output_formats=[]))  # the library's own makes a temporary folder and leaves it
+    learner.set_logger(
+        Logger(folder=None, output_formats=[])
+    )  # the library's own makes a temporary folder and leaves it
     policy = cast(ScoringPolicy, learner.policy)
     watch(policy, policy.mlp_extractor, policy.optimizer)
 

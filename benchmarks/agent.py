@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from agents.artifact import ArtifactPolicy, load_policy
+from agents.artifact import ArtifactPolicy
 from agents.baselines import CoordinatedRules, SiloedCampaigns, parameters
 from benchmarks.kit import Options, Result, main, show
 from benchmarks.realism import COMPARED, paired_ratio
+from benchmarks.trained import customer_days, trained
 from benchmarks.watched import watched
 from envs.counts import Counts
 from envs.frozen import check_frozen
@@ -31,7 +32,6 @@ from evaluation.trial import Dialled, Trial
 from training.configs import TrainConfig
 from training.evaluate import FIRST_COMPARED
 from training.simulate import under_silos
-from training.train import train
 from training.tuned import NAMES, BaselinesConfig, tuned_baselines
 
 DAYS = 91
@@ -65,7 +65,10 @@ def agent(options: Options, result: Result) -> None:
     world, quick = load_world("bank"), options.quick
     result.conditions["bank"] = str(check_frozen(BUILT_IN / "bank", parameters()))
     seeds, days, count = (1, 28, 300) if quick else (SEEDS, DAYS, 4000)
-    policies = [_trained(options, options.seed + k, days) for k in range(seeds)]
+    policies = [
+        trained(options.work / f"training-{options.seed + k}", "bank", options.seed + k, days, quick=quick)
+        for k in range(seeds)
+    ]
     chosen, tested = (
         Trial(world, first + np.arange(count if first == FIRST_COMPARED else count // 2), days, options.seed)
         for first in (SELECTION, FIRST_COMPARED)
@@ -78,17 +81,6 @@ def agent(options: Options, result: Result) -> None:
     picture = frontier_figure([mine[0], *(found[0] for found in theirs.values())], world.catalogue.currency, most=2.0)
     picture.savefig(options.work / "agent.png", dpi=150)
     result.conditions |= {"customers": count, "days": days, "seeds": seeds}
-
-
-def _trained(options: Options, seed: int, days: int) -> ArtifactPolicy:
-    """The policy of one seed, by the defaults; one that stands in the folder is taken as it is."""
-    out = options.work / f"training-{seed}"
-    small = {"steps": 30_000, "imitation_steps": 20_000, "validations": 1, "tuning_customers": 50}
-    said = {"horizon": days, **(small if options.quick else {})}
-    if not (out / "policy" / "manifest.json").is_file():
-        run = train(TrainConfig(world="bank", seed=seed, out=out, track=False, register_policy=False, **said))
-        print(run)
-    return load_policy(out)
 
 
 def _frontier(policy: ArtifactPolicy, trial: Trial) -> Frontier:
@@ -108,12 +100,6 @@ def _baselines(options: Options, tested: Trial, days: int) -> dict[str, list[Mea
         for name, frontier in tuned_baselines(config).frontiers.items():
             found.setdefault(name, []).append(frontier.measured(tested))
     return found
-
-
-def customer_days(config: TrainConfig) -> int:
-    """What a training in the bank simulates: learning, imitation, the teacher's settings, validations."""
-    judged = (config.validations + 1) * 4 * config.validation_customers * config.horizon
-    return config.steps + config.imitation_steps + 13 * config.tuning_customers * config.horizon + judged
 
 
 def _steered(mine: Sequence[Measured], result: Result) -> None:
