@@ -48,7 +48,8 @@ def test_intervals_of_the_share_cover() -> None:
 def test_the_corner_that_is_worth_most_pays_for_its_annoyance() -> None:
     frontier = Frontier("x", (SILENT,) * 3, np.array([0.0, 1.0, 2.0]), np.array([0.0, 30.0, 45.0]))
     dear, cheap = (worth_most(frontier, Prices(price, ())) for price in (20.0, 10.0))
-    assert dear is frontier.corners[1] and cheap is frontier.corners[2]
+    assert dear is frontier.corners[1]
+    assert cheap is frontier.corners[2]
 
 
 @pytest.mark.parametrize("name", UNFELT)
