@@ -17,6 +17,7 @@ from agents.scored import Scored
 from envs.errors import InputError
 from envs.expectation import Expectation
 from envs.features import CONTEXT, latent_columns
+from envs.hidden_states import HiddenStates
 from envs.world import World
 
 
@@ -26,11 +27,11 @@ class _Told(Scored):
 
     world: World
     levers: Levers
-    latent: np.ndarray  # (batch, latent states) float32
+    hidden: HiddenStates | np.ndarray  # as `Expectation.knowing` takes them
     name: str
 
     def scores(self, observation: np.ndarray) -> np.ndarray:
-        expected = Expectation(self.world).knowing(observation, self.latent)
+        expected = Expectation(self.world).knowing(observation, self.hidden)
         return weighed(expected, self.world.encoder, observation, self.levers)
 
 
@@ -42,9 +43,9 @@ class Clairvoyant:
     levers: Levers = field(default_factory=Levers)
     name: str = "clairvoyant"
 
-    def knowing(self, latent: np.ndarray) -> Policy:
-        """The rule for these customers. latent: (batch, latent states) float32."""
-        return _Told(self.world, self.levers, latent, self.name)
+    def knowing(self, hidden: HiddenStates) -> Policy:
+        """The rule for these customers."""
+        return _Told(self.world, self.levers, hidden, self.name)
 
     def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
         need = "must be told the hidden states, which only a simulator knows (agents.knowing.informed)"

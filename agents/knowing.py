@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from agents.policy import Policy
+from envs.hidden_states import HiddenStates, hidden_states
+from envs.simulator import Simulator
 
 
 @runtime_checkable
@@ -20,11 +22,21 @@ class Knowing(Protocol):
         """Raises an InputError: without hidden states it has no answer."""
         ...
 
-    def knowing(self, latent: np.ndarray) -> Policy:
-        """The policy for exactly these customers. latent: (batch, latent states) float32, as `CustomerState.latent`."""
+    def knowing(self, hidden: HiddenStates) -> Policy:
+        """The policy for exactly these customers, today."""
         ...
 
 
-def informed(policy: Policy, latent: np.ndarray) -> Policy:
-    """What decides about these customers: the policy itself, or, if it declares `knowing`, what it says of them."""
-    return policy.knowing(latent) if isinstance(policy, Knowing) else policy
+def informed(policy: Policy, simulator: Simulator) -> Policy:
+    """What decides about a simulator's customers: the policy itself, or, if it declares `knowing`, what it says."""
+    return told(policy, known_to(policy, simulator))
+
+
+def known_to(policy: Policy, simulator: Simulator) -> HiddenStates | None:
+    """The hidden states, for a policy that declares `knowing`; None for every other one."""
+    return hidden_states(simulator.world, simulator.state) if isinstance(policy, Knowing) else None
+
+
+def told(policy: Policy, hidden: HiddenStates | None) -> Policy:
+    """The policy for customers with these hidden states. hidden: None for a policy that does not ask."""
+    return policy.knowing(hidden) if isinstance(policy, Knowing) and hidden is not None else policy

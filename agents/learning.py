@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 
 from agents.finite import check_losses, watch
 from agents.layout import Layout, Reading
@@ -65,6 +66,9 @@ def new_learner(
         seed=seed,
         device="cpu",
     )
+    learner.set_logger(
+        Logger(folder=None, output_formats=[])
+    )  # the library's own makes a temporary folder and leaves it
     policy = cast(ScoringPolicy, learner.policy)
     watch(policy, policy.mlp_extractor, policy.optimizer)
 

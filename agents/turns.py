@@ -13,8 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
-from agents.knowing import informed
+from agents.knowing import told as told_of
 from agents.policy import Policy, draw
+from envs.hidden_states import HiddenStates
 from envs.pools import Pools
 from envs.randomness import Luck
 
@@ -58,14 +59,14 @@ def take_turns(
     luck: Luck,
     *,
     told: bool = True,
-    latent: np.ndarray | None = None,
+    hidden: HiddenStates | None = None,
 ) -> Turns:
     """Decide a batch one by one; `pools` are drawn down.
 
     observation: (batch, fields) float32; mask: (batch, treatments) bool; alive: (batch,) bool, who takes a turn;
-    told: whether the policy sees the mask of the pools; latent: (batch, latent states), for policies that know them
+    told: whether the policy sees the mask of the pools; hidden: for policies that know it
     """
-    desk = _Desks(policy, observation, mask, luck, told, latent)
+    desk = _Desks(policy, observation, mask, luck, told, hidden)
     rows = np.argsort(luck.uniform(PLACE), kind="stable")
     desks = desk.treatment.shape[1]
     queue = (rows[alive[rows], None] * desks + np.arange(desks)).ravel()  # flat places (customer, desk)
@@ -90,10 +91,10 @@ class _Desks:
         mask: np.ndarray,
         luck: Luck,
         told: bool,
-        latent: np.ndarray | None,
+        hidden: HiddenStates | None,
     ) -> None:
         self._policy, self._observation, self._mask, self._told = policy, observation, mask, told
-        self._latent = latent
+        self._hidden = hidden
         self.probabilities = _three(self._of(np.arange(len(mask))).probabilities(observation, mask))
         desks = range(self.probabilities.shape[1])
         self._uniform = np.stack([luck.uniform(CHOICE + k) for k in desks], axis=1)
@@ -122,7 +123,7 @@ class _Desks:
 
     def _of(self, rows: np.ndarray) -> Policy:
         """Who decides about some customers."""
-        return self._policy if self._latent is None else informed(self._policy, self._latent[rows])
+        return self._policy if self._hidden is None else told_of(self._policy, self._hidden.take(rows))
 
     def _silenced(self, row: np.ndarray, desk: np.ndarray, closed: np.ndarray) -> np.ndarray:  # (n, treatments)
         """What it said, closed treatments turned into silence."""

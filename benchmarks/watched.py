@@ -41,7 +41,7 @@ def record(world: World, policy: Policy, customers: np.ndarray, days: int, seed:
     for day in range(days):
         view, state = simulator.view(), simulator.state
         luck = Luck(seed, state.customer, state.history.day)
-        probabilities, treatment = choose(informed(policy, state.latent), view.observation, view.mask, luck)
+        probabilities, treatment = choose(informed(policy, simulator), view.observation, view.mask, luck)
         numbers = np.full(treatment.shape, -1)
         for desk in range(treatment.shape[1]):
             rows = np.flatnonzero(state.alive & ((treatment[:, desk] != 0) | ((day == 0) & (desk == 0))))

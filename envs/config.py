@@ -91,7 +91,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise InputError("must read key=value", field="--set", value=text)
     try:
         return key.strip(), _number(yaml.safe_load(value))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise InputError("value must be YAML: a number, a word, a [list]", field="--set", value=text) from None
 
 
@@ -130,15 +130,21 @@ def type_name(kind: Any) -> str:
 
 def read_config(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """A YAML mapping of fields, and the line of each dotted field."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise InputError(f"cannot be read ({type(fault).__name__}), must be a YAML file", file=file) from None
+    text = _text(file)
     try:
         node, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except yaml.MarkedYAMLError as fault:
         at = f"line {fault.problem_mark.line + 1}: " if fault.problem_mark else ""
         raise InputError(f"{at}is not YAML ({fault.problem})", file=file) from None
+    except yaml.reader.ReaderError as fault:
+        at = _at(text[: fault.position])
+        raise InputError(
+            f"{at}holds a control character (U+{ord(text[fault.position]):04X}), must be text", file=file
+        ) from None
+    except ValueError as fault:  # a date that does not exist
+        raise InputError(f"holds a value that is not YAML ({fault})", file=file) from None
+    except RecursionError:
+        raise InputError("is nested too deeply, must be a mapping of fields", file=file) from None
     if values is None:
         return {}, {}
     if not isinstance(values, dict):
@@ -146,6 +152,22 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     lines: dict[str, int] = {}
     _note_lines(node, "", lines)
     return {str(key): _number(value) for key, value in values.items()}, lines
+
+
+def _text(file: Path) -> str:
+    """What stands in a file."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as fault:
+        at, byte = _at(fault.object[: fault.start].decode()), fault.object[fault.start]
+        raise InputError(f"{at}holds the byte 0x{byte:02X}, must be text in UTF-8", file=file) from None
+    except OSError as fault:
+        raise InputError(f"cannot be read ({type(fault).__name__}), must be a YAML file", file=file) from None
+
+
+def _at(before: str) -> str:
+    """Where something stands, by all that stands before it."""
+    return f"line {before.count(chr(10)) + 1}, character {len(before) - before.rfind(chr(10))}: "
 
 
 def _note_lines(node: yaml.Node | None, path: str, lines: dict[str, int]) -> None:

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from envs.features import product_options, treatment_options
+from envs.hidden_states import HiddenStates
 from envs.observation import Encoder
 from envs.response import CompiledHead, Head, Term, compile_head
 from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance
@@ -65,9 +66,16 @@ class Expectation:
 
     world: World
 
-    def knowing(self, observation: np.ndarray, latent: np.ndarray) -> Answered:
-        """The same for a simulator, which knows the hidden states: of any heads. latent: (batch, latent states)."""
-        known = {name: self.world.heads[name].linear_all(observation, latent) for name in self._needed}
+    def knowing(self, observation: np.ndarray, hidden: HiddenStates | np.ndarray) -> Answered:
+        """The same for a simulator, which knows the hidden states: of any heads.
+
+        hidden: what the treatments meet (`envs.hidden_states`), or one guess for all of them, (batch, latent states)
+        """
+        heads = {name: self.world.heads[name] for name in self._needed}
+        if isinstance(hidden, HiddenStates):
+            known = {name: hidden.etas(head, observation) for name, head in heads.items()}
+        else:
+            known = {name: head.linear_all(observation, hidden) for name, head in heads.items()}
         return self._given_frailty(known, observation, self._all)
 
     def chosen(
@@ -75,7 +83,8 @@ class Expectation:
     ) -> Answered:
         """The same of one treatment per customer. treatment: (batch,) int -> each (batch,).
 
-        settled: (batch,) factor on the margin of conversions, default 1
+        latent: (batch, latent states), as these treatments meet them; settled: (batch,) factor on the margin of
+        conversions, default 1
         """
         product = np.maximum(self.world.catalogue.product_of[treatment], 0)
         eta = {}

@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from envs.expectation import Expectation, Expected, grades
+from envs.hidden_states import latent_under
 from envs.simulator import Simulator
 from envs.world import World
 
@@ -41,7 +42,7 @@ class ExpectedReward:
 
     def parts(self, simulator: Simulator, treatment: np.ndarray) -> Expected:
         """Margin, cost and annoyance of allowed treatments, each (batch,)."""
-        seen, latent = simulator.view().observation, simulator.state.latent
+        seen, latent = simulator.view().observation, latent_under(self.world, simulator.state, treatment)
         settled = self._settled(seen, latent)
         product = self.world.catalogue.product_of[treatment]
         own = np.where(product < 0, 1.0, settled[np.arange(len(seen)), product])

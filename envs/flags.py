@@ -104,5 +104,5 @@ def _value(row: FieldRow, value: Any) -> Any:
         return value
     try:
         return yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # the latter: a date that does not exist
         raise InputError(f"must be YAML for {row.type}", field=row.field, value=value) from None

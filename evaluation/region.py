@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from agents.clearing import Cleared
+from agents.knowing import known_to
 from agents.policy import Policy
 from agents.turns import Turns, take_turns
 from envs.pools import Pools
@@ -167,7 +168,7 @@ class Region:
             self.pools,
             luck,
             told=setting.told,
-            latent=state.latent,
+            hidden=known_to(setting.policy, simulator),
         )
         ledger.note(turns, state.alive)
         self._shadow.note(simulator, turns)

@@ -15,6 +15,7 @@ import numpy as np
 
 from agents.turns import Turns
 from envs.expectation import Expectation
+from envs.hidden_states import HiddenStates, hidden_states
 from envs.simulator import Simulator
 from envs.world import World
 
@@ -38,7 +39,7 @@ class Shadow:
             wanted, done = turns.wanted[row, desk], turns.treatment[row, desk]
             price = state.prices[row, 0]
             self._samples.append(
-                (view.observation[row], state.latent[row], wanted, done, price,
+                (view.observation[row], *hidden_states(self.world, state.take(row)), wanted, done, price,
                  np.full(len(row), pool), np.full(len(row), weight))
             )  # fmt: skip
 
@@ -48,8 +49,8 @@ class Shadow:
         worth, units = np.zeros((2, effort.shape[1]))
         if self._samples:
             parts = (np.concatenate(column) for column in zip(*self._samples, strict=True))
-            observation, latent, wanted, done, price, pool, weight = parts
-            expected = self._expectation.knowing(observation, latent)
+            observation, latent, clash, wanted, done, price, pool, weight = parts
+            expected = self._expectation.knowing(observation, HiddenStates(latent, clash))
             reward = expected.margin - expected.cost - price[:, None] * expected.annoyance
             rows = np.arange(len(wanted))
             np.add.at(worth, pool, weight * (reward[rows, wanted] - reward[rows, done]))

@@ -90,8 +90,7 @@ def _simulate_batch(
     while simulator.state.alive.any() and (task.kind == "finite" or passed < days):
         view = simulator.view()
         luck = Luck(seed, simulator.state.customer, simulator.state.history.day)
-        told = informed(policy, simulator.state.latent)
-        _, treatment = choose(told, view.observation, view.mask, luck)
+        _, treatment = choose(informed(policy, simulator), view.observation, view.mask, luck)
         outcome = simulator.step(treatment)
         _add(sums, outcome, simulator.state.prices, task.gamma**passed)
         passed += outcome.days

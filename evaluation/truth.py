@@ -59,7 +59,7 @@ def _started(study: Study, customers: np.ndarray) -> Simulator:
 def _drawn(simulator: Simulator, policy: Policy) -> np.ndarray:  # (batch, desks) int
     view, state = simulator.view(), simulator.state
     luck = Luck(simulator.seed, state.customer, state.history.day)
-    return choose(informed(policy, state.latent), view.observation, view.mask, luck)[1]
+    return choose(informed(policy, simulator), view.observation, view.mask, luck)[1]
 
 
 def _k_step(study: Study, policy: Policy, k: int, customers: np.ndarray) -> np.ndarray:  # (customers,) float64

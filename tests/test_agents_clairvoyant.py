@@ -7,11 +7,12 @@ import pytest
 from world_kit import named, small_world
 
 from agents.clairvoyant import Clairvoyant, TrueHeads
-from agents.knowing import informed
+from agents.knowing import informed, told
 from agents.levers import Levers
 from agents.myopic import Myopic
 from agents.simple import Silence
 from envs.errors import InputError
+from envs.hidden_states import hidden_states
 from envs.pools import Pools
 from envs.prices import Prices
 from envs.simulator import Simulator
@@ -58,7 +59,7 @@ def test_it_never_answers_without_being_told() -> None:
     with pytest.raises(InputError, match=r"policy == 'clairvoyant', must be told the hidden states"):
         Clairvoyant(world).probabilities(view.observation, view.mask)
     silence = Silence()
-    assert informed(silence, np.zeros((3, 9), np.float32)) is silence
+    assert informed(silence, simulator) is silence
 
 
 def test_a_dearer_price_of_annoyance_annoys_less() -> None:
@@ -80,8 +81,8 @@ def test_customers_who_share_pools_are_told_one_by_one() -> None:
     assert run.days["granted"].max() <= capacity + 1e-9
     simulator = Simulator(world, 3)
     simulator.reset(np.arange(50))
-    view, latent = simulator.view(), simulator.state.latent
+    view, hidden = simulator.view(), hidden_states(world, simulator.state)
     some = np.array([4, 17, 33])
-    whole = informed(Clairvoyant(world), latent).probabilities(view.observation, view.mask)
-    part = informed(Clairvoyant(world), latent[some]).probabilities(view.observation[some], view.mask[some])
+    whole = told(Clairvoyant(world), hidden).probabilities(view.observation, view.mask)
+    part = told(Clairvoyant(world), hidden.take(some)).probabilities(view.observation[some], view.mask[some])
     np.testing.assert_array_equal(whole[some], part)

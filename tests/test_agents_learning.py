@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -287,3 +289,12 @@ def test_gradients_and_losses_are_watched() -> None:
         policy.optimizer.step()
     with pytest.raises(NotFinite, match="train/value_loss"):
         check_losses({"train/approx_kl": 1.0, "train/value_loss": float("nan")})
+
+
+def test_a_course_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environment = SimulatorVecEnv([BankVectorEnv(8, small_world(), horizon=10)])
+    environment.seed(0)
+    course = Course(new_learner(environment, SHAPE, learning(), seed=0), environment, 64, lambda done: None)
+    assert np.isfinite(course.update()["value_loss"])  # figures are read off the logger all the same
+    assert not list(tmp_path.glob("SB3-*"))

@@ -91,6 +91,30 @@ def test_each_fault_is_one_line(tmp_path: Path, text: str, overrides: list[str],
     assert (str(file) in str(fault.value)) == (not overrides)
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"name: a\nat: b\x07c\n", "net.yaml: line 2, character 6: holds a control character (U+0007), must be text"),
+        (b"name: a\nat: b\xffc\n", "net.yaml: line 2, character 6: holds the byte 0xFF, must be text in UTF-8"),
+        ("at: 银行\x01".encode(), "net.yaml: line 1, character 7: holds a control character (U+0001), must be text"),
+        ("at: 银行".encode()[:-1], "net.yaml: line 1, character 6: holds the byte 0xE8, must be text in UTF-8"),
+        (b"at: 2026-13-45\n", "net.yaml: holds a value that is not YAML (month must be in 1..12)"),
+        (b"at: " + b"[" * 3000, "net.yaml: is nested too deeply, must be a mapping of fields"),
+    ],
+)
+def test_what_is_no_text_is_told_with_its_place(tmp_path: Path, content: bytes, line: str) -> None:
+    file = tmp_path / "net.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InputError) as fault:
+        load_config(Net, file)
+    assert str(fault.value).endswith(line)
+
+
+def test_a_date_that_does_not_exist_is_no_value() -> None:
+    with pytest.raises(InputError, match="value must be YAML"):
+        parse_override("at=2026-13-45")
+
+
 def test_missing_file_and_bad_override_are_told() -> None:
     with pytest.raises(InputError, match=r"nowhere\.yaml: cannot be read"):
         load_config(Net, Path("nowhere.yaml"))

@@ -15,6 +15,7 @@ from agents.turns import Turns
 from envs.counts import Counts, total
 from envs.errors import InputError
 from envs.expectation import Expectation
+from envs.hidden_states import hidden_states
 from envs.simulator import Simulator
 from envs.world import load_world
 from evaluation.pooled import regions_of, run_pooled
@@ -141,7 +142,7 @@ def test_the_shadow_value_is_what_the_refused_would_have_brought() -> None:
 
     def decided(heard: Heard) -> np.ndarray:
         view, turns, state = heard.simulator.view(), heard.turns, heard.simulator.state
-        expected = Expectation(BANK).knowing(view.observation, state.latent)
+        expected = Expectation(BANK).knowing(view.observation, hidden_states(BANK, state))
         worth = expected.margin - expected.cost - state.prices[:, :1] * expected.annoyance
         effort = BANK.catalogue.effort
         for pool in range(3):

@@ -18,7 +18,7 @@ import nextbest
 from agents.artifact import load_policy, write_artifact
 from envs.catalogue import Catalogue
 from envs.errors import InputError
-from training import tracking
+from training import registry
 from training.configs import PromoteConfig
 from training.gate import Evidence, approval, destination, judge, read_gate, smoke
 from training.model_card import read_card
@@ -138,11 +138,11 @@ def _config(house: Path, out: Path, report: Path | None = None, **more: Any) -> 
 
 
 def test_a_good_challenger_becomes_champion(store: Path, house: Path, tmp_path: Path) -> None:
-    registered = tracking.register(house / "artifact", tags={"trained_by": "ann"})
+    registered = registry.register(house / "artifact", tags={"trained_by": "ann"})
     promotion = promote(_config(house, tmp_path / "out", approved_by=" risk  officer ", reason="pilot"))
     assert promotion.failed == ()
     assert (promotion.alias, promotion.exit_code, promotion.version) == ("champion", 0, registered.version)
-    champion = tracking.find_alias("champion")
+    champion = registry.find_alias("champion")
     assert champion is not None
     assert champion.version == registered.version
     said = {name: champion.tags[f"gate_{name}"] for name in ("verdict", "approved_by", "trained_by", "reason")}
@@ -156,14 +156,14 @@ def test_a_good_challenger_becomes_champion(store: Path, house: Path, tmp_path: 
 
 @pytest.mark.parametrize("trainer", [{"trained_by": "Ann"}, {}])
 def test_nobody_approves_what_they_trained(store: Path, house: Path, tmp_path: Path, trainer: dict[str, str]) -> None:
-    tracking.register(house / "artifact", tags=trainer)
+    registry.register(house / "artifact", tags=trainer)
     promotion = promote(_config(house, tmp_path / "out", approved_by=" aNN ", reason="it is mine"))
     assert [line.name for line in promotion.failed] == ["approval"]
     assert (promotion.alias, promotion.exit_code) == (None, 1)
-    assert tracking.find_alias("champion") is None
+    assert registry.find_alias("champion") is None
     record = json.loads((tmp_path / "out" / "promotion.json").read_text(encoding="utf-8"))
     assert (record["approved_by"], record["trained_by"]) == ("aNN", trainer.get("trained_by", ""))
-    assert tracking.find("challenger").tags["gate_failed"] == "approval"
+    assert registry.find("challenger").tags["gate_failed"] == "approval"
 
 
 @pytest.mark.parametrize(
@@ -192,12 +192,12 @@ def test_an_expired_policy_is_refused(
 ) -> None:
     lineage = {} if days is None else {"valid_days": days}
     digest = write_kit(tmp_path / "artifact", created=made, lineage=lineage).policy_digest
-    registered = tracking.register(tmp_path / "artifact")
-    tracking.tag(registered, tags)
+    registered = registry.register(tmp_path / "artifact")
+    registry.tag(registered, tags)
     report = altered(house / "report", tmp_path / "report", **{"policies.1.digest": digest})
     promotion = promote(_config(house, tmp_path / "out", report))
     assert [line.name for line in promotion.failed] == ["not expired"]
-    assert tracking.find_alias("champion") is None
+    assert registry.find_alias("champion") is None
 
 
 def test_the_card_of_a_promoted_policy_tells_its_figures_and_who_approved(
@@ -205,7 +205,7 @@ def test_the_card_of_a_promoted_policy_tells_its_figures_and_who_approved(
 ) -> None:
     digest = load_policy(house / "artifact").digest
     card = CARD.model_copy(update={"policy_digest": digest})
-    tracking.register(house / "artifact", tags={"trained_by": "ann"}, beside=card.write(tmp_path / "card"))
+    registry.register(house / "artifact", tags={"trained_by": "ann"}, beside=card.write(tmp_path / "card"))
     promotion = promote(_config(house, tmp_path / "out", approved_by="bo", reason="pilot"))
     found = read_card(tmp_path / "out" / "model_card.json")
     assert (promotion.alias, found.approved_by, found.approval_reason) == ("champion", "bo", "pilot")
@@ -221,7 +221,7 @@ def test_the_card_of_a_promoted_policy_tells_its_figures_and_who_approved(
 
 
 def test_the_card_of_another_policy_is_refused(store: Path, house: Path, tmp_path: Path) -> None:
-    tracking.register(house / "artifact", beside=CARD.write(tmp_path / "card"))
+    registry.register(house / "artifact", beside=CARD.write(tmp_path / "card"))
     promotion = promote(_config(house, tmp_path / "out"))
     smoked = next(line for line in promotion.failed if line.name == "smoke decisions")
     assert "model_card.json: policy_digest" in smoked.value
@@ -243,37 +243,37 @@ def test_the_card_of_another_policy_is_refused(store: Path, house: Path, tmp_pat
 def test_a_planted_report_is_refused_and_the_champion_stays(
     store: Path, house: Path, tmp_path: Path, change: dict[str, Any], failed: str, alias: str | None
 ) -> None:
-    tracking.register(house / "artifact")
+    registry.register(house / "artifact")
     planted = altered(house / "report", tmp_path / "planted", **change)
     promotion = promote(_config(house, tmp_path / "out", planted))
     assert [line.name for line in promotion.failed] == [failed]
     assert (promotion.alias, promotion.exit_code) == (alias, 1)
     assert failed in promotion.verdict
-    assert tracking.find_alias("champion") is None
-    assert (tracking.find_alias("shadow") is not None) == (alias == "shadow")
-    assert tracking.find("challenger").tags["gate_failed"] == failed
+    assert registry.find_alias("champion") is None
+    assert (registry.find_alias("shadow") is not None) == (alias == "shadow")
+    assert registry.find("challenger").tags["gate_failed"] == failed
 
 
 def test_a_second_challenger_is_measured_against_the_champion(store: Path, house: Path, tmp_path: Path) -> None:
-    tracking.register(house / "artifact")
+    registry.register(house / "artifact")
     assert promote(_config(house, tmp_path / "first")).alias == "champion"
     write_kit(tmp_path / "second", kit_network(seed=1, gain=0.3))
-    second = tracking.register(tmp_path / "second")
+    second = registry.register(tmp_path / "second")
     to_log = write_report(tmp_path / "to_log", tmp_path / "second")
     refused = promote(_config(house, tmp_path / "refused", to_log))
     assert [line.name for line in refused.failed] == ["reference"]
     to_champion = write_report(tmp_path / "to_champion", tmp_path / "second", champion=house / "artifact")
     admitted = promote(_config(house, tmp_path / "admitted", to_champion))
-    champion = tracking.find_alias("champion")
+    champion = registry.find_alias("champion")
     assert admitted.failed == ()
     assert champion is not None
     assert champion.version == second.version
 
 
 def test_the_champion_registered_again_is_not_its_own_rival(store: Path, house: Path, tmp_path: Path) -> None:
-    tracking.register(house / "artifact")
+    registry.register(house / "artifact")
     assert promote(_config(house, tmp_path / "first")).alias == "champion"
-    again = tracking.register(house / "artifact")
+    again = registry.register(house / "artifact")
     promotion = promote(_config(house, tmp_path / "again"))
     assert (promotion.alias, promotion.version) == ("champion", again.version)
 
@@ -283,21 +283,21 @@ def test_a_champion_of_another_catalogue_is_no_rival(store: Path, house: Path, t
     write_artifact(
         tmp_path / "other", name="other", catalogue=other, schema=SCHEMA, rules=RULES, onnx=kit_network(seed=3)
     )
-    tracking.set_alias(tracking.register(tmp_path / "other"), "champion")
-    registered = tracking.register(house / "artifact")
+    registry.set_alias(registry.register(tmp_path / "other"), "champion")
+    registered = registry.register(house / "artifact")
     assert promote(_config(house, tmp_path / "out")).failed == ()
-    champion = tracking.find_alias("champion")
+    champion = registry.find_alias("champion")
     assert champion is not None
     assert champion.version == registered.version
 
 
 def test_tampered_files_are_refused(store: Path, house: Path, tmp_path: Path) -> None:
-    registered = tracking.register(house / "artifact")
+    registered = registry.register(house / "artifact")
     Path(registered.source.removeprefix("file://"), "policy", "policy.onnx").write_bytes(kit_network(seed=9))
     promotion = promote(_config(house, tmp_path / "out"))
     smoked = next(line for line in promotion.failed if line.name == "smoke decisions")
     assert "onnx_sha256" in smoked.value
-    assert tracking.find_alias("champion") is None
+    assert registry.find_alias("champion") is None
 
 
 @pytest.mark.parametrize(
@@ -312,18 +312,18 @@ def test_tampered_files_are_refused(store: Path, house: Path, tmp_path: Path) ->
 def test_a_report_that_cannot_be_read_changes_nothing(
     store: Path, house: Path, tmp_path: Path, change: dict[str, Any], line: str
 ) -> None:
-    tracking.register(house / "artifact")
+    registry.register(house / "artifact")
     planted = altered(house / "report", tmp_path / "planted", **change)
     with pytest.raises(InputError, match=line):
         promote(_config(house, tmp_path / "out", planted))
     assert not (tmp_path / "out").exists()
-    assert "gate" not in tracking.find("challenger").tags
+    assert "gate" not in registry.find("challenger").tags
 
 
 def test_missing_report_and_tables_are_told(store: Path, house: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist; make one with `nextbest evaluate`"):
         promote(_config(house, tmp_path / "out", tmp_path / "nothing"))
-    tracking.register(house / "artifact")
+    registry.register(house / "artifact")
     with pytest.raises(InputError, match="give --tables"):
         promote(PromoteConfig(report=house / "report", out=tmp_path / "out"))
 
@@ -331,7 +331,7 @@ def test_missing_report_and_tables_are_told(store: Path, house: Path, tmp_path: 
 def test_the_command_line_says_which_line_failed(
     store: Path, house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tracking.register(house / "artifact")
+    registry.register(house / "artifact")
     words = ["promote", "--tables", str(house / "tables"), "--out", str(tmp_path / "out")]
     assert nextbest.run([*words, "--report", str(house / "report")]) == 0
     assert "is champion" in " ".join(capsys.readouterr().out.split())

@@ -17,7 +17,7 @@ from agents.artifact import load_policy
 from envs.errors import InputError
 from serving.model import load_model
 from serving.settings import ServeConfig
-from training import tracking
+from training import registry, tracking
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def registered(store, tmp_path):
     """Two versions in a registry: the first is champion, the second challenger."""
     for name, alias, seed in (("one", "champion", 0), ("two", "challenger", 1)):
         write_kit(tmp_path / name, kit_network(seed=seed))
-        tracking.register(tmp_path / name, alias=alias)
+        registry.register(tmp_path / name, alias=alias)
     return tmp_path
 
 
@@ -59,7 +59,7 @@ def test_without_a_champion_the_rules_decide_and_say_so(store):
 
 
 def champions_folder():
-    return Path(unquote(urlsplit(tracking.find("champion").source).path)) / "policy"
+    return Path(unquote(urlsplit(registry.find("champion").source).path)) / "policy"
 
 
 def test_an_artifact_that_was_exchanged_after_registration_is_refused(registered, store):
@@ -106,8 +106,8 @@ def test_the_champion_is_fetched_from_a_tracking_server(registered, store, tmp_p
         assert load_model(ServeConfig(alias="unheard-of")).fallback
         assert load_model(ServeConfig()).policy.digest == load_policy(registered / "one").digest
         with tracking.track("proxied", "run") as run:
-            tracking.register(registered / "two", run_id=run.run_id, alias="champion")
-        assert tracking.find("champion").source.startswith("mlflow-artifacts:/")
+            registry.register(registered / "two", run_id=run.run_id, alias="champion")
+        assert registry.find("champion").source.startswith("mlflow-artifacts:/")
         assert load_model(ServeConfig()).policy.digest == load_policy(registered / "two").digest
     finally:
         os.killpg(server.pid, 15)

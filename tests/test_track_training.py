@@ -21,7 +21,7 @@ from serving_kit import write_kit
 from agents.artifact import load_policy
 from envs.errors import InputError
 from envs.world import load_world
-from training import provenance, tracking
+from training import provenance, registry, tracking
 from training.configs import TrainConfig
 from training.meter import Meter
 from training.mlmodel import signature
@@ -87,7 +87,7 @@ def test_the_registered_version_tells_signature_digest_prices_and_term(
     with tracking.track("bank", "train") as tracker:
         kept = record_run(tracker, recorded)
     version = register_run(tracker, kept)
-    assert version == tracking.find("challenger")
+    assert version == registry.find("challenger")
     assert version.run_id == tracker.run_id
     assert version.policy_digest == recorded.manifest.policy_digest
     assert json.loads(version.tags["price_range"]) == {"annoyance": [0.0, 20.0], "seats": [0.0, 2.0]}
@@ -101,7 +101,7 @@ def test_the_registered_version_tells_signature_digest_prices_and_term(
     assert info.signature == ModelSignature.from_dict(json.loads(version.tags["signature"]))
     assert set(info.flavors) == {"onnx"}  # nothing that unpickles
     assert mlflow.onnx.load_model(version.source).graph.name == "policy"
-    assert load_policy(tracking.fetch(version, tmp_path / "fetched")).digest == version.policy_digest
+    assert load_policy(registry.fetch(version, tmp_path / "fetched")).digest == version.policy_digest
     assert MlflowClient().get_model_version("contact-policy", version.version).description == kept.card.markdown()
 
 
@@ -112,11 +112,11 @@ def test_rules_are_registered_without_a_flavour(store: Path, tmp_path: Path) -> 
 
     books = {"catalogue": CATALOGUE, "schema": SCHEMA, "rules": RULES}
     manifest = write_artifact(tmp_path / "rules", name="coordinated_rules", **books)
-    version = tracking.register(tmp_path / "rules")
+    version = registry.register(tmp_path / "rules")
     info = get_model_info("models:/contact-policy@challenger")
     assert info.flavors == {}
     assert info.signature == ModelSignature.from_dict(signature(manifest))
-    assert load_policy(tracking.fetch(version, tmp_path / "fetched")).digest == manifest.policy_digest
+    assert load_policy(registry.fetch(version, tmp_path / "fetched")).digest == manifest.policy_digest
 
 
 def test_the_card_says_what_was_and_was_not_done(recorded: Recorded) -> None:

@@ -12,7 +12,7 @@ from serving_kit import kit_network, write_kit
 
 from agents.artifact import load_policy
 from envs.errors import InputError
-from training import tracking
+from training import registry, tracking
 from training.stores import tracking_uri, ui_command
 
 
@@ -57,12 +57,12 @@ def test_without_tracking_nothing_is_written(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_registered_policy_comes_back_file_by_file(store: Path, artifact: Path, tmp_path: Path) -> None:
-    registered = tracking.register(artifact, tags={"made_by": "test"})
-    found = tracking.find("challenger")
+    registered = registry.register(artifact, tags={"made_by": "test"})
+    found = registry.find("challenger")
     digest = load_policy(artifact).digest
     assert found == registered
     assert (found.version, found.policy_digest, found.tags["made_by"]) == ("1", digest, "test")
-    fetched = tracking.fetch(found, tmp_path / "fetched")
+    fetched = registry.fetch(found, tmp_path / "fetched")
     assert {file.name: file.read_bytes() for file in fetched.iterdir()} == {
         file.name: file.read_bytes() for file in artifact.iterdir()
     }
@@ -70,34 +70,34 @@ def test_a_registered_policy_comes_back_file_by_file(store: Path, artifact: Path
 
 
 def test_aliases_move_and_versions_count_up(store: Path, artifact: Path, tmp_path: Path) -> None:
-    first = tracking.register(artifact)
+    first = registry.register(artifact)
     write_kit(tmp_path / "second", kit_network(seed=1))
-    second = tracking.register(tmp_path / "second")
-    assert (first.version, second.version, tracking.find("challenger").version) == ("1", "2", "2")
-    assert tracking.find_alias("champion") is None
-    tracking.set_alias(first, "champion")
-    tracking.tag(first, {"gate": "passed"})
-    champion = tracking.find_alias("champion")
+    second = registry.register(tmp_path / "second")
+    assert (first.version, second.version, registry.find("challenger").version) == ("1", "2", "2")
+    assert registry.find_alias("champion") is None
+    registry.set_alias(first, "champion")
+    registry.tag(first, {"gate": "passed"})
+    champion = registry.find_alias("champion")
     assert champion is not None
     assert (champion.version, champion.tags["gate"]) == ("1", "passed")
-    assert tracking.find("2").policy_digest == second.policy_digest
+    assert registry.find("2").policy_digest == second.policy_digest
 
 
 @pytest.mark.parametrize(("reference", "kind"), [("champion", "alias"), ("7", "version"), ("no such", "alias")])
 def test_unknown_policies_are_told(store: Path, artifact: Path, reference: str, kind: str) -> None:
-    tracking.register(artifact)
+    registry.register(artifact)
     with pytest.raises(InputError, match=f"policy == '{reference}', must be a known {kind} of contact-policy"):
-        tracking.find(reference)
+        registry.find(reference)
 
 
 def test_an_empty_registry_says_to_train_first(store: Path) -> None:
     with pytest.raises(InputError, match="must hold a model called contact-policy; train one first"):
-        tracking.find("champion")
+        registry.find("champion")
 
 
 def test_only_artifacts_are_registered(store: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="manifest"):
-        tracking.register(tmp_path)
+        registry.register(tmp_path)
     assert MlflowClient(tracking_uri()).search_registered_models() == []
 
 
@@ -122,7 +122,7 @@ def test_unreachable_stores_are_told_within_seconds(
     monkeypatch.setenv(variable, uri)
     started = time.monotonic()
     with pytest.raises(InputError) as fault:
-        tracking.register(artifact)
+        registry.register(artifact)
     assert line in str(fault.value)
     assert "secret" not in str(fault.value)
     assert time.monotonic() - started < 20

@@ -31,7 +31,7 @@ from envs.flags import config_from_flags
 from envs.world import load_world
 from serving.model import load_model
 from serving.settings import ServeConfig
-from training import tracking
+from training import registry, tracking
 from training.configs import PromoteConfig, TrainConfig
 from training.promote import promote
 from training.track_training import Recorded, begin, record_run, register_run
@@ -133,7 +133,7 @@ def test_a_team_trains_fetches_promotes_and_serves(kind: str, tmp_path: Path, mo
                                                 curves, meter))  # fmt: skip
         registered = register_run(tracker, kept)
         assert registered.source.startswith("mlflow-artifacts:/")
-        fetched = tracking.fetch(tracking.find("challenger"), tmp_path / "fetched")
+        fetched = registry.fetch(registry.find("challenger"), tmp_path / "fetched")
         assert load_policy(fetched).digest == manifest.policy_digest
         own = promote(PromoteConfig(report=report, tables=tmp_path / "tables", out=tmp_path / "own",
                                     approved_by="Ann", reason="mine"))  # fmt: skip

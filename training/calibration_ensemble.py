@@ -17,13 +17,19 @@ FOLDER = "ensemble"
 
 
 def write_ensemble(directory: Path, point: Coefficients, heads: Iterable[FittedHead]) -> None:
-    """Write replicate k of every head into ensemble/k.yaml; files of an earlier calibration vanish."""
-    folder, heads = directory / FOLDER, tuple(heads)
+    """Write replicate k of every head into ensemble/k.yaml."""
+    heads = tuple(heads)
+    drawn = [{head.name: head.replicates[k] for head in heads} for k in range(len(heads[0].replicates))]
+    named = ({"name": f"{point.name}-{k:02d}", "heads": own} for k, own in enumerate(drawn))
+    write_members(directory, (point.model_copy(update=said) for said in named))
+
+
+def write_members(directory: Path, members: Iterable[Coefficients]) -> None:
+    """Write member k of an ensemble into ensemble/k.yaml, beside the world; files of an earlier one vanish."""
+    folder = directory / FOLDER
     for old in folder.glob("*.yaml"):
         old.unlink()
-    for k in range(len(heads[0].replicates)):
-        drawn = {head.name: head.replicates[k] for head in heads}
-        member = point.model_copy(update={"name": f"{point.name}-{k:02d}", "heads": drawn})
+    for k, member in enumerate(members):
         text = yaml.safe_dump(member.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         atomic_write(folder / f"{k:02d}.yaml", text)
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from envs.errors import InputError
 from envs.prices import prices_from
-from envs.world import load_world
-from evaluation.market import Clearing
 from evaluation.pooled import PooledRun, check, run_pooled
-from evaluation.region import PooledSetting, every
+from evaluation.region import PooledSetting
 from training.capacity_configs import SharedPopulation
-from training.population import SILOS, policy_of
+from training.population import SILOS, shared_setting
 from training.runs import Advance
 
 
@@ -19,21 +15,7 @@ def cleared_setting(config: SharedPopulation) -> PooledSetting:
     """The population that a configuration describes, everything in it checked."""
     if config.policy == SILOS:
         raise InputError("must make one choice per customer", field="policy", value=config.policy)
-    world = load_world(config.world)
-    world = every(world, config.cadence_days) if world.schema.task.kind == "continuing" else world
-    annoyance = {} if config.annoyance_price is None else {"annoyance": config.annoyance_price}
-    setting = PooledSetting(
-        world,
-        policy_of(config.policy, world),
-        np.arange(config.customers),
-        config.days,
-        config.seed,
-        config.by,
-        config.cadence_days,
-        config.share,
-        prices=prices_from({**config.pool_prices, **annoyance}, world.catalogue, world.schema),
-        clearing=Clearing(),
-    )
+    setting = shared_setting(config, clear=True)
     check(setting)
     return setting
 

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from envs.config import Config
 from evaluation.settings import EvaluationSettings
+from training.capacity_configs import SharedPopulation
 from training.fidelity_settings import FidelityThresholds
 
 
@@ -34,37 +35,23 @@ class SimulateConfig(Config):
     """Directory for the canonical tables; by default under runs/."""
 
 
-class PopulationConfig(Config):
+class PopulationConfig(SharedPopulation):
     """Simulate a population whose customers share pools: what it is worth, and what it lacked."""
 
-    world: str = "bank"
-    """The world to simulate: a built-in one (`bank`) or the directory of a calibrated world."""
     policy: str = "coordinated_rules"
     """Who decides: coordinated_rules, siloed_campaigns, silence, random, myopic, or the directory of an artifact."""
     customers: int = Field(100_000, ge=1)
     """Number of customers."""
     days: int = Field(90, ge=1)
     """Days that are simulated."""
-    by: str | None = None
-    """Customer column of categories that divides the bank into regions with pools of their own; none: all share."""
-    cadence_days: int = Field(1, ge=1)
-    """Days between two decisions about a customer."""
-    share: float = Field(1.0, gt=0.0)
-    """Share of the catalogue's capacity that is there: 0.5 halves every pool."""
-    annoyance_price: float | None = Field(None, ge=0.0)
-    """Annoyance price shown to the policy; by default the schema's."""
     pool_prices: dict[str, float] = {}
     """Price per pool shown to the policy, by the pool's id; pools not named have the schema's default."""
     clear: bool = False
     """Find the pools' prices anew every morning, so that demand meets capacity; for a policy that reads prices."""
     assets: str | None = None
     """Column with the assets under management at the start, for their growth; none: not known."""
-    processes: int = Field(1, ge=1)
-    """Processes that simulate regions side by side; more than there are regions help no further."""
     log: bool = False
     """Also write the run as canonical tables, every decision with its propensity; for small runs, in one process."""
-    seed: int = Field(0, ge=0)
-    """Seed of the counter-based random numbers: the same seed gives the same figures, bit for bit."""
     out: Path | None = None
     """Directory for population.html and population.json, and for tables/ with --log; by default under runs/."""
 

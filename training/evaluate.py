@@ -23,7 +23,7 @@ from evaluation.log import Log
 from evaluation.reading import read_log
 from evaluation.report import Report
 from evaluation.simulation import compare
-from training import tracking
+from training import registry, tracking
 from training.baselines import baseline
 from training.configs import EvaluateConfig
 from training.runs import progress, run_directory
@@ -166,13 +166,13 @@ def _champion(config: EvaluateConfig, tables: Tables, artifacts: list[ArtifactPo
     """The registered champion, if it decides over this catalogue and is not itself under evaluation."""
     if config.reference == "auto" and not config.track:
         return None
-    found = tracking.find_alias(CHAMPION)
+    found = registry.find_alias(CHAMPION)
     if found is None:
         if config.reference == CHAMPION:
             raise InputError("must be registered: there is no champion yet", field="reference", value=CHAMPION)
         return None
     with TemporaryDirectory() as folder:
-        champion = load_policy(tracking.fetch(found, Path(folder)))
+        champion = load_policy(registry.fetch(found, Path(folder)))
     if champion.digest in [artifact.digest for artifact in artifacts]:
         return None
     if config.reference == "auto" and champion.manifest.catalogue_digest != tables.catalogue.digest:

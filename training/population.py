@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from evaluation.market import Clearing
 from evaluation.pooled import check, run_pooled
 from evaluation.population_report import PopulationReport
 from evaluation.region import PooledSetting, every
+from training.capacity_configs import SharedPopulation
 from training.configs import PopulationConfig
 from training.population_log import PooledLog, check_size
 from training.runs import atomic_write, progress, run_directory
@@ -77,7 +78,12 @@ def population(config: PopulationConfig) -> SimulatedPopulation:
 
 
 def setting_of(config: PopulationConfig) -> PooledSetting:
-    """The population that a configuration describes, everything in it checked."""
+    """The population that a configuration describes."""
+    return replace(shared_setting(config, clear=config.clear), assets=config.assets)
+
+
+def shared_setting(config: SharedPopulation, *, clear: bool) -> PooledSetting:
+    """Customers who share pools, and who decides for them. clear: whether pools are cleared by prices every morning."""
     world = load_world(config.world)
     world = every(world, config.cadence_days) if world.schema.task.kind == "continuing" else world
     siloed = config.policy == SILOS
@@ -94,8 +100,7 @@ def setting_of(config: PopulationConfig) -> PooledSetting:
         config.share,
         told=not siloed,
         prices=prices_from({**config.pool_prices, **annoyance}, world.catalogue, world.schema),
-        assets=config.assets,
-        clearing=Clearing() if config.clear else None,
+        clearing=Clearing() if clear else None,
     )
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from agents.expiry import last_day, made_on
 from agents.manifest import Manifest
 from envs.errors import InputError
-from training import tracking
+from training import registry
 from training.configs import PromoteConfig
 from training.evidence import evidence_of, read_report, results_of, tables_of
 from training.gate import Gate, Line, approval, destination, judge, read_gate, smoke, unexpired
@@ -90,16 +90,16 @@ def promote(config: PromoteConfig) -> Promotion:
     """
     file, report = read_report(config.report)
     gate, now = read_gate(config.gate), datetime.now(UTC)
-    policy = tracking.find(config.policy)
+    policy = registry.find(config.policy)
     evidence = evidence_of(file, report, policy.policy_digest)
     observation, mask = _smoke_decisions(config.tables or tables_of(file, report), gate.smoke_decisions)
     with TemporaryDirectory() as folder:
-        tried = _try(gate, policy, tracking.fetch(policy, Path(folder)), observation, mask, now.date())
+        tried = _try(gate, policy, registry.fetch(policy, Path(folder)), observation, mask, now.date())
     lines = judge(
         gate,
         evidence,
         registered_digest=policy.policy_digest,
-        champion_digest=_rival(policy, tracking.find_alias("champion")),
+        champion_digest=_rival(policy, registry.find_alias("champion")),
         declared_prices=tried.declared,
     )
     trained_by = policy.tags.get("trained_by", "")
@@ -121,11 +121,11 @@ def promote(config: PromoteConfig) -> Promotion:
     if tried.card is not None and promotion.alias:
         card = tried.card.evaluated(results_of(report, evidence), config.approved_by, config.reason)
         card.write(out)
-        tracking.describe(policy, card.markdown())
+        registry.describe(policy, card.markdown())
     return promotion
 
 
-def _rival(policy: tracking.Registered, champion: tracking.Registered | None) -> str:
+def _rival(policy: registry.Registered, champion: registry.Registered | None) -> str:
     """The digest of the champion to beat; empty if there is none, or it is the policy, or has another catalogue."""
     if champion is None or champion.policy_digest == policy.policy_digest:
         return ""
@@ -143,7 +143,7 @@ class _Tried:
 
 
 def _try(
-    gate: Gate, policy: tracking.Registered, path: Path, observation: np.ndarray, mask: np.ndarray, today: date
+    gate: Gate, policy: registry.Registered, path: Path, observation: np.ndarray, mask: np.ndarray, today: date
 ) -> _Tried:
     """The artifact's prices, term, smoke decisions and card; files that do not load fail the line."""
     from agents.artifact import load_policy
@@ -160,7 +160,7 @@ def _try(
         return _Tried({}, (Line("smoke decisions", False, str(fault), "an artifact that loads and decides validly"),))
 
 
-def _last_day(policy: tracking.Registered, manifest: Manifest) -> date | None:
+def _last_day(policy: registry.Registered, manifest: Manifest) -> date | None:
     """The earlier of the manifest's term and the registry's: `created` is outside the digest, the tag is not there."""
     said = [last_day(manifest)]
     if tag := policy.tags.get("expires"):
@@ -171,7 +171,7 @@ def _last_day(policy: tracking.Registered, manifest: Manifest) -> date | None:
     return min((day for day in said if day is not None), default=None)
 
 
-def _card(path: Path, policy: tracking.Registered) -> ModelCard | None:
+def _card(path: Path, policy: registry.Registered) -> ModelCard | None:
     """The model card that was registered beside the artifact."""
     file = path.parent / f"{STEM}.json"
     if not file.is_file():
@@ -197,10 +197,10 @@ def _smoke_decisions(tables: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     return observation, mask
 
 
-def _record(promotion: Promotion, policy: tracking.Registered, out: Path) -> None:
+def _record(promotion: Promotion, policy: registry.Registered, out: Path) -> None:
     """Move the alias, tag the version, write promotion.json."""
     if promotion.alias:
-        tracking.set_alias(policy, promotion.alias)
+        registry.set_alias(policy, promotion.alias)
     tags = {
         "gate": promotion.gate,
         "gate_verdict": promotion.alias or "refused",
@@ -210,6 +210,6 @@ def _record(promotion: Promotion, policy: tracking.Registered, out: Path) -> Non
         "gate_approved_by": promotion.approved_by or "",
         "gate_reason": promotion.reason or "",
     }
-    tracking.tag(policy, tags)
+    registry.tag(policy, tags)
     record = asdict(promotion) | {"report": str(promotion.report), "verdict": promotion.verdict}
     atomic_write(out / "promotion.json", json.dumps(record, indent=2) + "\n")

@@ -18,8 +18,9 @@ from training.configs import TrainConfig
 from training.meter import Meter, Used
 from training.model_card import NO_RESULTS, ModelCard, Result
 from training.provenance import Code, all_packages, code, login_name, main_packages
+from training.registry import Registered, register
 from training.runs import atomic_write
-from training.tracking import Registered, Tracker, register
+from training.tracking import Tracker
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

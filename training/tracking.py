@@ -1,8 +1,7 @@
-"""Experiment tracking and the model registry: the only file that imports mlflow.
+"""Experiment tracking: the connection to mlflow's stores and what a run keeps; the only file that imports mlflow.
 
-A policy is registered as plain files, its artifact (ONNX and JSON) and what training/mlmodel.py puts beside it: no
-pyfunc wrapper, nothing that unpickles. mlflow is imported when a function first needs it (2 to 3 s). Which stores:
-training/stores.py.
+mlflow is imported when a function first needs it (2 to 3 s). Which stores: training/stores.py. What is registered:
+training/registry.py.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -22,14 +20,13 @@ import polars as pl
 
 from agents.manifest import FILE, read_manifest
 from envs.errors import InputError
-from training.mlmodel import POLICY, version_tags, write_mlmodel
+from training.mlmodel import write_mlmodel
 from training.runs import progress
 from training.stores import check_reachable, registry_uri, shown, sqlite_file, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MODEL = "contact-policy"
 MODEL_FOLDER = "model"  # where a run keeps what it registers
 BATCH = 900  # metrics per call; the tracking API takes at most 1,000
 LONGEST_DIGEST = 36  # characters of a data set's digest that the tracking store takes
@@ -47,22 +44,6 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A version of a registered policy."""
-
-    name: str
-    version: str
-    run_id: str
-    source: str  # where the artifact's files stand, as the registry knows it
-    tags: dict[str, str]
-
-    @property
-    def policy_digest(self) -> str:
-        """The digest that the version was registered with; empty if it was registered by other means."""
-        return self.tags.get("policy_digest", "")
 
 
 class Tracker:
@@ -164,7 +145,7 @@ def track(
         return
     client, parent = connect(), parent or os.environ.get("MLFLOW_RUN_ID")
     if run_id is None:
-        with _told("MLFLOW_TRACKING_URI", tracking_uri()):
+        with told("MLFLOW_TRACKING_URI", tracking_uri()):
             place = client.get_run(parent).info.experiment_id if parent else _experiment_id(client, experiment)
             tags = {"mlflow.parentRunId": parent} if parent else None
             run_id = client.create_run(place, run_name=name, tags=tags).info.run_id
@@ -174,89 +155,6 @@ def track(
         status = "FINISHED"
     finally:
         client.set_terminated(run_id, status)
-
-
-def register(
-    artifact: Path,
-    *,
-    run_id: str | None = None,
-    alias: str = "challenger",
-    tags: Mapping[str, str] | None = None,
-    beside: Iterable[Path] = (),
-    description: str | None = None,
-) -> Registered:
-    """Register an artifact directory as a new version of `contact-policy` and point the alias at it.
-
-    run_id: the run that made it; none makes a run of its own
-    beside: files that go with it, such as its model card; description: in Markdown
-    Digests, signature, price range and expiry become tags, so that the gate can tell one policy from another.
-    """
-    manifest = read_manifest(artifact / FILE)
-    client = connect()
-    if run_id is None:
-        with track("nextbest", f"register {artifact.name}") as tracker:
-            run_id = tracker.run_id
-    tags = dict(tags or {}) | version_tags(manifest)
-    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
-        Tracker(client, run_id).model(artifact, beside)
-        source = client.get_run(run_id).info.artifact_uri.rstrip("/") + f"/{MODEL_FOLDER}"
-        if not any(model.name == MODEL for model in client.search_registered_models(f"name = '{MODEL}'")):
-            client.create_registered_model(MODEL)
-        version = client.create_model_version(MODEL, source, run_id, tags=tags, description=description)
-        client.set_registered_model_alias(MODEL, alias, str(version.version))
-    return _registered(version)
-
-
-def find(reference: str) -> Registered:
-    """The registered policy under an alias or a version number."""
-    client = connect()
-    if not client.search_registered_models(f"name = '{MODEL}'"):
-        raise InputError(f"must hold a model called {MODEL}; train one first", file=shown(registry_uri()))
-    by_version = reference.isdigit()
-    get = client.get_model_version if by_version else client.get_model_version_by_alias
-    kind = "version" if by_version else "alias"
-    need = f"must be a known {kind} of {MODEL}"
-    with _told("policy", reference, file=shown(registry_uri()), need=need):
-        return _registered(get(MODEL, reference))
-
-
-def find_alias(alias: str) -> Registered | None:
-    """The policy under an alias, or None when nothing has it."""
-    client = connect()
-    for model in client.search_registered_models(f"name = '{MODEL}'"):
-        if alias in model.aliases:
-            return _registered(client.get_model_version(MODEL, str(model.aliases[alias])))
-    return None
-
-
-def fetch(policy: Registered, into: Path) -> Path:
-    """The artifact's directory, copied below `into`; what was registered beside it stands in the folder above."""
-    connect()
-    import mlflow.artifacts
-
-    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
-        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=policy.source, dst_path=str(into)))
-    return found / POLICY if (found / POLICY).is_dir() else found  # or registered as the artifact alone
-
-
-def describe(policy: Registered, text: str) -> None:
-    """Give a registered version a new description, in Markdown."""
-    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
-        connect().update_model_version(MODEL, policy.version, text)
-
-
-def set_alias(policy: Registered, alias: str) -> None:
-    """Point an alias at a version; whatever had it before loses it."""
-    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
-        connect().set_registered_model_alias(MODEL, alias, policy.version)
-
-
-def tag(policy: Registered, tags: Mapping[str, object]) -> None:
-    """Set tags of a registered version."""
-    client = connect()
-    with _told("MLFLOW_REGISTRY_URI", registry_uri()):
-        for key, value in tags.items():
-            client.set_model_version_tag(MODEL, policy.version, key, str(value))
 
 
 def connect() -> MlflowClient:
@@ -271,14 +169,21 @@ def connect() -> MlflowClient:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         import mlflow
 
-        with _told("MLFLOW_TRACKING_URI", tracking):
+        with told("MLFLOW_TRACKING_URI", tracking):
             mlflow.set_tracking_uri(tracking)
             mlflow.set_registry_uri(registry)
             client = mlflow.MlflowClient(tracking, registry)
             client.search_experiments(max_results=1)
-        with _told("MLFLOW_REGISTRY_URI", registry):
+        with told("MLFLOW_REGISTRY_URI", registry):
             client.search_registered_models(max_results=1)
     return client
+
+
+def download(source: str, into: Path) -> Path:
+    """Copy what stands at a place of a store below a folder of this machine. -> where it stands."""
+    import mlflow.artifacts
+
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(into)))
 
 
 def _experiment_id(client: MlflowClient, name: str) -> str:
@@ -294,7 +199,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
 
 
 @contextmanager
-def _told(field: str, value: str, *, file: str | None = None, need: str | None = None) -> Iterator[None]:
+def told(field: str, value: str, *, file: str | None = None, need: str | None = None) -> Iterator[None]:
     """Translate what mlflow raises about a store into one line."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
@@ -305,16 +210,6 @@ def _told(field: str, value: str, *, file: str | None = None, need: str | None =
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0][:120]
         raise InputError(need or f"must be reachable ({reason})", file=file, field=field, value=shown(value)) from None
-
-
-def _registered(version: Any) -> Registered:
-    return Registered(
-        name=str(version.name),
-        version=str(version.version),
-        run_id=str(version.run_id or ""),
-        source=str(version.source),
-        tags={str(key): str(value) for key, value in version.tags.items()},
-    )
 
 
 def _metric_name(key: str) -> str:

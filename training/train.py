@@ -25,10 +25,11 @@ from training.configs import TrainConfig
 from training.course import CHECKPOINT, Training, Watch
 from training.learning_figures import learning_figure, spread_of
 from training.model_card import Result
+from training.registry import Registered
 from training.runs import atomic_write, run_directory
 from training.stores import ui_command
 from training.track_training import Recorded, begin, record_run, register_run
-from training.tracking import Registered, connect, track
+from training.tracking import connect, track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,36 @@
+"""Policies that benchmarks train, by the trainer's defaults, whatever these are; what stands in a folder is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents.artifact import ArtifactPolicy, load_policy
+from envs.prices import Prices
+from evaluation.frontier import Frontier
+from evaluation.trial import Dialled, Trial
+from training.configs import TrainConfig
+from training.train import train
+
+ANNOYANCE_PRICES = (1.0, 5.0, 20.0, 60.0, 150.0, 400.0, 1000.0)  # CNY per opt-out
+SMALL = {"steps": 30_000, "imitation_steps": 20_000, "validations": 1, "tuning_customers": 50}
+
+
+def trained(out: Path, world: str, seed: int, days: int, *, quick: bool) -> ArtifactPolicy:
+    """The policy of one training. days: of an episode; quick: a small part of the budget."""
+    said = {"horizon": days, **(SMALL if quick else {})}
+    if not (out / "policy" / "manifest.json").is_file():
+        print(train(TrainConfig(world=world, seed=seed, out=out, track=False, register_policy=False, **said)))
+    return load_policy(out)
+
+
+def price_frontier(policy: ArtifactPolicy, trial: Trial) -> Frontier:
+    """Of one policy, which is told one price of annoyance after the other, chosen on these customers."""
+    pools = (0.0,) * len(policy.catalogue.pools)
+    dialled = [Dialled(f"price {price:g}", policy, Prices(price, pools)) for price in ANNOYANCE_PRICES]
+    return Frontier.chosen(f"ppo {policy.digest[:6]}", dialled, [trial.run(d) for d in dialled], trial.silence)
+
+
+def customer_days(config: TrainConfig) -> int:
+    """What a training in the bank simulates: learning, imitation, the teacher's settings, validations."""
+    judged = (config.validations + 1) * 4 * config.validation_customers * config.horizon
+    return config.steps + config.imitation_steps + 13 * config.tuning_customers * config.horizon + judged
