@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from agents.policy import Policy
-from envs.prices import prices_from
+from envs.observation import Encoder
+from envs.prices import Prices, prices_from
 from envs.randomness import Luck
 from envs.simulator import Simulator
 from envs.world import World
@@ -52,3 +53,16 @@ class Judge:
         prices = prices_from({"annoyance": price}, self.world.catalogue, self.world.schema).vector()
         charged = np.tile(prices, (len(self.numbers), 1))
         return foresee(self.world, who, self.numbers, charged, self.days, self.seed).value
+
+
+@dataclass(frozen=True)
+class Told:
+    """A policy that is told these prices, whatever the observation shows."""
+
+    policy: Policy
+    prices: Prices
+    encoder: Encoder = field(repr=False)
+    name: str = "told"
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return self.policy.probabilities(self.encoder.with_prices(observation, self.prices.vector()), mask)
