@@ -44,14 +44,19 @@ class Learning:
 
 
 def new_learner(
-    environment: SimulatorVecEnv, shape: Shape, learning: Learning, seed: int, reading: Reading | None = None
+    environment: SimulatorVecEnv,
+    shape: Shape,
+    learning: Learning,
+    seed: int,
+    reading: Reading | None = None,
+    network: type[ScoringPolicy] = ScoringPolicy,
 ) -> MaskablePPO:
     """MaskablePPO with the treatment-scoring network, every number that it learns from and of checked to be finite.
 
-    reading: of a network that was made for another catalogue
+    reading: of a network that was made for another catalogue; network: another one to compare it with
     """
     learner = MaskablePPO(
-        ScoringPolicy,
+        network,
         environment,
         learning_rate=lambda left: learning.learning_rate * max(left, 0.0),  # the last rollout may reach beyond the end
         n_steps=learning.rollout,

@@ -31,6 +31,7 @@ VALUE_WIDTH = 64  # units of the value's hidden layer
 class TreatmentScorer(nn.Module):
     """Scores of all treatments and the latent of the value, from the observation."""
 
+    LAST = ("meet", "of_product", "of_channel", "treatment_is")  # layers that scores come out of
     _general: torch.Tensor  # columns, see Layout; products' and channels' follow
     _product: torch.Tensor
     _channel: torch.Tensor
@@ -89,8 +90,10 @@ class TreatmentScorer(nn.Module):
 class ScoringPolicy(MaskableActorCriticPolicy):
     """MaskablePPO's policy with the treatment-scoring network; masks stay exact."""
 
+    Scorer = TreatmentScorer
+
     def __init__(self, *args: Any, layout: Layout, width: int, layers: int, embedding: int, **kwargs: Any) -> None:
-        self._make = partial(TreatmentScorer, layout, width=width, layers=layers, embedding=embedding)
+        self._make = partial(self.Scorer, layout, width=width, layers=layers, embedding=embedding)
         super().__init__(*args, **kwargs)
 
     def _build_mlp_extractor(self) -> None:
@@ -104,7 +107,7 @@ class ScoringPolicy(MaskableActorCriticPolicy):
         self.value_net = nn.Sequential(hidden, nn.ReLU(), nn.Linear(VALUE_WIDTH, 1))  # type: ignore[assignment]
         for module in (scorer, self.value_net):
             module.apply(partial(self.init_weights, gain=float(np.sqrt(2))))
-        for last in ("meet", "of_product", "of_channel", "treatment_is"):  # nearly even at first
+        for last in self.Scorer.LAST:  # nearly even at first
             self.init_weights(scorer.get_submodule(last), gain=0.1)
         options = {"lr": lr_schedule(1), **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), **options)

@@ -118,3 +118,19 @@ def pooled_difference(mine: np.ndarray, theirs: np.ndarray, confidence: float = 
     mean, se = float(apart.mean()), float(np.sqrt(total))
     two_sided, one_sided = (float(stdtrit(max(free, 1.0), q)) for q in ((1 + confidence) / 2, confidence))
     return Interval(mean, se, mean - two_sided * se, mean + two_sided * se, mean - one_sided * se)
+
+
+def pooled_ratio(above: np.ndarray, below: np.ndarray, confidence: float = 0.95) -> Interval:
+    """mean(above) / mean(below) of values (seeds, customers), paired, by the delta method; NaN where below may be 0.
+
+        ratio + mean of (above - ratio x below) / mean(below)
+
+    The last term is nothing in the mean; its interval, see `pooled_seeds`, is the ratio's (Cochran 1977, "Sampling
+    techniques", section 6.3). A denominator whose own interval holds 0 leaves the ratio without one.
+    """
+    under = pooled_seeds(below, confidence)
+    ratio = float(above.mean()) / under.value if under.value else np.nan
+    if not under.excludes_zero:
+        return Interval(ratio, np.nan, np.nan, np.nan, np.nan)
+    rest = pooled_seeds((above - ratio * below) / under.value, confidence)
+    return Interval(ratio, rest.se, ratio + rest.lo, ratio + rest.hi, ratio + rest.lower)

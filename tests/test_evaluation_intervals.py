@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.intervals import estimate_interval, interval, paired_difference, resample
+from evaluation.intervals import estimate_interval, interval, paired_difference, pooled_ratio, resample
 from evaluation.onestep import ips, snips
 from evaluation.sequential import snpdis
 from evaluation.terms import mean_of
@@ -75,3 +75,18 @@ def covered(seed: int) -> bool:
 def test_intervals_cover_the_truth() -> None:
     share = np.mean([covered(seed) for seed in range(300)])
     assert 0.915 <= share <= 0.985  # 0.95, three standard errors of 300 trials wide
+
+
+def test_a_ratio_of_means_covers_its_truth_and_needs_a_denominator() -> None:
+    rng, inside = np.random.default_rng(6), 0
+    for _ in range(300):
+        shared = rng.normal(1.0, 1.0, (1, 400))  # customers; what both have in common
+        below = shared + rng.normal(0.0, 0.1, (4, 1)) + rng.normal(0.0, 0.3, (4, 400))  # seeds differ, too
+        above = 0.8 * shared + rng.normal(0.0, 0.1, (4, 1)) + rng.normal(0.0, 0.3, (4, 400))
+        found = pooled_ratio(above, below)
+        inside += found.lo <= 0.8 <= found.hi
+    assert 0.92 <= inside / 300 <= 1.0  # on the wide side, see pooled_seeds
+    exact = pooled_ratio(0.25 * below, below)
+    assert (exact.value, exact.lo, exact.hi) == pytest.approx((0.25, 0.25, 0.25))
+    nothing = rng.normal(0.0, 1.0, (4, 400))
+    assert np.isnan(pooled_ratio(above, nothing - nothing.mean()).lo)

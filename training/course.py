@@ -40,9 +40,17 @@ Watch = Callable[[int, float], bool]  # decisions so far, validation gain -> whe
 
 
 class Training:
-    """One training of one seed. `directory` keeps its checkpoint."""
+    """One training of one seed. `directory` keeps its checkpoint; `network`: another one to compare ours with."""
 
-    def __init__(self, config: TrainConfig, world: World, directory: Path, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        world: World,
+        directory: Path,
+        watch: Watch | None = None,
+        network: type[ScoringPolicy] = ScoringPolicy,
+    ) -> None:
+        self._network = network
         self.config, self.world, self.directory, self._watch = config, world, directory, watch
         self.environment = SimulatorVecEnv(_batches(config, world), expected=config.expected_rewards)
         self.environment.seed(config.seed)
@@ -121,7 +129,9 @@ class Training:
         learning = Learning(
             c.learning_rate, c.rollout, c.batch, c.epochs, c.clip, c.entropy, c.gae_lambda, self.environment.gamma
         )
-        return new_learner(self.environment, Shape(c.width, c.layers, c.embedding), learning, c.seed)
+        return new_learner(
+            self.environment, Shape(c.width, c.layers, c.embedding), learning, c.seed, network=self._network
+        )
 
     def _learn(self) -> None:
         """Updates until the last decision, or until validation does not get better."""
