@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from envs.errors import InputError
-from training.runs import atomic_write, progress, run_directory
+from training.progress import progress
+from training.runs import atomic_write, run_directory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -128,4 +129,16 @@ def test_progress_is_silent_for_short_work_and_speaks_for_long(capfd: pytest.Cap
     with progress("long work", total=2, patience=0.02) as advance:
         time.sleep(0.2)
         advance(1)
+        advance.now("figures of the moment")
     assert "long work" in capfd.readouterr().err
+
+
+def test_lines_that_stay_are_shown_with_long_work_in_their_order(capfd: pytest.CaptureFixture[str]) -> None:
+    with progress("short work") as bar:
+        bar.keep("nobody waits for this")
+    assert capfd.readouterr().err == ""
+    with progress("long work", patience=0.02) as bar:
+        bar.keep("first [0.1, 0.2]")
+        time.sleep(0.2)
+        bar.keep("second")
+    assert capfd.readouterr().err.split("\n") == ["long work …", "first [0.1, 0.2]", "second", ""]

@@ -22,6 +22,7 @@ from envs.errors import InputError
 from envs.world import World, load_world, save_world
 from training.configs import TrainConfig
 from training.course import CHECKPOINT, Training
+from training.learning_figures import figures_said
 from training.resuming import identity
 from training.train import train
 from training.validation import Validation
@@ -284,3 +285,16 @@ def test_weights_of_another_shape_are_refused_by_name(world: Path, tmp_path: Pat
     with pytest.raises(InputError, match="shape"):
         put_weights(wide.learner, weights(small.learner))
     assert identity(small.config, there) != identity(wide.config, there)
+
+
+def test_a_training_tells_how_it_goes(world: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str],
+                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr("training.progress.progress.__wrapped__.__defaults__", (None, 0.0))  # a bar at once
+    run = train(config(world, tmp_path / "run"))
+    told = [line for line in capfd.readouterr().err.splitlines() if "validation gain" in line]
+    assert [int(line.split()[0].replace(",", "")) for line in told] == run.validations["decisions"].to_list()
+    for figure in ("return", "annoyance", "KL", "entropy", "explained variance", "decisions/s"):
+        assert figure in told[-1]
+    assert figures_said({"return": float("nan"), "entropy_loss": -0.25, "steps_per_second": 12_000.0}) == (
+        "entropy 0.250, 12,000 decisions/s"
+    )

@@ -21,7 +21,7 @@ from agents.linear import Design
 from agents.pairs import Pairs
 from envs.world import World
 from training.experience import drawn_prices, explored
-from training.runs import Advance
+from training.progress import Advance
 
 SAMPLES = 8  # of the posterior
 ROUNDS = 4

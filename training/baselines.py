@@ -15,7 +15,7 @@ from envs.prices import Prices
 from envs.world import World
 from evaluation.log import Log
 from evaluation.simulation import simulate
-from training.runs import Advance
+from training.progress import Advance
 
 TUNING = 5_000_000  # first number of the customers that levers are tuned on, apart from all others
 ANNOYANCE_LEVERS = (0.5, 1.0, 3.0, 10.0)

@@ -37,7 +37,8 @@ from training.configs import CalibrateConfig
 from training.half_life_profile import Profiler, reencoded, sampled
 from training.half_lives import HalfLife, choose_half_lives, fading_of
 from training.identification import identification
-from training.runs import progress, run_directory
+from training.progress import progress
+from training.runs import run_directory
 
 ENOUGH = 50  # training customers below which nothing is fitted; assumed: ten of them would be held out
 

@@ -21,7 +21,8 @@ from evaluation.region import PooledSetting
 from evaluation.run_differences import differences
 from training.capacity_configs import CapacityConfig
 from training.clearing import annoyance_price, cleared_setting, run
-from training.runs import atomic_write, progress, run_directory
+from training.progress import progress
+from training.runs import atomic_write, run_directory
 
 
 class Worth(NamedTuple):

@@ -8,7 +8,7 @@ from evaluation.pooled import PooledRun, check, run_pooled
 from evaluation.region import PooledSetting
 from training.capacity_configs import SharedPopulation
 from training.population import SILOS, shared_setting
-from training.runs import Advance
+from training.progress import Advance
 
 
 def cleared_setting(config: SharedPopulation) -> PooledSetting:

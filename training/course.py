@@ -29,8 +29,10 @@ from envs.world import World
 from evaluation.intervals import mean_interval
 from training.calibration_ensemble import ensemble
 from training.configs import TrainConfig
+from training.learning_figures import figures_said
+from training.progress import Bar, progress
 from training.resuming import Progressed, check_same, identity, tried_of
-from training.runs import atomic_write, progress
+from training.runs import atomic_write
 from training.teaching import settings, teach
 from training.validation import Validation
 
@@ -145,12 +147,12 @@ class Training:
                 advance(self.learner.num_timesteps)
             else:
                 if config.validations:
-                    self._validate()
+                    self._validate(advance)
                 self._save()
             while not course.done and not self.so_far.stopped:
-                self._update(course)
+                self._update(course, advance)
 
-    def _update(self, course: Course) -> None:
+    def _update(self, course: Course, bar: Bar) -> None:
         before = time.monotonic()
         try:
             row = course.update()
@@ -160,14 +162,16 @@ class Training:
             raise InputError(need, field=fault.field, value=fault.value, row=fault.row) from None
         spent = time.monotonic() - before
         rollout = self.config.rollout * self.environment.num_envs
-        self.so_far.curves.append({**row, "steps_per_second": rollout / spent})
+        row["steps_per_second"] = rollout / spent
+        self.so_far.curves.append(row)
+        bar.now(figures_said(row))
         every = max(1, self.config.steps // max(1, self.config.validations))
         done = int(row["decisions"])
         if self.config.validations and (done // every > (done - rollout) // every or course.done):
-            self._validate()
+            self._validate(bar)
         self._save()
 
-    def _validate(self) -> None:
+    def _validate(self, bar: Bar) -> None:
         """Judge the learner; keep its weights unless it is surely worse than the best, stop if it has long been.
 
         Surely: the paired 95 % interval of the difference lies below 0. A few hundred customers do not tell two good
@@ -181,6 +185,8 @@ class Training:
         now.validations.append(
             {"decisions": float(done), "gain": found.value, "lo": found.lo, "hi": found.hi, "kept": float(kept)}
         )
+        last = figures_said(now.curves[-1]) if now.curves else "the imitated teacher"
+        bar.keep(f"{done:,} decisions: validation gain {found.value:.1f} [{found.lo:.1f}, {found.hi:.1f}]; {last}")
         now.worse = 0 if kept else now.worse + 1
         if kept:
             now.best = weights(self.learner)

@@ -25,8 +25,9 @@ from training.calibrate import calibrate
 from training.configs import CalibrateConfig, DemoConfig, EvaluateConfig, PromoteConfig, SimulateConfig, TrainConfig
 from training.demo_service import Served, serve_decisions
 from training.evaluate import FIRST_COMPARED, evaluate, policies_of
+from training.progress import progress
 from training.promote import Promotion, promote
-from training.runs import progress, run_directory
+from training.runs import run_directory
 from training.simulate import WEEK, logging_policy, simulate, under_silos, weekly
 from training.train import TrainingRun, train
 

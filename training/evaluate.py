@@ -26,7 +26,8 @@ from evaluation.simulation import compare
 from training import registry, tracking
 from training.baselines import baseline
 from training.configs import EvaluateConfig
-from training.runs import progress, run_directory
+from training.progress import progress
+from training.runs import run_directory
 
 FIRST_COMPARED = 20_000_000  # number of the first simulated customer, apart from those that anything learned from
 CHAMPION = "champion"

@@ -21,7 +21,7 @@ from envs.world import World
 from evaluation.log import Log
 from evaluation.reading import Part, read_log
 from evaluation.simulation import choose
-from training.runs import Advance
+from training.progress import Advance
 
 DAY = 86_400e6  # microseconds
 BATCH = 2048  # customers simulated at once

@@ -29,7 +29,8 @@ from training.fidelity_report import FidelityReport, Replayed
 from training.fidelity_rows import LogRows, Unjudged, log_rows
 from training.fidelity_time import cut_of
 from training.fidelity_yardstick import lightgbm
-from training.runs import progress, run_directory
+from training.progress import progress
+from training.runs import run_directory
 
 MOMENTS = (
     "Moments at which customers come in are compared on the days of decisions only: "

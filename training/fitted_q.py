@@ -25,7 +25,7 @@ from agents.pairs import Pairs
 from agents.propensity import PropensityMargin
 from training.experience import drawn_prices
 from training.fidelity_yardstick import lightgbm
-from training.runs import Advance
+from training.progress import Advance
 
 ROUNDS = 12  # decisions that are looked ahead, at least
 ROWS = 200_000  # most decisions that are fitted on, by whole customers

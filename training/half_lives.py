@@ -16,7 +16,7 @@ from scipy.stats import chi2
 
 from envs.schema import Fading
 from training.half_life_profile import Profile, Profiler
-from training.runs import Advance
+from training.progress import Advance
 
 NAMES = tuple(Fading.model_fields)
 GRID = tuple(2.0**k for k in range(-1, 8))  # days, a half to 128

@@ -26,7 +26,8 @@ from training.importers.open_bandit import import_open_bandit
 from training.importers.rows import Imported
 from training.importers.starbucks import import_starbucks
 from training.importers.unidentified import unidentified
-from training.runs import atomic_write, progress, run_directory
+from training.progress import progress
+from training.runs import atomic_write, run_directory
 
 FIRST_ROWS = 5  # rows named for each reason in print; quarantine.parquet holds them all
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -30,6 +32,18 @@ def learning_figure(curves: pl.DataFrame, validations: pl.DataFrame) -> Figure:
         axis.set_title("validation gain" if name == "gain" else name.replace("_", " "))
         axis.set_xlabel("decisions")
     return figure
+
+
+def figures_said(row: Mapping[str, float]) -> str:
+    """The figures of one update in a line; return and annoyance are per episode and per day, entropy in nats.
+
+    row: of a training's curves; what an update lacks, as a return before an episode has ended, is left out
+    """
+    said = [("return", row.get("return"), ".1f"), ("annoyance", row.get("annoyance"), ".4f"),
+            ("KL", row.get("approx_kl"), ".4f"), ("entropy", -row.get("entropy_loss", math.nan), ".3f"),
+            ("explained variance", row.get("explained_variance"), ".2f")]  # fmt: skip
+    parts = [f"{name} {value:{form}}" for name, value, form in said if value is not None and math.isfinite(value)]
+    return ", ".join([*parts, f"{row['steps_per_second']:,.0f} decisions/s"])
 
 
 def spread_of(validations: pl.DataFrame) -> pl.DataFrame:

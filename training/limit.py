@@ -20,7 +20,8 @@ from evaluation.market import check_annoyance, price_ranges
 from evaluation.simulation import Totals, simulate
 from training.capacity_configs import LimitConfig
 from training.population import policy_of
-from training.runs import atomic_write, progress, run_directory
+from training.progress import progress
+from training.runs import atomic_write, run_directory
 
 SEARCHED, CHECKED = (
     40_000_000,

@@ -24,7 +24,8 @@ from evaluation.region import PooledSetting, every
 from training.capacity_configs import SharedPopulation
 from training.configs import PopulationConfig
 from training.population_log import PooledLog, check_size
-from training.runs import atomic_write, progress, run_directory
+from training.progress import progress
+from training.runs import atomic_write, run_directory
 from training.simulate import under_silos
 
 SILOS = "siloed_campaigns"

@@ -1,20 +1,16 @@
-"""Where a verb writes: run directories, files that appear whole or not at all, progress on the terminal."""
+"""Where a verb writes: run directories, files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from envs.errors import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, limit of a file's size
-PATIENCE = 2.0  # seconds of work before a progress bar shows (the promise of the command line)
 
 
 def runs_root() -> Path:
@@ -94,37 +90,3 @@ def _sync_folder(folder: Path) -> None:
 def _room(fault: OSError, size: int) -> str:
     wanted = f"must have room for {max(1, round(size / 1024)):,} KiB" if fault.errno in FULL else "must be written"
     return f"{wanted} ({fault.strerror}); what stood there before still does"
-
-
-Advance = Callable[[float], None]  # called with the units of work just finished
-
-
-@contextmanager
-def progress(label: str, total: float | None = None, patience: float = PATIENCE) -> Iterator[Advance]:
-    """A progress bar on stderr for work that takes longer than `patience` seconds (not a terminal: a line).
-
-    label: what is being done; total: units of work, None when unknown
-    yields a function to call with the units just finished; it costs next to nothing
-
-    >>> with progress("counting", total=3) as advance:
-    ...     for _ in range(3):
-    ...         advance(1)
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True)
-    task = bar.add_task(label, total=total)
-    show = bar.start if console.is_terminal else lambda: console.print(f"{label} …")
-    timer = threading.Timer(patience, show)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield lambda units: bar.update(task, advance=units)
-    finally:
-        timer.cancel()
-        timer.join()
-        if bar.live.is_started:
-            bar.stop()

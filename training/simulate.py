@@ -26,7 +26,8 @@ from envs.tables import Tables, write_tables
 from envs.world import BUILT_IN, World, load_world
 from evaluation.simulation import choose
 from training.configs import SimulateConfig
-from training.runs import Advance, progress, run_directory
+from training.progress import Advance, progress
+from training.runs import run_directory
 
 WEEK = 7  # days between decisions of a randomised customer
 # Of the logging policy, the temperature in points of the coordinated rules; assumed: enough variety to learn from.

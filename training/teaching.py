@@ -12,7 +12,7 @@ from envs.prices import prices_from
 from envs.simulator import Simulator
 from envs.world import World
 from training.foreseen import foresee, silent
-from training.runs import Advance
+from training.progress import Advance
 
 FIRST_TAUGHT = 5_000_000  # number of the first customer that settings are tried on, apart from all others
 ANNOYANCE = (1.0, 3.0, 10.0, 30.0)  # times the usual price

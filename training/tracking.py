@@ -21,7 +21,7 @@ import polars as pl
 from agents.manifest import FILE, read_manifest
 from envs.errors import InputError
 from training.mlmodel import write_mlmodel
-from training.runs import progress
+from training.progress import progress
 from training.stores import check_reachable, registry_uri, shown, sqlite_file, tracking_uri
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from training import families
 from training.bandit import ROUNDS, learn_bandit
 from training.experience import customer_days, explored, logged
 from training.fitted_q import learn_fitted_q
+from training.progress import Advance, progress
 from training.propensity import Chosen, Learned, learn_propensity
-from training.runs import Advance, progress
 from training.simulate import under_silos
 from training.tuning import Family, Tuned, spending, tune
 

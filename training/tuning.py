@@ -20,7 +20,7 @@ from envs.world import World
 from evaluation.frontier import Frontier, hull
 from evaluation.simulation import Totals
 from evaluation.trial import Dialled, Trial
-from training.runs import Advance
+from training.progress import Advance
 
 FIRST_TUNED = 15_000_000  # number of the first selection customer, apart from those that anything is tested on
 KEPT = 3  # one position in so many survives the first round, on so many times the customers

@@ -18,7 +18,8 @@ from evaluation.channel_worth import ChannelWorths, channel_worths
 from evaluation.region import PooledSetting
 from training.capacity_configs import WorthConfig
 from training.clearing import annoyance_price, cleared_setting, run
-from training.runs import atomic_write, progress, run_directory
+from training.progress import progress
+from training.runs import atomic_write, run_directory
 
 SAME = "was not retrained: it makes the best of the other channels that it learned with this one there"
 
