@@ -37,7 +37,7 @@ from training.configs import TrainConfig
 from training.evaluate import FIRST_COMPARED
 from training.tuned import BaselinesConfig, Name, tuned_baselines
 
-DAYS, CUSTOMERS, SEEDS, MEMBERS = 91, 3000, 2, 12
+DAYS, CUSTOMERS, SEEDS, MEMBERS = 91, 2000, 2, 8
 LEVELS = (0.15, 0.3, 0.6, 1.0)  # opt-outs per customer in the quarter
 SELECTION = 15_000_000  # number of the first customer on whom prices are chosen
 FIRST_JUDGED = 100  # number of the first member that is judged; training has those from 0 on
