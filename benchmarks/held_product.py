@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from agents.artifact import ArtifactPolicy, load_policy
+from agents.artifact import ArtifactPolicy
 from agents.clairvoyant import TrueHeads
 from agents.levers import Levers
 from agents.policy import Policy
@@ -33,21 +33,20 @@ from agents.without import Without
 from benchmarks.agent import SELECTION
 from benchmarks.judged import Judge
 from benchmarks.kit import Options, Result, main, show
+from benchmarks.trained import trained
 from envs.catalogue import Catalogue
 from envs.without_product import without_product
 from envs.world import World, load_world, save_world
 from evaluation.intervals import Interval, mean_interval, pooled_ratio, pooled_seeds
 from training.adapt import adapt
-from training.configs import AdaptConfig, TrainConfig
+from training.configs import AdaptConfig
 from training.evaluate import FIRST_COMPARED
-from training.train import train
 
 KINDS = ("saving", "lending", "protection")
 NEEDED = 0.8
 SEEDS, CUSTOMERS = 3, 4000
 USUAL = 20.0  # CNY per opt-out, the schema's
 YARDSTICK = Levers(5.0, 1.5, 1.0)  # on annoyance, cost, contacts; assumed: near the myopic rule's best at this price
-SMALL = {"steps": 30_000, "imitation_steps": 20_000, "validations": 1, "tuning_customers": 50, "horizon": 28}
 Gains = Mapping[str, np.ndarray]  # by who decides: (seeds, customers), CNY over silence
 
 
@@ -107,12 +106,8 @@ def _smaller(world: World, product: str, work: Path) -> Path:
 
 
 def _trained(options: Options, world: str, seed: int) -> ArtifactPolicy:
-    """The policy of one seed, by the defaults; one that stands in the folder is taken as it is."""
-    out = _folder(options, world, seed)  # of the whole bank as in `benchmarks.agent`, which may have left it there
-    if not (out / "policy" / "manifest.json").is_file():
-        small = SMALL if options.quick else {}
-        print(train(TrainConfig(world=world, seed=seed, out=out, track=False, register_policy=False, **small)))
-    return load_policy(out)
+    """The policy of one seed, by the defaults; of the whole bank it stands where `benchmarks.agent` puts it."""
+    return trained(_folder(options, world, seed), world, seed, 28 if options.quick else 91, quick=options.quick)
 
 
 def _folder(options: Options, world: str, seed: int) -> Path:

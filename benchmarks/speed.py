@@ -24,12 +24,12 @@ import torch
 
 from agents.policy import draw
 from agents.sb3_env import SimulatorVecEnv
-from benchmarks.agent import customer_days
 from benchmarks.curves import Curve, geometric_ratio, held, judge_of, trained, warm_up
 from benchmarks.curves_picture import curves_figure
 from benchmarks.judged import Judge, Told
 from benchmarks.kit import Options, Result, main, show
 from benchmarks.stock import Settings, environment, learn
+from benchmarks.trained import customer_days
 from envs.world import World, load_world
 from evaluation.intervals import mean_interval, pooled_seeds
 from training.configs import TrainConfig
