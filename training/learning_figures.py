@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = ("gain", "return", "annoyance", "entropy_loss", "explained_variance")
+TITLES = {"gain": "validation gain", "entropy_loss": "entropy"}
 SPREAD = {"seed": pl.Int32, "decisions": pl.Float64, "gain": pl.Float64, "lo": pl.Float64, "hi": pl.Float64}
 
 
@@ -24,13 +25,16 @@ def learning_figure(curves: pl.DataFrame, validations: pl.DataFrame) -> Figure:
         frame = validations if name == "gain" else curves
         for (seed,), own in frame.group_by("seed", maintain_order=True):
             if name in own.columns:
-                axis.plot(own["decisions"], own[name], marker=".", label=f"seed {seed}")
+                sign = -1 if name == "entropy_loss" else 1
+                axis.plot(own["decisions"], sign * own[name], marker=".", label=f"seed {seed}")
             if name == "gain" and "lo" in own.columns:
                 axis.fill_between(own["decisions"], own["lo"], own["hi"], alpha=0.15)
         axis.ticklabel_format(useOffset=False)
         axis.locator_params(axis="x", nbins=4)
-        axis.set_title("validation gain" if name == "gain" else name.replace("_", " "))
+        axis.set_title(TITLES.get(name, name.replace("_", " ")))
         axis.set_xlabel("decisions")
+        if name == "gain" and axis.lines:
+            axis.legend(fontsize="small")
     return figure
 
 
