@@ -3,19 +3,19 @@
     score = margin - cost lever x (cost + pool prices x effort) - annoyance lever x annoyance - contact lever
 
 Each setting of the levers was tried once, in simulation; what it gained, annoyed and asked of the pools tells which one
-is best at any prices: the largest gain - annoyance price x annoyance - pool prices x effort. Where heads look at hidden
-states, the teacher takes these at their mean, 0: it knows the world it teaches in, not the customer.
+is best at any prices: the largest gain - annoyance price x annoyance - pool prices x effort. The teacher knows its
+world, and of hidden states what the observation makes one expect (`agents/foresight.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from envs.expectation import Expectation, Expected, observable
-from envs.features import latent_columns
+from agents.foresight import Foresight
+from agents.policy import softened
+from envs.expectation import Expected
 from envs.prices import price_of
 from envs.world import World
 
@@ -45,6 +45,7 @@ class Teacher:
 
     world: World
     tried: tuple[Tried, ...]
+    foresight: Foresight
     name: str = "teacher"
 
     def best(self, prices: np.ndarray) -> np.ndarray:
@@ -63,26 +64,14 @@ class Teacher:
             np.array([getattr(t.setting, lever) for t in self.tried])[at, None]
             for lever in ("annoyance", "cost", "contact")
         )
-        return scores_of(self.world, self.expected(observation), annoyance, cost, contact, prices[:, 1:])
+        return scores_of(self.world, self.foresight(observation), annoyance, cost, contact, prices[:, 1:])
 
-    def expected(self, observation: np.ndarray) -> Expected:
-        """One-step expectations of what the observation tells."""
-        if self._observable:
-            return self._expectation(observation)
-        return self._expectation.knowing(observation, np.zeros((len(observation), self._hidden), np.float32))
 
-    @cached_property
-    def _expectation(self) -> Expectation:
-        return Expectation(self.world)
-
-    @cached_property
-    def _observable(self) -> bool:
-        heads = self.world.coefficients.heads.values()
-        return all(observable(term.feature) for head in heads for term in head.terms)
-
-    @cached_property
-    def _hidden(self) -> int:
-        return latent_columns(self.world.catalogue)
+def shown(scores: np.ndarray, mask: np.ndarray, temperature: float, floor: float) -> np.ndarray:
+    """Scores as distributions, (batch, treatments) each; temperature: in standard deviations of the best advantage."""
+    advantage = np.where(mask, scores, -np.inf).max(axis=1) - scores[:, 0]
+    spread = max(float(np.std(advantage)), 1e-6 * float(np.abs(scores).max()), 1e-12)
+    return softened(scores, mask, temperature * spread, floor)
 
 
 def scores_of(

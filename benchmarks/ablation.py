@@ -1,4 +1,4 @@
-"""What warm start, scoring network, price-conditioning and expected rewards are each worth, at equal steps and seconds.
+"""What the parts of a training are each worth, at equal steps and seconds: warm start, network, prices, rewards.
 
 Trainings by the defaults but for the number of decisions, and each of them with one thing taken away:
 
@@ -6,6 +6,7 @@ Trainings by the defaults but for the number of decisions, and each of them with
     plain network      stable-baselines3's perceptron with an output per treatment, as wide and deep; else the same
     not told prices    prices are drawn and charged all the same; the network sees the usual ones, always
     sampled rewards    learns from what happens instead of from what can be expected
+    deaf to histories  the teacher takes hidden states at their mean instead of learning what histories say of them
 
 All are judged on the same customers and luck, those that trainings are validated on, mean over four prices of annoyance
 (`benchmarks/curves.py`). Seconds hold teacher and imitation, not the judging; variants take turns, seed by seed.
@@ -37,10 +38,11 @@ from training.configs import TrainConfig
 from training.course import Training
 
 STEPS, SEEDS, POINTS = 400_000, 3, 12
-COLD = {"imitation_steps": 0, "tuning_customers": 0}
+COLD = {"imitation_steps": 0, "tuning_customers": 0, "foresight_customers": 0}
 WHOLE, AS_LONG = "whole", "cold start, as long"
 NEAR = 0.9  # of the teacher's gain: how far learning may fall after the warm start; assumed
-SMALL = {"steps": 40_000, "imitation_steps": 20_000, "tuning_customers": 30, "horizon": 28, "validation_customers": 40}
+SMALL = {"steps": 40_000, "imitation_steps": 20_000, "tuning_customers": 30, "horizon": 28, "validation_customers": 40,
+         "foresight_customers": 500}  # fmt: skip
 Curves = dict[str, list[Curve]]  # by variant, one per seed
 
 
@@ -60,6 +62,7 @@ def variants(world: World) -> dict[str, Variant]:
         "plain network": Variant(network=PlainPolicy),
         "not told prices": Variant(network=unpriced(world)),
         "sampled rewards": Variant({"expected_rewards": False}),
+        "deaf to histories": Variant({"foresight_customers": 0}),
     }
 
 

@@ -158,7 +158,9 @@ def trained(
 
 def warm_up(world: World, config: TrainConfig, judge: Judge, folder: Path) -> None:
     """Nobody's time: kernels are compiled, libraries loaded."""
-    least = config.model_copy(update={"steps": 1, "imitation_steps": 1, "tuning_customers": 1})
+    least = config.model_copy(
+        update={"steps": 1, "imitation_steps": 1, "tuning_customers": 1, "foresight_customers": 0}
+    )
     trained(world, least, judge, folder, 1)
 
 

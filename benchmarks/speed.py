@@ -42,7 +42,8 @@ HALF, ABOVE_MYOPIC, WHOLE = 0.5, 60.0, 300.0  # ratio, seconds, seconds
 # Found by `python -m benchmarks.speed_tuning`: the best of 24 trials (12 ended early by the pruner) of 60 seconds of a
 # processor each, gain 216 CNY; the four next best 213, 212, 211 and 188, the hand-made guess 24.
 TUNED = Settings(9.658e-4, True, 1024, 64, 1024, 3, 7.6e-5, 0.7238, 64, 2, "relu", 81.9)
-SMALL = {"steps": 40_000, "imitation_steps": 20_000, "tuning_customers": 50, "horizon": 28, "validation_customers": 60}
+SMALL = {"steps": 40_000, "imitation_steps": 20_000, "tuning_customers": 50, "horizon": 28, "validation_customers": 60,
+         "foresight_customers": 500}  # fmt: skip
 
 
 def speed(options: Options, result: Result) -> None:

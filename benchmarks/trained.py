@@ -12,7 +12,8 @@ from training.configs import TrainConfig
 from training.train import train
 
 ANNOYANCE_PRICES = (1.0, 5.0, 20.0, 60.0, 150.0, 400.0, 1000.0)  # CNY per opt-out
-SMALL = {"steps": 30_000, "imitation_steps": 20_000, "validations": 1, "tuning_customers": 50}
+SMALL = {"steps": 30_000, "imitation_steps": 20_000, "validations": 1, "tuning_customers": 50,
+         "foresight_customers": 500}  # fmt: skip
 
 
 def trained(out: Path, world: str, seed: int, days: int, *, quick: bool) -> ArtifactPolicy:
@@ -31,6 +32,7 @@ def price_frontier(policy: ArtifactPolicy, trial: Trial) -> Frontier:
 
 
 def customer_days(config: TrainConfig) -> int:
-    """What a training in the bank simulates: learning, imitation, the teacher's settings, validations."""
+    """What a training in the bank simulates: learning, imitation, 16 runs of the teacher, who it watches, validations."""
     judged = (config.validations + 1) * 4 * config.validation_customers * config.horizon
-    return config.steps + config.imitation_steps + 13 * config.tuning_customers * config.horizon + judged
+    taught = (16 * config.tuning_customers + config.foresight_customers) * config.horizon
+    return config.steps + config.imitation_steps + taught + judged

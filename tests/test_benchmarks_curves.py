@@ -25,6 +25,7 @@ BANK = load_world("bank")
 SMALL: dict[str, Any] = {
     "steps": 128, "envs": 16, "rollout": 4, "batch": 64, "epochs": 1, "width": 16, "embedding": 4,
     "imitation_steps": 64, "imitation_epochs": 1, "tuning_customers": 0, "validation_customers": 6, "horizon": 5,
+    "foresight_customers": 0,
     "track": False, "register_policy": False,
 }  # fmt: skip
 CONFIG = TrainConfig(world="bank", **SMALL)

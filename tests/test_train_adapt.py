@@ -22,6 +22,7 @@ from training.train import train
 SMALL: dict[str, Any] = {
     "steps": 600, "envs": 16, "rollout": 8, "batch": 64, "epochs": 1, "width": 16, "embedding": 4,
     "imitation_steps": 200, "imitation_epochs": 1, "tuning_customers": 10, "validation_customers": 10,
+    "foresight_customers": 30,
     "validations": 1, "track": False, "register_policy": False, "horizon": 14,
 }  # fmt: skip
 

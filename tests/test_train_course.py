@@ -14,10 +14,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from simulator_kit import hidden_world
 from world_kit import small_world
 
 from agents.artifact import load_policy
 from agents.checkpoint import Checkpoint, put_weights, read_checkpoint, weights
+from agents.random_states import random_states
 from envs.errors import InputError
 from envs.world import World, load_world, save_world
 from training.configs import TrainConfig
@@ -67,17 +69,28 @@ def stopping_after(updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Course, "update", update)
 
 
+@pytest.fixture(scope="module")
+def hiding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world with hidden states: a teacher that learns what histories say, a critic that is told."""
+    folder = tmp_path_factory.mktemp("hiding")
+    save_world(hidden_world(), folder)
+    return folder
+
+
 @pytest.mark.parametrize(
-    "updates", [3, pytest.param(0, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
-)
+    ("folder", "updates"),
+    [("world", 3), ("hiding", 2), pytest.param("world", 0, marks=pytest.mark.slow),
+     pytest.param("world", 7, marks=pytest.mark.slow)],
+)  # fmt: skip
 def test_what_goes_on_is_bit_for_bit_what_was_never_stopped(
-    world: Path, tmp_path: Path, updates: int, monkeypatch: pytest.MonkeyPatch
+    folder: str, updates: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    whole = train(config(world, tmp_path / "whole"))
+    world = request.getfixturevalue(folder)
+    whole = train(config(world, tmp_path / "whole", foresight_customers=40))
     with monkeypatch.context() as struck:
         stopping_after(updates, struck)
         with pytest.raises(Stopped):
-            train(config(world, tmp_path / "cut"))
+            train(config(world, tmp_path / "cut", foresight_customers=40))
     assert not (tmp_path / "cut" / "policy").exists()
     np.random.seed(1)  # noqa: NPY002  # whoever goes on has another process, with other generators
     torch.manual_seed(99)
@@ -90,6 +103,9 @@ def test_what_goes_on_is_bit_for_bit_what_was_never_stopped(
     assert whole.curves.drop(beside).equals(gone_on.curves.drop(beside))
     assert whole.validations.equals(gone_on.validations)
     assert whole.manifest.onnx_sha256 == gone_on.manifest.onnx_sha256
+    seen = random_states(load_world(str(world)), 20, 0).observation
+    np.testing.assert_array_equal(whole.teacher.scores(seen), gone_on.teacher.scores(seen))
+    assert any(name.startswith("foresight/") for name in one.arrays) == (folder == "hiding")
 
 
 @pytest.mark.slow

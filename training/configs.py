@@ -172,11 +172,13 @@ class TrainConfig(Config):
     """Units in which products and channels meet to give a score."""
     tuning_customers: int = Field(250, ge=0)
     """Simulated customers on which each setting of the teacher's levers is tried; 0 takes the first setting untried."""
+    foresight_customers: int = Field(8192, ge=0)
+    """Customers watched, hidden states known, so that the teacher learns what histories say of these; 0: nothing."""
     imitation_steps: int = Field(200_000, ge=0)
     """Decisions on which the softened teacher is imitated before learning; 0 starts cold."""
     imitation_epochs: int = Field(6, ge=1)
     """Passes over the teacher's decisions."""
-    teacher_temperature: float = Field(0.05, gt=0.0)
+    teacher_temperature: float = Field(0.03, gt=0.0)
     """Temperature of the teacher's softmax, in standard deviations of its best scores: higher explores more."""
     teacher_floor: float = Field(0.01, ge=0.0, lt=1.0)
     """Probability that the teacher spreads evenly over the allowed treatments."""
@@ -190,9 +192,9 @@ class TrainConfig(Config):
     """Price by name where prices are not drawn, and around which the usual ones are; others are the schema's."""
     price_walk: float = Field(0.03, ge=0.0)
     """A day's random step of each price's logarithm (standard deviation), as serving changes them; 0: they hold."""
-    learning_rate: float = Field(1e-3, gt=0.0)
+    learning_rate: float = Field(5e-4, gt=0.0)
     """Step size of Adam at the start; it falls linearly to zero."""
-    rollout: int = Field(32, ge=1)
+    rollout: int = Field(64, ge=1)
     """Decisions collected from each customer before an update."""
     batch: int = Field(4096, ge=1)
     """Decisions per gradient step."""
@@ -200,9 +202,9 @@ class TrainConfig(Config):
     """Passes over each rollout."""
     clip: float = Field(0.2, gt=0.0)
     """PPO's clip of the probability ratio."""
-    entropy: float = Field(0.05, ge=0.0)
+    entropy: float = Field(0.01, ge=0.0)
     """Weight of the entropy bonus at the start; it falls linearly to zero."""
-    gae_lambda: float = Field(0.8, ge=0.0, le=1.0)
+    gae_lambda: float = Field(0.98, ge=0.0, le=1.0)
     """Mixing of generalised advantage estimation: 0 is one step, 1 is the whole rollout."""
     validations: int = Field(8, ge=0)
     """How often the learner is judged on validation customers; the last state not surely worse is kept. 0: never."""

@@ -15,13 +15,13 @@ from sb3_contrib import MaskablePPO
 
 from agents.checkpoint import Checkpoint, put_weights, read_checkpoint, restore, snapshot, weights
 from agents.finite import NotFinite
+from agents.foresight import Foresight, hides
 from agents.imitation import demonstrate, imitate
-from agents.layout import Reading
+from agents.layout import Layout, Reading
 from agents.learning import Course, Learning, Shape, new_learner
 from agents.network import ScoringPolicy, TreatmentScorer
-from agents.policy import softened
 from agents.sb3_env import SimulatorVecEnv
-from agents.teacher import Teacher
+from agents.teacher import Teacher, shown
 from envs.errors import InputError
 from envs.prices import prices_from
 from envs.vector import BankVectorEnv
@@ -31,12 +31,13 @@ from training.calibration_ensemble import ensemble
 from training.configs import TrainConfig
 from training.learning_figures import figures_said
 from training.progress import Bar, progress
-from training.resuming import Progressed, check_same, identity, tried_of
+from training.resuming import Progressed, check_same, foresight_arrays, foresight_of, identity, tried_of
 from training.runs import atomic_write
-from training.teaching import settings, teach
+from training.teaching import learn_foresight, settings, teach
 from training.validation import Validation
 
 FIRST_TRAINING = 10_000_000  # number of the first customer that learning sees, apart from all others
+FIRST_WATCHED = 50_000_000  # and of the first whose hidden states the teacher learns from
 CHECKPOINT = "checkpoint.npz"
 Watch = Callable[[int, float], bool]  # decisions so far, validation gain -> whether to go on
 
@@ -54,7 +55,8 @@ class Training:
     ) -> None:
         self._network = network
         self.config, self.world, self.directory, self._watch = config, world, directory, watch
-        self.environment = SimulatorVecEnv(_batches(config, world), expected=config.expected_rewards)
+        batches = _batches(config, world, config.envs, FIRST_TRAINING)
+        self.environment = SimulatorVecEnv(batches, expected=config.expected_rewards)
         self.environment.seed(config.seed)
         self.judge = Validation.of(
             world,
@@ -99,19 +101,22 @@ class Training:
 
     def _begin(self) -> None:
         config = self.config
+        foresight = self._foresee()
         with progress("tuning the teacher", total=len(settings(self.world))) as advance:
-            self.teacher = teach(self.world, config.tuning_customers, config.horizon, config.seed, advance)
+            self.teacher = teach(self.world, foresight, config.tuning_customers, config.horizon, config.seed, advance)
         decisions = max(config.imitation_steps, self.environment.num_envs)
         with progress("watching the teacher (decisions)", total=decisions) as advance:
-            shown = demonstrate(self.environment, self._show, decisions, np.random.default_rng(config.seed), advance)
-        self.environment.reward_scale = max(float(shown.to_go.std()), 1e-6)
+            demonstrations = demonstrate(
+                self.environment, self._show, decisions, np.random.default_rng(config.seed), advance
+            )
+        self.environment.reward_scale = max(float(demonstrations.to_go.std()), 1e-6)
         self.learner = self._new_learner()
         if config.imitation_steps:
-            work = config.imitation_epochs * len(shown.to_go)
+            work = config.imitation_epochs * len(demonstrations.to_go)
             with progress("imitating the teacher (decisions)", total=work) as advance:
                 imitate(
                     self.policy,
-                    shown.scaled(self.environment.reward_scale),
+                    demonstrations.scaled(self.environment.reward_scale),
                     epochs=config.imitation_epochs,
                     batch=1024,
                     learning_rate=2e-3,
@@ -119,12 +124,23 @@ class Training:
                     advance=advance,
                 )
 
+    def _foresee(self) -> Foresight:
+        """What the teacher expects; of hidden states, where there are any, what observations say."""
+        if not (self.config.foresight_customers and hides(self.world)):
+            return Foresight(self.world)
+        watched = SimulatorVecEnv(_batches(self.config, self.world, self.config.foresight_customers, FIRST_WATCHED))
+        return learn_foresight(watched, self._scorer(), self.config)
+
+    def _scorer(self) -> TreatmentScorer:
+        """A network like the policy's that has learned nothing."""
+        c = self.config
+        torch.manual_seed(c.seed)
+        return TreatmentScorer(Layout.of(self.world.encoder), c.width, c.layers, c.embedding)
+
     def _show(self, environment: SimulatorVecEnv, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """The teacher's distributions; its temperature is in standard deviations of its best advantage over silence."""
+        """The teacher's distributions."""
         scores = self.teacher.scores(observation)
-        advantage = np.where(mask, scores, -np.inf).max(axis=1) - scores[:, 0]
-        spread = max(float(np.std(advantage)), 1e-6 * float(np.abs(scores).max()), 1e-12)
-        return softened(scores, mask, self.config.teacher_temperature * spread, self.config.teacher_floor)
+        return shown(scores, mask, self.config.teacher_temperature, self.config.teacher_floor)
 
     def _new_learner(self) -> MaskablePPO:
         c = self.config
@@ -209,7 +225,8 @@ class Training:
         }
         file = self.directory / CHECKPOINT
         try:
-            atomic_write(file, Checkpoint(said, snapshot(self.learner, self.environment) | now.arrays()).to_bytes())
+            arrays = snapshot(self.learner, self.environment) | now.arrays() | foresight_arrays(self.teacher.foresight)
+            atomic_write(file, Checkpoint(said, arrays).to_bytes())
         except OSError as fault:
             last = "the last checkpoint stands" if file.exists() else "there is none yet"
             need = f"must be written ({fault.strerror}); {last}, go on with --resume {self.config.out}"
@@ -218,7 +235,8 @@ class Training:
     def _go_on(self, kept: Checkpoint, file: Path) -> None:
         """From a checkpoint of the same configuration, world and versions."""
         check_same(kept, self.config, self.world, file)
-        self.teacher = Teacher(self.world, tuple(tried_of(one) for one in kept.said["teacher"]))
+        foresight = foresight_of(kept, self.world, self._scorer)
+        self.teacher = Teacher(self.world, tuple(tried_of(one) for one in kept.said["teacher"]), foresight)
         self.environment.reset()
         self.learner, self._kept = self._new_learner(), kept
         self._put(kept)
@@ -228,10 +246,10 @@ class Training:
         self.so_far = Progressed.of(kept)
 
 
-def _batches(config: TrainConfig, world: World) -> list[BankVectorEnv]:
-    """One batch of customers for each world: the members of the ensemble, or the world alone."""
+def _batches(config: TrainConfig, world: World, customers: int, first: int) -> list[BankVectorEnv]:
+    """One batch for each world: the members of the ensemble, or the world alone. first: number of the first customer"""
     members = ensemble(world, Path(config.world))[: config.ensemble] or (world,)
-    envs = max(1, config.envs // len(members))
+    envs = max(1, customers // len(members))
     return [
         BankVectorEnv(
             envs,
@@ -241,7 +259,7 @@ def _batches(config: TrainConfig, world: World) -> list[BankVectorEnv]:
             random_prices=config.random_prices,
             price_walk=config.price_walk,
             stagger=True,
-            first_customer=FIRST_TRAINING + 1_000_000 * k,
+            first_customer=first + 1_000_000 * k,
         )
         for k, member in enumerate(members)
     ]

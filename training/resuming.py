@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from agents.checkpoint import Arrays, Checkpoint
+from agents.foresight import Foresight
+from agents.network import TreatmentScorer
 from agents.teacher import Setting, Tried
 from envs.errors import InputError
 from envs.world import World
@@ -19,6 +23,7 @@ from training.configs import TrainConfig
 PACKAGES = ("torch", "numpy", "stable-baselines3", "sb3-contrib")
 BESIDE = ("out", "resume", "tables", "track", "register_policy", "experiment", "world", "seeds")  # change no number
 Row = dict[str, float]
+FORESIGHT = "foresight/"  # what the names of its arrays begin with
 
 
 @dataclass
@@ -77,3 +82,20 @@ def check_same(kept: Checkpoint, config: TrainConfig, world: World, file: Path) 
 def tried_of(said: dict[str, Any]) -> Tried:
     """A setting of the teacher's levers and what came of it, as a checkpoint tells it."""
     return Tried(Setting(**said["setting"]), said["gain"], said["annoyance"], tuple(said["effort"]))
+
+
+def foresight_arrays(foresight: Foresight) -> Arrays:
+    """The weights of the teacher's network, if it has one."""
+    if foresight.network is None:
+        return {}
+    return {f"{FORESIGHT}{name}": value.numpy() for name, value in foresight.network.state_dict().items()}
+
+
+def foresight_of(kept: Checkpoint, world: World, fresh: Callable[[], TreatmentScorer]) -> Foresight:
+    """The teacher's foresight, as a checkpoint keeps it. fresh: makes a network of the same sizes"""
+    own = {n.removeprefix(FORESIGHT): torch.as_tensor(a) for n, a in kept.arrays.items() if n.startswith(FORESIGHT)}
+    if not own:
+        return Foresight(world)
+    network = fresh()
+    network.load_state_dict(own)
+    return Foresight(world, network)

@@ -1,4 +1,4 @@
-"""How a teacher is made: a few settings of its levers are tried on customers of their own."""
+"""How a teacher is made: it learns what histories say, then settings of its levers are tried on other customers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import itertools
 
 import numpy as np
 
+from agents.foresight import Foresight
+from agents.levers import observed_prices
+from agents.network import TreatmentScorer
 from agents.policy import greedy
-from agents.teacher import Setting, Teacher, Tried, scores_of
+from agents.sb3_env import SimulatorVecEnv
+from agents.teacher import Setting, Teacher, Tried, scores_of, shown
+from agents.watching import fit, watch
+from envs.expectation import Expected
 from envs.prices import prices_from
 from envs.simulator import Simulator
 from envs.world import World
+from training.configs import TrainConfig
 from training.foreseen import foresee, silent
-from training.progress import Advance
+from training.progress import Advance, progress
 
 FIRST_TAUGHT = 5_000_000  # number of the first customer that settings are tried on, apart from all others
-ANNOYANCE = (1.0, 3.0, 10.0, 30.0)  # times the usual price
-LEVERS = ((1.0, 0.0), (1.5, 0.2), (1.5, 0.6))  # cost lever; contact lever, times the mean cost of a contact
+ANNOYANCE = (1.0, 3.0, 10.0, 30.0, 100.0)  # times the usual price
+NOTED = 0.2  # share of the decisions of watched customers that are learned from
+LEVERS = ((1.0, 0.0), (1.5, 0.6), (1.5, 2.0))  # cost lever; contact lever, times the mean cost of a contact
 
 
 def settings(world: World) -> list[Setting]:
@@ -27,11 +35,42 @@ def settings(world: World) -> list[Setting]:
     return [Setting(a, cost, contact * typical) for a, (cost, contact) in itertools.product(annoyance, levers)]
 
 
-def teach(world: World, customers: int, days: int, seed: int, advance: Advance | None = None) -> Teacher:
+def learn_foresight(environment: SimulatorVecEnv, network: TreatmentScorer, config: TrainConfig) -> Foresight:
+    """What observations say of hidden states, learned from customers whom every setting of the levers contacts.
+
+    network: a new one, that is fitted
+    """
+    world, random, tried = environment.world, np.random.default_rng(config.seed), settings(environment.world)
+    of_row = [tried[row % len(tried)] for row in range(environment.num_envs)]
+    levers = [np.array([getattr(s, name) for s in of_row])[:, None] for name in ("annoyance", "cost", "contact")]
+
+    def decide(expected: Expected, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        pools = observed_prices(world.encoder, observation)[:, 1:]
+        scores = scores_of(world, expected, levers[0], levers[1], levers[2], pools)
+        return shown(scores, mask, config.teacher_temperature, config.teacher_floor)
+
+    steps = len(world.schema.task.days) or -(-config.horizon // environment.batches[0].cadence_days)
+    with progress("watching customers (decisions)", total=steps * environment.num_envs) as advance:
+        watched = watch(environment, decide, steps, NOTED, random, advance)
+    work = config.imitation_epochs * len(watched.observation)
+    with progress("learning what histories say (decisions)", total=work) as advance:
+        fit(network, watched, epochs=config.imitation_epochs, batch=1024, learning_rate=2e-3, seed=config.seed,
+            advance=advance)  # fmt: skip
+    return Foresight(world, network)
+
+
+def untried(setting: Setting, world: World) -> Tried:
+    """A setting of which nothing is known."""
+    return Tried(setting, 0.0, 0.0, (0.0,) * len(world.catalogue.pools))
+
+
+def teach(
+    world: World, foresight: Foresight, customers: int, days: int, seed: int, advance: Advance | None = None
+) -> Teacher:
     """The teacher of a world. customers: on whom each setting is tried; 0 takes the first setting untried."""
     if not customers:
-        return Teacher(world, (Tried(settings(world)[0], 0.0, 0.0, (0.0,) * len(world.catalogue.pools)),))
-    tried, blind = [], Teacher(world, ())
+        return Teacher(world, (untried(settings(world)[0], world),), foresight)
+    tried = []
     numbers = FIRST_TAUGHT + np.arange(customers)
     prices = np.tile(prices_from(None, world.catalogue, world.schema).vector(), (customers, 1))
     base = foresee(world, silent, numbers, prices, days, seed)
@@ -41,7 +80,7 @@ def teach(world: World, customers: int, days: int, seed: int, advance: Advance |
             view = simulator.view()
             levers = (setting.annoyance, setting.cost, setting.contact)
             free = simulator.state.prices[:, 1:]
-            scores = scores_of(world, blind.expected(view.observation), *levers, free)
+            scores = scores_of(world, foresight(view.observation), *levers, free)
             return np.asarray(greedy(scores, view.mask).argmax(axis=1))
 
         found = foresee(world, choose, numbers, prices, days, seed)
@@ -50,4 +89,4 @@ def teach(world: World, customers: int, days: int, seed: int, advance: Advance |
         tried.append(Tried(setting, gain, float(found.annoyance.mean()), effort))
         if advance is not None:
             advance(1)
-    return Teacher(world, tuple(tried))
+    return Teacher(world, tuple(tried), foresight)
