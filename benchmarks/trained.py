@@ -32,7 +32,7 @@ def price_frontier(policy: ArtifactPolicy, trial: Trial) -> Frontier:
 
 
 def customer_days(config: TrainConfig) -> int:
-    """What a training in the bank simulates: learning, imitation, 16 runs of the teacher, who it watches, validations."""
+    """What a training in the bank simulates: learning, imitation, the teacher and who it watches, validations."""
     judged = (config.validations + 1) * 4 * config.validation_customers * config.horizon
     taught = (16 * config.tuning_customers + config.foresight_customers) * config.horizon
     return config.steps + config.imitation_steps + taught + judged
