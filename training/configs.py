@@ -150,7 +150,7 @@ class TrainConfig(Config):
     """Directory of a calibrated world; `bank` or `exact` train in a built-in one, a truth that no bank has."""
     resume: Path | None = None
     """Directory of a training that was stopped: go on from its checkpoint, with the configuration that it has."""
-    steps: int = Field(2_000_000, ge=0)
+    steps: int = Field(1_000_000, ge=0)
     """Decisions of reinforcement learning; 0 keeps the imitated teacher."""
     envs: int = Field(1024, ge=1)
     """Customers simulated side by side."""
@@ -192,7 +192,7 @@ class TrainConfig(Config):
     """Price by name where prices are not drawn, and around which the usual ones are; others are the schema's."""
     price_walk: float = Field(0.03, ge=0.0)
     """A day's random step of each price's logarithm (standard deviation), as serving changes them; 0: they hold."""
-    learning_rate: float = Field(5e-4, gt=0.0)
+    learning_rate: float = Field(3e-4, gt=0.0)
     """Step size of Adam at the start; it falls linearly to zero."""
     rollout: int = Field(64, ge=1)
     """Decisions collected from each customer before an update."""
