@@ -129,6 +129,7 @@ class Training:
         if not (self.config.foresight_customers and hides(self.world)):
             return Foresight(self.world)
         watched = SimulatorVecEnv(_batches(self.config, self.world, self.config.foresight_customers, FIRST_WATCHED))
+        watched.seed(self.config.seed)
         return learn_foresight(watched, self._scorer(), self.config)
 
     def _scorer(self) -> TreatmentScorer:
