@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from agents.fitting import Advance, Loss, Passes, fit_rows
 from agents.network import ScoringPolicy
 from agents.policy import draw
 from agents.sb3_env import SimulatorVecEnv
 
-Advance = Callable[[float], None]
 Shower = Callable[
     [SimulatorVecEnv, np.ndarray, np.ndarray], np.ndarray
 ]  # environment, observation, mask -> probabilities
@@ -69,39 +69,19 @@ def demonstrate(
 
 
 def imitate(
-    policy: ScoringPolicy,
-    shown: Demonstrations,
-    *,
-    epochs: int,
-    batch: int,
-    learning_rate: float,
-    seed: int,
-    advance: Advance | None = None,
+    policy: ScoringPolicy, shown: Demonstrations, passes: Passes, advance: Advance | None = None
 ) -> list[float]:
     """Fit the policy to the teacher's distributions (cross-entropy) and the critic to its rewards to go (squares).
 
-    The step size falls linearly to zero. -> the cross-entropy of each epoch, in nats.
+    -> the cross-entropy of each epoch, in nats
     """
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
-    data = [torch.as_tensor(a) for a in (shown.observation, shown.mask, shown.probabilities, shown.to_go)]
-    fall = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=epochs * -(-len(data[0]) // batch))
-    losses: list[float] = []
-    for _ in range(epochs):
-        order, total = torch.randperm(len(data[0]), generator=generator), 0.0
-        for rows in torch.split(order, batch):
-            observation, mask, target, to_go = (column[rows] for column in data)
-            scores, latent = policy.mlp_extractor(observation)
-            logarithm = torch.log_softmax(scores.masked_fill(~mask, -1e9), dim=1)
-            cross_entropy = -(target * logarithm).sum(dim=1).mean()
-            value = policy.value_net(latent).squeeze(-1)
-            loss = cross_entropy + 0.5 * torch.nn.functional.mse_loss(value, to_go)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            fall.step()
-            total += float(cross_entropy.detach()) * len(rows)
-            if advance is not None:
-                advance(len(rows))
-        losses.append(total / len(data[0]))
-    return losses
+
+    def loss(observation: torch.Tensor, mask: torch.Tensor, target: torch.Tensor, to_go: torch.Tensor) -> Loss:
+        scores, latent = policy.mlp_extractor(observation)
+        logarithm = torch.log_softmax(scores.masked_fill(~mask, -1e9), dim=1)
+        cross_entropy = -(target * logarithm).sum(dim=1).mean()
+        value = policy.value_net(latent).squeeze(-1)
+        return Loss(cross_entropy + 0.5 * torch.nn.functional.mse_loss(value, to_go), cross_entropy)
+
+    rows = [torch.as_tensor(a) for a in (shown.observation, shown.mask, shown.probabilities, shown.to_go)]
+    return fit_rows(policy.parameters(), rows, loss, passes, advance)

@@ -76,13 +76,19 @@ def new_learner(
     )  # the library's own makes a temporary folder and leaves it
     policy = cast(ScoringPolicy, learner.policy)
     watch(policy, policy.mlp_extractor, policy.optimizer)
+    environment.value_of = values_of(learner)
+    return learner
+
+
+def values_of(learner: MaskablePPO) -> Callable[[np.ndarray], np.ndarray]:
+    """Its critic, for the environment to value customers with at the horizon. (rows, fields) -> (rows,), scaled."""
 
     def value_of(observation: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return policy.predict_values(torch.as_tensor(observation)).squeeze(-1).numpy()
+            values = learner.policy.predict_values(torch.as_tensor(observation))
+        return values.squeeze(-1).numpy()
 
-    environment.value_of = value_of
-    return learner
+    return value_of
 
 
 class _Told(BaseCallback):

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from agents.fitting import Advance, Loss, Passes, fit_rows
 from agents.foresight import Foresight, factors
 from agents.network import TreatmentScorer
 from agents.policy import draw
@@ -26,7 +27,6 @@ from agents.sb3_env import SimulatorVecEnv
 from envs.expectation import Expectation, Expected
 from envs.hidden_states import hidden_states
 
-Advance = Callable[[float], None]
 Decide = Callable[[Expected, np.ndarray, np.ndarray], np.ndarray]  # expectations, observation, mask -> probabilities
 
 
@@ -78,36 +78,14 @@ def known_margin(environment: SimulatorVecEnv, rows: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def fit(
-    network: TreatmentScorer,
-    watched: Watched,
-    *,
-    epochs: int,
-    batch: int,
-    learning_rate: float,
-    seed: int,
-    advance: Advance | None = None,
-) -> list[float]:
-    """Fit the factors, in place; the step size falls linearly to zero. -> the mean deviance of each epoch."""
-    count, scale = len(watched.observation), max(float(np.abs(watched.known).mean()), 1e-9)
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    fall = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=epochs * -(-count // batch))
+def fit(network: TreatmentScorer, watched: Watched, passes: Passes, advance: Advance | None = None) -> list[float]:
+    """Fit the factors, in place. -> the mean deviance of each epoch."""
+    scale = max(float(np.abs(watched.known).mean()), 1e-9)
     margins = [torch.as_tensor(np.maximum(part, 0.0) / scale) for part in (watched.mean, watched.known)]
-    data = [torch.as_tensor(watched.observation), *margins]
-    losses: list[float] = []
-    for _ in range(epochs):
-        order, total = torch.randperm(count, generator=generator), 0.0
-        for rows in torch.split(order, batch):
-            observation, mean, known = (column[rows] for column in data)
-            factor = factors(network, observation)
-            loss = (mean * torch.exp(factor) - known * factor).sum(dim=1).mean()
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            fall.step()
-            total += float(loss.detach()) * len(rows)
-            if advance is not None:
-                advance(len(rows))
-        losses.append(total / count)
-    return losses
+
+    def deviance(observation: torch.Tensor, mean: torch.Tensor, known: torch.Tensor) -> Loss:
+        factor = factors(network, observation)
+        found = (mean * torch.exp(factor) - known * factor).sum(dim=1).mean()
+        return Loss(found, found)
+
+    return fit_rows(network.parameters(), [torch.as_tensor(watched.observation), *margins], deviance, passes, advance)

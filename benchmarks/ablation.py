@@ -30,10 +30,10 @@ from agents.teacher import Teacher
 from benchmarks.curves import Curve, judge_of, trained, warm_up
 from benchmarks.curves_picture import curves_figure
 from benchmarks.judged import Judge
-from benchmarks.kit import Options, Result, main, show
+from benchmarks.kit import Options, Result, main, show, within
 from benchmarks.networks import PlainPolicy, parameters, unpriced
 from envs.world import World, load_world
-from evaluation.intervals import Interval, pooled_ratio, pooled_seeds
+from evaluation.intervals import pooled_ratio, pooled_seeds
 from training.configs import TrainConfig
 from training.course import Training
 
@@ -133,17 +133,17 @@ def _table(curves: Curves, sizes: Mapping[str, int], result: Result) -> None:
         seeds = len(curves[WHOLE])
         by_name = {name: np.stack(gains[k * seeds : (k + 1) * seeds]) for k, name in enumerate(curves)}
         for name, gain in by_name.items():
-            rows.append({"variant": name, "place": place} | _said("gain", pooled_seeds(gain))
-                        | _said("worth", pooled_seeds(by_name[WHOLE] - gain)))  # fmt: skip
+            rows.append({"variant": name, "place": place} | pooled_seeds(gain).named("gain")
+                        | pooled_seeds(by_name[WHOLE] - gain).named("worth"))  # fmt: skip
     wide = [
         {"variant": name}
-        | {row["place"]: _short(row, "gain") for row in rows if row["variant"] == name}
+        | {row["place"]: within(row, "gain", 0) for row in rows if row["variant"] == name}
         | {"seconds": f"{np.mean([_end(c) for c in curves[name]]):.0f}", "numbers": sizes.get(name, "")}
         for name in curves
     ]
     show("Gain over silence, CNY per customer, mean over prices and seeds, 95 %", pl.DataFrame(wide))
     wide = [
-        {"taken away": name} | {row["place"]: _short(row, "worth") for row in rows if row["variant"] == name}
+        {"taken away": name} | {row["place"]: within(row, "worth", 0) for row in rows if row["variant"] == name}
         for name in curves
         if name != WHOLE
     ]
@@ -164,9 +164,9 @@ def _prices(curves: Curves, judge: Judge, result: Result) -> None:
     rows = []
     for k, price in enumerate(judge.annoyance):
         told, deaf = (np.stack([c.by_price[:, k] for c in curves[name]]) for name in (WHOLE, "not told prices"))
-        rows.append({"price": price} | _said("told", pooled_seeds(told)) | _said("not told", pooled_seeds(deaf))
-                    | _said("worth", pooled_seeds(told - deaf)))  # fmt: skip
-    short = [{"price": r["price"]} | {name: _short(r, name) for name in ("told", "not told", "worth")} for r in rows]
+        rows.append({"price": price} | pooled_seeds(told).named("told") | pooled_seeds(deaf).named("not told")
+                    | pooled_seeds(told - deaf).named("worth"))  # fmt: skip
+    short = [{"price": r["price"]} | {name: within(r, name, 0) for name in ("told", "not told", "worth")} for r in rows]
     show("Gain at each price of annoyance at the end, told it or not, CNY per customer", pl.DataFrame(short), 0)
     result.figures["prices"] = rows
 
@@ -177,23 +177,14 @@ def _near_teacher(curves: Curves, teacher: np.ndarray, result: Result) -> None:
     for name, some in curves.items():
         begins = np.stack([c.gain[0] for c in some])
         lowest = np.stack([c.gain[c.mean.argmin()] for c in some])
-        rows.append({"variant": name} | _said("start", pooled_ratio(begins, teacher))
-                    | _said("lowest", pooled_ratio(lowest, teacher)))  # fmt: skip
-    short = [{"variant": r["variant"]} | {name: _short(r, name, 2) for name in ("start", "lowest")} for r in rows]
+        rows.append({"variant": name} | pooled_ratio(begins, teacher).named("start")
+                    | pooled_ratio(lowest, teacher).named("lowest"))  # fmt: skip
+    short = [{"variant": r["variant"]} | {name: within(r, name, 2) for name in ("start", "lowest")} for r in rows]
     title = f"Gain when learning starts, and the lowest since, over the teacher's ({teacher.mean():.0f} CNY)"
     show(title, pl.DataFrame(short))
     result.figures |= {"near_teacher": rows, "teacher": vars(pooled_seeds(teacher))}
-    words = f"never below {NEAR} of the teacher's gain after the warm start (lowest {_short(rows[0], 'lowest', 2)})"
+    words = f"never below {NEAR} of the teacher's gain after the warm start (lowest {within(rows[0], 'lowest', 2)})"
     result.target("near the teacher", words, float(str(rows[0]["lowest"])) >= NEAR)
-
-
-def _said(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name} lo": found.lo, f"{name} hi": found.hi}
-
-
-def _short(row: Mapping[str, object], name: str, digits: int = 0) -> str:
-    value, lo, hi = (f"{row[f'{name}{end}']:.{digits}f}" for end in ("", " lo", " hi"))
-    return f"{value} [{lo}, {hi}]"
 
 
 if __name__ == "__main__":

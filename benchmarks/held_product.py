@@ -32,12 +32,12 @@ from agents.policy import Policy
 from agents.without import Without
 from benchmarks.agent import SELECTION
 from benchmarks.judged import Judge
-from benchmarks.kit import Options, Result, main, show
+from benchmarks.kit import Options, Result, main, show, within
 from benchmarks.trained import trained
 from envs.catalogue import Catalogue
 from envs.without_product import without_product
 from envs.world import World, load_world, save_world
-from evaluation.intervals import Interval, mean_interval, pooled_ratio, pooled_seeds
+from evaluation.intervals import mean_interval, pooled_ratio, pooled_seeds
 from training.adapt import adapt
 from training.configs import AdaptConfig
 from training.evaluate import FIRST_COMPARED
@@ -127,14 +127,10 @@ def _row(product: str, gains: Gains) -> dict[str, object]:
     found = gains["adapted"] - floor
     row: dict[str, object] = {"product": product}
     row |= {who: float(gain.mean()) for who, gain in gains.items()}
-    row |= _said("worth", pooled_seeds(gains["retrained"] - own)) | _said("found", pooled_seeds(found))
-    row |= _said("share", pooled_ratio(found, gains["retrained"] - own))
-    row |= _said("over one floor", pooled_ratio(found, gains["retrained"] - floor))
-    return row | _said("of whole gain", pooled_ratio(gains["adapted"], gains["retrained"]))
-
-
-def _said(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name} lo": found.lo, f"{name} hi": found.hi}
+    row |= pooled_seeds(gains["retrained"] - own).named("worth") | pooled_seeds(found).named("found")
+    row |= pooled_ratio(found, gains["retrained"] - own).named("share")
+    row |= pooled_ratio(found, gains["retrained"] - floor).named("over one floor")
+    return row | pooled_ratio(gains["adapted"], gains["retrained"]).named("of whole gain")
 
 
 def _told(rows: list[dict[str, object]], result: Result) -> None:
@@ -155,11 +151,8 @@ SHOWN = {"worth": 1, "found": 1, "share": 2, "over one floor": 2, "of whole gain
 
 
 def _short(row: Mapping[str, object], name: str) -> str:
-    value, lo, hi = (float(str(row[f"{name}{end}"])) for end in ("", " lo", " hi"))
-    digits = SHOWN[name]
-    if np.isnan(lo):
-        return "none: what it is a share of may be 0"
-    return f"{value:.{digits}f} [{lo:.{digits}f}, {hi:.{digits}f}]"
+    nothing = np.isnan(float(str(row[f"{name}_lo"])))
+    return "none: what it is a share of may be 0" if nothing else within(row, name, SHOWN[name])
 
 
 if __name__ == "__main__":

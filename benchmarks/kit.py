@@ -65,6 +65,14 @@ def show(title: str, frame: pl.DataFrame, digits: int = 3) -> None:
     Console(width=160).print(table)
 
 
+def within(row: Mapping[str, object], name: str, digits: int) -> str:
+    """A figure with its interval, for people; nothing where there is none."""
+    if name not in row:
+        return ""
+    value, lo, hi = (f"{float(str(row[key])):.{digits}f}" for key in (name, f"{name}_lo", f"{name}_hi"))
+    return f"{value} [{lo}, {hi}]"
+
+
 def main(name: str, benchmark: Callable[[Options, Result], None], *, policies: bool = False) -> None:
     """Run a benchmark in a folder of its own and print its result. policies: it looks at artifacts, too."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=benchmark.__doc__)

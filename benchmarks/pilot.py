@@ -11,6 +11,7 @@ import polars as pl
 
 from agents.artifact import ArtifactPolicy
 from agents.baselines import CoordinatedRules, SiloedCampaigns
+from benchmarks.judged import Told
 from benchmarks.kit import Result, show
 from benchmarks.realism import COMPARED, paired_ratio
 from benchmarks.trained import ANNOYANCE_PRICES
@@ -30,19 +31,6 @@ PILOT = ("conversions per customer", "conversions after a contact, per customer"
          "volume per human hour", "margin per human hour")  # fmt: skip
 NEEDED = {"conversions per customer": 1.74, "volume per human hour": 2.0}  # times the silos'
 SPENT = ("cost", "annoyance")  # what may be no higher
-
-
-@dataclass(frozen=True)
-class Told:
-    """A policy that is told these prices, whatever the observation shows."""
-
-    policy: ArtifactPolicy
-    prices: Prices
-    name: str = "ppo"
-
-    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        seen = self.policy.encoder.with_prices(observation, self.prices.vector())
-        return self.policy.probabilities(seen, mask)
 
 
 @dataclass(frozen=True)
@@ -77,7 +65,7 @@ class Silos:
     def beside(self, policy: ArtifactPolicy, prices: Prices) -> dict[str, float]:
         """A policy at these prices over the silos: ratios with their intervals, differences of cost and annoyance."""
         trial = self.trial
-        after = watched(trial.world, Told(policy, prices), trial.customers, trial.days, trial.seed)
+        after = watched(trial.world, Told(policy, prices, trial.world.encoder), trial.customers, trial.days, trial.seed)
         found = trial.run(Dialled("ppo", policy, prices))
         extra = {"annoyance price": prices.annoyance, "pool price": prices.pools[0]}
         return self._ratios(after) | extra | self.spent(found)

@@ -22,7 +22,7 @@ import polars as pl
 
 from agents.artifact import ArtifactPolicy
 from agents.baselines import parameters
-from benchmarks.kit import Options, Result, main, show
+from benchmarks.kit import Options, Result, main, show, within
 from benchmarks.trained import customer_days, trained
 from envs.frozen import check_frozen
 from envs.prices import Prices, prices_from
@@ -77,7 +77,7 @@ def regret(options: Options, result: Result) -> None:
         gained = {of: gains(found, trial.silence, usual) for of, found in totals.items()}
         rows += [_row(name, of, totals[of], gained, trial.silence) for of in sides]
         found = regret_of(gained["ppo"], gained["retrained"])
-        missed.append({"stress": name} | _said("regret", found.difference) | _said("share", found.share))
+        missed.append({"stress": name} | found.difference.named("regret") | found.share.named("share"))
     _tell(rows, missed, days, result)
     result.conditions |= {"customers": len(tested), "days": days, "seeds": SEEDS, "price": usual.annoyance}
 
@@ -129,14 +129,10 @@ def _row(
     stress: str, policy: str, totals: Sequence[Totals], gained: Mapping[str, np.ndarray], silence: Totals
 ) -> dict[str, object]:
     """What a policy gains in a world, what it annoys, and what PPO gains beyond it, paired."""
-    row: dict[str, object] = {"stress": stress, "policy": policy} | _said("gain", pooled_seeds(gained[policy]))
+    row: dict[str, object] = {"stress": stress, "policy": policy} | pooled_seeds(gained[policy]).named("gain")
     row["profit"] = float(np.mean([found.profit - silence.profit for found in totals]))
     row["annoyance"] = float(np.mean([found.annoyance for found in totals]))
-    return row | ({} if policy == "ppo" else _said("ppo_more", pooled_seeds(gained["ppo"] - gained[policy])))
-
-
-def _said(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name}_lo": found.lo, f"{name}_hi": found.hi}
+    return row | ({} if policy == "ppo" else pooled_seeds(gained["ppo"] - gained[policy]).named("ppo_more"))
 
 
 def _tell(
@@ -155,14 +151,6 @@ def _tell(
     behind = [f"{row['policy']} in {row['stress']}" for row in ahead if float(str(row["ppo_more_hi"])) < 0]
     words = f"surely behind no baseline that can be deployed, in any world ({', '.join(behind) or 'none'})"
     result.target("behind nobody", words, not behind)
-
-
-def within(row: Mapping[str, object], name: str, digits: int) -> str:
-    """A figure with its interval, for people; nothing where there is none."""
-    if name not in row:
-        return ""
-    value, lo, hi = (f"{float(str(row[key])):.{digits}f}" for key in (name, f"{name}_lo", f"{name}_hi"))
-    return f"{value} [{lo}, {hi}]"
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-import torch
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
+from agents.learning import values_of
 from agents.sb3_env import SimulatorVecEnv
 from benchmarks.curves import Clocked, Curve
 from benchmarks.judged import Judge
@@ -99,13 +98,9 @@ def learn(
         seed=seed,
         device="cpu",
     )
-    policy = cast(MaskableActorCriticPolicy, learner.policy)
-
-    def value_of(observation: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return policy.predict_values(torch.as_tensor(observation)).squeeze(-1).numpy()
-
-    surroundings.value_of = value_of  # the environment's short cut for horizons; SB3 would ask customer by customer
+    surroundings.value_of = values_of(
+        learner
+    )  # the environment's short cut for horizons; SB3 would ask customer by customer
     clocked.decisions = lambda: learner.num_timesteps
     learner.learn(ENDLESS, callback=_Timed(clocked, seconds, points, watch), log_interval=ENDLESS)
     return clocked.curve

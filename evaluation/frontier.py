@@ -136,8 +136,8 @@ class Measured:
         return pl.DataFrame(
             [
                 {"frontier": self.frontier.name, "setting": corner.name}
-                | _said("annoyance", mean_interval(t.annoyance))
-                | _said("gain", mean_interval(t.profit - self.silence.profit))
+                | mean_interval(t.annoyance).named("annoyance")
+                | mean_interval(t.profit - self.silence.profit).named("gain")
                 for corner, t in zip(self.frontier.corners, self.totals, strict=True)
             ]
         )
@@ -159,7 +159,7 @@ class Compared:
         """For a table."""
         found: dict[str, object] = {"level": self.level}
         for name, said in (("mine", self.mine), ("theirs", self.theirs), ("difference", self.difference)):
-            found |= _said(name, said)
+            found |= said.named(name)
         found |= {"annoyance_mine": self.annoyance[0], "annoyance_theirs": self.annoyance[1]}
         return found | {"reached_mine": self.reached[0], "reached_theirs": self.reached[1]}
 
@@ -232,7 +232,3 @@ def _mean_annoyance(tested: Sequence[Measured], level: float) -> float:
 
 def _all_reach(tested: Sequence[Measured], level: float) -> bool:
     return all(t.at(level).reached for t in tested)
-
-
-def _said(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name}_lo": found.lo, f"{name}_hi": found.hi}

@@ -23,6 +23,10 @@ class Interval:
     lower: float  # one-sided lower bound at the same confidence
     undefined: float = 0.0  # share of resamples without a value: no weight at some step
 
+    def named(self, name: str) -> dict[str, float]:
+        """For a row of a table: NAME, NAME_lo, NAME_hi."""
+        return {name: self.value, f"{name}_lo": self.lo, f"{name}_hi": self.hi}
+
     @property
     def excludes_zero(self) -> bool:
         """True if the whole two-sided interval lies on one side of 0."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from world_kit import small_world
 
+from agents.fitting import Passes
 from agents.foresight import Foresight, hides
 from agents.layout import Layout
 from agents.network import TreatmentScorer
@@ -45,7 +46,7 @@ def watched_by(count: int, first: int) -> Watched:
 def learned() -> TreatmentScorer:
     torch.manual_seed(0)
     network = TreatmentScorer(Layout.of(BANK.encoder), 32, 1, 8)
-    fit(network, watched_by(3000, 0), epochs=4, batch=256, learning_rate=3e-3, seed=0)
+    fit(network, watched_by(3000, 0), Passes(4, 256, 3e-3, 0))
     return network
 
 

@@ -13,6 +13,7 @@ from world_kit import CONTINUING, FINITE, named, small_world
 
 from agents.baselines import Silence, Softened
 from agents.finite import NotFinite, check_losses
+from agents.fitting import Passes
 from agents.imitation import demonstrate, imitate
 from agents.learning import Course, Learning, Shape, new_learner
 from agents.myopic import Myopic
@@ -107,7 +108,7 @@ def test_imitation_comes_close_to_the_teacher_and_keeps_masks() -> None:
     learner = new_learner(environment, SHAPE, learning(), seed=0)
     policy: Any = learner.policy
     scaled = demonstrations.scaled(float(demonstrations.to_go.std()))
-    losses = imitate(policy, scaled, epochs=12, batch=256, learning_rate=3e-3, seed=0)
+    losses = imitate(policy, scaled, Passes(12, 256, 3e-3, 0))
     entropy = -float(
         np.mean(
             np.sum(

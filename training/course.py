@@ -15,6 +15,7 @@ from sb3_contrib import MaskablePPO
 
 from agents.checkpoint import Checkpoint, put_weights, read_checkpoint, restore, snapshot, weights
 from agents.finite import NotFinite
+from agents.fitting import Passes
 from agents.foresight import Foresight, hides
 from agents.imitation import demonstrate, imitate
 from agents.layout import Layout, Reading
@@ -114,15 +115,8 @@ class Training:
         if config.imitation_steps:
             work = config.imitation_epochs * len(demonstrations.to_go)
             with progress("imitating the teacher (decisions)", total=work) as advance:
-                imitate(
-                    self.policy,
-                    demonstrations.scaled(self.environment.reward_scale),
-                    epochs=config.imitation_epochs,
-                    batch=1024,
-                    learning_rate=2e-3,
-                    seed=config.seed,
-                    advance=advance,
-                )
+                scaled = demonstrations.scaled(self.environment.reward_scale)
+                imitate(self.policy, scaled, Passes(config.imitation_epochs, 1024, 2e-3, config.seed), advance)
 
     def _foresee(self) -> Foresight:
         """What the teacher expects; of hidden states, where there are any, what observations say."""

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from agents.fitting import Passes
 from agents.foresight import Foresight
 from agents.levers import observed_prices
 from agents.network import TreatmentScorer
@@ -22,8 +23,8 @@ from training.foreseen import foresee, silent
 from training.progress import Advance, progress
 
 FIRST_TAUGHT = 5_000_000  # number of the first customer that settings are tried on, apart from all others
-ANNOYANCE = (1.0, 3.0, 10.0, 30.0, 100.0)  # times the usual price
 NOTED = 0.2  # share of the decisions of watched customers that are learned from
+ANNOYANCE = (1.0, 3.0, 10.0, 30.0, 100.0)  # times the usual price
 LEVERS = ((1.0, 0.0), (1.5, 0.6), (1.5, 2.0))  # cost lever; contact lever, times the mean cost of a contact
 
 
@@ -54,14 +55,8 @@ def learn_foresight(environment: SimulatorVecEnv, network: TreatmentScorer, conf
         watched = watch(environment, decide, steps, NOTED, random, advance)
     work = config.imitation_epochs * len(watched.observation)
     with progress("learning what histories say (decisions)", total=work) as advance:
-        fit(network, watched, epochs=config.imitation_epochs, batch=1024, learning_rate=2e-3, seed=config.seed,
-            advance=advance)  # fmt: skip
+        fit(network, watched, Passes(config.imitation_epochs, 1024, 2e-3, config.seed), advance)
     return Foresight(world, network)
-
-
-def untried(setting: Setting, world: World) -> Tried:
-    """A setting of which nothing is known."""
-    return Tried(setting, 0.0, 0.0, (0.0,) * len(world.catalogue.pools))
 
 
 def teach(
@@ -69,7 +64,8 @@ def teach(
 ) -> Teacher:
     """The teacher of a world. customers: on whom each setting is tried; 0 takes the first setting untried."""
     if not customers:
-        return Teacher(world, (untried(settings(world)[0], world),), foresight)
+        untried = Tried(settings(world)[0], 0.0, 0.0, (0.0,) * len(world.catalogue.pools))
+        return Teacher(world, (untried,), foresight)
     tried = []
     numbers = FIRST_TAUGHT + np.arange(customers)
     prices = np.tile(prices_from(None, world.catalogue, world.schema).vector(), (customers, 1))
