@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 
@@ -48,9 +49,17 @@ def export_graph(graph: torch.nn.Module, states: States) -> bytes:
             external_data=False,
             verbose=False,
         )
-        raw = path.read_bytes()
+        raw = _without_origins(onnx.load(path))
     _check_parity(raw, graph, torch.as_tensor(states.observation), torch.as_tensor(states.mask))
     return raw
+
+
+def _without_origins(model: onnx.ModelProto) -> bytes:
+    """Without the exporter's notes on where nodes come from: paths of this machine, that would change the digest."""
+    parts = [model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info]
+    for part in [*parts, *model.graph.initializer, *model.functions]:
+        part.ClearField("metadata_props")
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _check_parity(raw: bytes, graph: torch.nn.Module, observation: torch.Tensor, mask: torch.Tensor) -> None:

@@ -192,6 +192,7 @@ def exported(learner: Any) -> tuple[World, ScoringPolicy, Network]:
             if name.startswith(("score", "blend")):
                 parameter.mul_(10)  # confident, so that differences show
     raw = export_onnx(learner.policy, TEMPERATURE, FLOOR, States(*states(world.encoder, 100)))
+    assert b".py" not in raw  # where the exporter found its nodes is nobody's business, and would change the digest
     network = load_network(raw, len(world.encoder.fields), len(world.catalogue.treatment_ids), Path("policy.onnx"))
     return world, learner.policy, network
 
