@@ -31,6 +31,7 @@ def curves_figure(named: Mapping[str, Sequence[Curve]], unit: str, levels: Mappi
         styled(axes)
         axes.set_xlim(left=0)
         axes.set_xlabel(along)
+        axes.locator_params(axis="x", nbins=5)
         for place, (name, level) in enumerate((levels or {}).items()):
             axes.axhline(level, color=INK, linewidth=0.8, linestyle=("--", ":")[place % 2], label=name)
     left.set_ylabel(f"gain over silence per customer ({unit})")
