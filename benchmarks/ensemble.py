@@ -149,6 +149,7 @@ def _tell(rows: pl.DataFrame, result: Result) -> None:
         "Over the silos, and over propensity x margin at equal annoyance: means over members, 95 %", pl.DataFrame(wide)
     )
     result.figures |= {"over_members": figures, "members": rows.to_dicts()}
+    _of_training(means, result)
     for row in figures:
         if str(row["policy"]).startswith("ppo"):
             _aim(str(row["policy"]), row, result)
@@ -156,7 +157,7 @@ def _tell(rows: pl.DataFrame, result: Result) -> None:
 
 def _of_training(means: pl.DataFrame, result: Result) -> None:
     """What training in members is worth in others, at equal annoyance, paired by member."""
-    inside, outside = (means.filter(policy=f"ppo, trained in {kind}") for kind in ("members", "bank"))
+    inside, outside = (means.filter(policy=f"ppo, trained in {kind}").sort("member") for kind in ("members", "bank"))
     rows = [
         (level, *over_members((inside[name] - outside[name]).to_numpy()))
         for level, name in ((level, f"more at {level:g}") for level in LEVELS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from agents.baselines import CoordinatedRules, Fixed, Random, Silence
@@ -14,41 +12,9 @@ from envs.errors import InputError
 from envs.prices import Prices
 from envs.world import World
 from evaluation.log import Log
-from evaluation.simulation import simulate
-from training.progress import Advance
 
-TUNING = 5_000_000  # first number of the customers that levers are tuned on, apart from all others
-ANNOYANCE_LEVERS = (0.5, 1.0, 3.0, 10.0)
-COST_LEVERS = (1.0, 2.0)
-CONTACT_LEVERS = (0.0, 0.3, 1.0)  # times the mean cost of a contact
 FEWEST = 100  # logged decisions that match a treatment, below which it cannot be the best fixed one
 NAMES = (SILENCE, "random", "coordinated_rules", "best_fixed", "myopic")
-
-
-def tune_levers(
-    world: World, customers: int, days: int, *, seed: int, prices: Prices | None = None, advance: Advance | None = None
-) -> Levers:
-    """The levers with the best simulated value at the given prices, by grid search in a calibrated world."""
-    chosen, best = Levers(), -np.inf
-    if not customers:
-        return chosen
-    for levers in lever_grid(world):
-        numbers = TUNING + np.arange(customers)
-        value = float(simulate(world, Myopic(world, levers), numbers, days, seed=seed, prices=prices).value.mean())
-        if value > best:
-            chosen, best = levers, value
-        if advance is not None:
-            advance(1)
-    return chosen
-
-
-def lever_grid(world: World) -> list[Levers]:
-    """The grid; a lever that cannot change anything in this world is left alone."""
-    annoyance = ANNOYANCE_LEVERS if world.schema.prices["annoyance"].default > 0 else (1.0,)
-    cost = COST_LEVERS if world.catalogue.cost.max() > 0 else (1.0,)
-    typical = float(world.catalogue.cost[1:].mean())
-    contact = tuple(sorted({lever * typical for lever in CONTACT_LEVERS}))
-    return [Levers(*combination) for combination in itertools.product(annoyance, cost, contact)]
 
 
 def best_fixed(log: Log, prices: Prices) -> Fixed:
