@@ -46,7 +46,7 @@ def fit_rows(
     for _ in range(passes.epochs):
         order, total = torch.randperm(count, generator=generator), 0.0
         for some in torch.split(order, passes.batch):
-            loss = loss_of(*(column[some] for column in rows))
+            loss = loss_of(*(column.index_select(0, some) for column in rows))
             optimizer.zero_grad()
             loss.minimised.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

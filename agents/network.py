@@ -73,18 +73,23 @@ class TreatmentScorer(nn.Module):
 
     def _read(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What products and channels show, (batch, products or channels, embedding), and the trunk's (batch, width)."""
-        products = self.read_product(observation[:, self._product]) + self.product_is(self._about_product)
-        channels = self.read_channel(observation[:, self._channel]) + self.channel_is(self._about_channel)
+        products = self.read_product(_taken(observation, self._product)) + self.product_is(self._about_product)
+        channels = self.read_channel(_taken(observation, self._channel)) + self.channel_is(self._about_channel)
         means = [torch.relu(shown).mean(dim=1) for shown in (products, channels)]
-        return products, channels, self.trunk(torch.cat([observation[:, self._general], *means], dim=1))
+        return products, channels, self.trunk(torch.cat([_taken(observation, self._general), *means], dim=1))
 
     def _scores(self, products: torch.Tensor, channels: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
         wanted = torch.relu(products + self.to_product(latent)[:, None])
         liked = torch.relu(channels + self.to_channel(latent)[:, None])
         pairs = torch.bmm(self.meet(wanted), liked.transpose(1, 2))  # (batch, products, channels)
         pairs = pairs + self.of_product(wanted) + self.of_channel(liked).transpose(1, 2)
-        contacts = pairs.flatten(1)[:, self._pair] + self.gate(latent) @ self.treatment_is(self._about_treatment).T
+        contacts = _taken(pairs.flatten(1), self._pair) + self.gate(latent) @ self.treatment_is(self._about_treatment).T
         return nn.functional.pad(contacts, (1, 0))
+
+
+def _taken(values: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """values[:, columns], faster. (batch, width), any shape -> (batch, *shape)"""
+    return values.index_select(1, columns.flatten()).reshape(-1, *columns.shape)
 
 
 class ScoringPolicy(MaskableActorCriticPolicy):

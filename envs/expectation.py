@@ -121,8 +121,9 @@ class Expectation:
         shape = (observation.shape[0], option.shape[1])
         margin, cost, annoyance = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         for event, probability in chance.items():
-            margin += reward.margin_per_event.get(event, 0.0) * probability
-            annoyance += task.annoyance_events.get(event, 0.0) * probability
+            for total, per_event in ((margin, reward.margin_per_event), (annoyance, task.annoyance_events)):
+                if per_event.get(event):
+                    total += per_event[event] * probability
             weight = reward.margin_per_value.get(event, 0.0)
             if weight and f"{event}_value" in eta:
                 amount = self._amount(f"{event}_value", eta[f"{event}_value"], option)

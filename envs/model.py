@@ -35,6 +35,7 @@ class Model(NamedTuple):
     starts: np.ndarray  # (heads x options + 1,) int64, the first term of each head and option
     offered: np.ndarray  # (products,) int64, the field `offered` of each product that sells, -1: it does not
     options: int
+    read: np.ndarray  # (places,) int64, where its factors stand, each once
     seen: int  # fields that its factors reach: an observation must be as wide
     latent: int  # latent states that they reach
 
@@ -81,7 +82,9 @@ def pack(parts: Sequence[Part | None]) -> Model:
             starts.append(len(terms))
     table = np.concatenate(terms) if terms else np.zeros(0, TERM)
     seen, latent = max([_width(table, 0, LATENT_FROM), *(offered + 1)]), _width(table, LATENT_FROM, CONFLICT_FROM)
-    return Model(heads, table, np.array(starts, np.int64), offered.astype(np.int64), options, seen, latent)
+    read = np.unique(table["at"])
+    read = read[read >= 0].astype(np.int64)
+    return Model(heads, table, np.array(starts, np.int64), offered.astype(np.int64), options, read, seen, latent)
 
 
 def _width(table: np.ndarray, first: int, stop: int) -> int:
@@ -143,6 +146,14 @@ def factor_at(place: int, seen: Any, latent: Any) -> float:
     return 1.0 if place < 0 else value
 
 
+@inlined
+def value_at(m: Any, place: int, seen: Any, latent: Any) -> float:
+    """The value of any factor."""
+    if place >= CONFLICT_FROM:
+        return conflict(m, place - CONFLICT_FROM, seen)
+    return factor_at(place, seen, latent)
+
+
 @kernel
 def eta_of(m: Any, head: int, option: int, seen: Any, latent: Any) -> float:
     """eta of one option. m: a MODEL record; seen, latent: addresses of observation and latent states, float32."""
@@ -155,10 +166,7 @@ def eta_of(m: Any, head: int, option: int, seen: Any, latent: Any) -> float:
         else:
             part = term.weight
             for f in range(FACTORS):
-                if term.at[f] >= CONFLICT_FROM:
-                    part *= conflict(m, term.at[f] - CONFLICT_FROM, seen)
-                else:
-                    part *= factor_at(term.at[f], seen, latent)
+                part *= value_at(m, term.at[f], seen, latent)
             eta += part
     return eta
 
@@ -206,12 +214,52 @@ def chosen_etas(at: np.ndarray, option: np.ndarray, seen: np.ndarray, latent: np
         out[i] = eta_of(at[0], 0, option[i], seen[i].ctypes.data, latent[i].ctypes.data)
 
 
+@inlined
+def line_of(place: int, fields: int, latent: int, lines: int) -> int:
+    """Which line of a block a factor reads: fields, latent states, conflicts by product, and last ones."""
+    if place < 0:
+        return lines - 1
+    if place >= CONFLICT_FROM:
+        return fields + latent + place - CONFLICT_FROM
+    return fields + place - LATENT_FROM if place >= LATENT_FROM else place
+
+
 @kernel
-def every_eta(at: np.ndarray, seen: np.ndarray, latent: np.ndarray, out: np.ndarray) -> None:
-    """eta of head 0 of every option. out: (rows, options) float64."""
-    for i in range(out.shape[0]):
+def every_eta(
+    at: np.ndarray,
+    read: np.ndarray,
+    seen: np.ndarray,
+    latent: np.ndarray,
+    lines: np.ndarray,
+    total: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """eta of head 0 of every option. out: (rows, options) float64.
+
+    Rows go in blocks, so that a term is added to a whole block at once; each row's sum is that of `eta_of`, to the bit.
+    read: of the MODEL; lines: (fields + latent states + products + 1, block) float64 and total: (block,), for what is
+    written in between
+    """
+    m, fields, hidden, height, block = at[0], seen.shape[1], latent.shape[1], lines.shape[0], total.shape[0]
+    lines[-1] = 1.0
+    for start in range(0, out.shape[0], block):
+        size = min(block, out.shape[0] - start)
+        for factor in read:
+            line = lines[line_of(factor, fields, hidden, height)]
+            for i in range(size):
+                line[i] = value_at(m, factor, seen[start + i].ctypes.data, latent[start + i].ctypes.data)
         for option in range(out.shape[1]):
-            out[i, option] = eta_of(at[0], 0, option, seen[i].ctypes.data, latent[i].ctypes.data)
+            total[:size] = 0.0
+            for k in range(start_at(m.starts, option).value, start_at(m.starts, option + 1).value):
+                term = term_at(m.terms, k)
+                weight = term.weight
+                one = lines[line_of(term.at[0], fields, hidden, height)]
+                two = lines[line_of(term.at[1], fields, hidden, height)]
+                three = lines[line_of(term.at[2], fields, hidden, height)]
+                for i in range(size):
+                    total[i] += weight * one[i] * two[i] * three[i]
+            for i in range(size):
+                out[start + i, option] = total[i]
 
 
 @kernel

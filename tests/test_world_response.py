@@ -11,12 +11,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from world_kit import CATALOGUE, heads, named, small_schema, small_world
 
 from envs.errors import InputError
 from envs.features import SCALARS, TASTE, latent_columns, parse_feature, product_options, treatment_options
 from envs.observation import Encoder
-from envs.response import Coefficients, Head, compile_head, design_matrix, load_coefficients
+from envs.response import Coefficients, Head, compile_head, design_matrix, load_coefficients, logistic
 from envs.world import BUILT_IN, load_world, save_world
 
 ENCODER = Encoder(CATALOGUE, small_schema())
@@ -126,7 +127,7 @@ TERMS = {
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 30))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200))
 def test_eta_of_the_chosen_option_is_the_sum_of_terms_and_one_of_all_etas(seed: int, rows: int) -> None:
     head = compile_head(Head(link="logit", terms=named(TERMS)), OPTIONS, ENCODER)
     seen = random_observation(rows, seed)
@@ -135,7 +136,13 @@ def test_eta_of_the_chosen_option_is_the_sum_of_terms_and_one_of_all_etas(seed: 
     matrix = design_matrix(head.features, seen, option)
     assert matrix.shape == (rows, len(TERMS))
     np.testing.assert_allclose(chosen, matrix @ np.array(list(TERMS.values())), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(chosen, head.linear_all(seen)[np.arange(rows), option], rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(chosen, head.linear_all(seen)[np.arange(rows), option])
+
+
+def test_the_logistic_function_to_its_ends() -> None:
+    eta = np.concatenate([np.linspace(-40, 40, 2001), [-800.0, 800.0, 0.0]])
+    np.testing.assert_allclose(logistic(eta), expit(eta), rtol=1e-15, atol=0)
+    assert logistic(eta)[-3:].tolist() == [0.0, 1.0, 0.5]
 
 
 def test_eta_with_hidden_states_agrees_too() -> None:
@@ -144,7 +151,7 @@ def test_eta_with_hidden_states_agrees_too() -> None:
     seen, latent = random_observation(50), latents(50)
     option = np.arange(50) % len(OPTIONS)
     every = head.linear_all(seen, latent)
-    np.testing.assert_allclose(head.linear(seen, option, latent), every[np.arange(50), option], rtol=1e-12)
+    np.testing.assert_array_equal(head.linear(seen, option, latent), every[np.arange(50), option])
 
 
 def test_what_is_narrower_than_the_features_reach_is_refused() -> None:

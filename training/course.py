@@ -31,6 +31,7 @@ from evaluation.intervals import mean_interval
 from training.calibration_ensemble import ensemble
 from training.configs import TrainConfig
 from training.learning_figures import figures_said
+from training.memory import keep_freed_memory
 from training.progress import Bar, progress
 from training.resuming import Progressed, check_same, foresight_arrays, foresight_of, identity, tried_of
 from training.runs import atomic_write
@@ -87,6 +88,7 @@ class Training:
     def run(self) -> None:
         """From the checkpoint in the directory, if there is one, to the end; the learner then has the best weights."""
         file = self.directory / CHECKPOINT
+        keep_freed_memory()
         try:
             with _one_thread():
                 if file.exists():
