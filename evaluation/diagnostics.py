@@ -40,6 +40,18 @@ def weights(log: Log, probabilities: np.ndarray) -> np.ndarray:  # (n,) float64
     return np.asarray(probabilities[np.arange(len(log)), log.treatment] / log.propensity)
 
 
+def group_weights(log: Log, probabilities: np.ndarray, groups: np.ndarray) -> np.ndarray:  # (n,) float64
+    """As `weights`, of the groups that treatments belong to; groups: (treatments,) int. Needs the log's distribution.
+
+    sum_{a in g} pi(a|x) / sum_{a in g} mu(a|x). Saito & Joachims (2022), "Off-policy evaluation for large action spaces
+    via embeddings", with the group as the embedding.
+    """
+    if log.behaviour is None:
+        raise ValueError("the log does not hold the whole distribution over treatments")
+    same = groups[None, :] == groups[log.treatment][:, None]
+    return np.asarray((probabilities * same).sum(axis=1) / (log.behaviour * same).sum(axis=1))
+
+
 def untried_share(log: Log, probabilities: np.ndarray) -> float:
     """Share of the policy's probability on treatments that no logged decision at that step ever chose."""
     seen = np.zeros((log.horizon, len(log.treatments)), dtype=bool)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from evaluation import onestep, sequential
+from evaluation.blending import blended
 from evaluation.terms import Terms, mean_of
+from evaluation.weighting import CLIPPED, SHRUNK, SUBGAUSSIAN, SWITCHED, Form, Weighting, choose
 
 Family = str  # "one-step" or "sequential"
 
@@ -29,6 +31,10 @@ class Inputs:
     k: int = 0  # decisions of the k-step value; 0: none is supported
     k_q: np.ndarray | None = None  # (C, H) fitted Q of k decisions, then the logging policy
     k_v: np.ndarray | None = None
+    state_ratio: np.ndarray | None = None  # (C, H) density ratio of the state
+    weighted_q: np.ndarray | None = None  # (C, H) reward model fitted where this policy's weights are
+    weighted_v: np.ndarray | None = None
+    group_ratio: np.ndarray | None = None  # (C, H) as ratio, of groups of treatments
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class Estimator:
     family: Family
     model_based: bool
     terms: Callable[[Inputs], Terms] = field(repr=False)
-    needs: str = ""  # the input without which it is not computed: "path" or "k"
+    needs: frozenset[str] = frozenset()  # inputs without which it is not computed: path, k, ratios, one step, groups
+    form: Form | None = None  # in which weights are made smaller; its parameter is chosen for each policy
 
 
 def _given(values: np.ndarray | None) -> np.ndarray:
@@ -55,7 +62,14 @@ def _flat(i: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return i.ratio[:, 0], i.reward[:, 0], i.q[:, 0], i.v[:, 0]
 
 
+def _marginal(i: Inputs) -> np.ndarray:
+    """Density ratio of state and treatment."""
+    return np.asarray(_given(i.state_ratio) * i.ratio)
+
+
+_PATH = frozenset({"path"})
 _PROPENSITY = "the propensities are right and nowhere 0 where the policy decides"
+_SMALLER = "what the weights lose is small beside the noise that they lose"
 _HISTORY = "no customer influences another; the observation holds what the logging policy decided on"
 _ALL = (
     Estimator("dm", "Direct method", "mean v(x)", "the reward model is right", "one-step", True,
@@ -69,6 +83,28 @@ _ALL = (
     Estimator("sndr", "Self-normalised doubly robust", "mean v(x) + Σ w (r − q(x,a)) / Σ w",
               "the propensities or the reward model are right", "one-step", False,
               lambda i: onestep.sndr(*_flat(i))),
+    Estimator("mrdr", "More robust doubly robust", "mean [v′(x) + w (r − q′(x,a))]",
+              "the propensities or the reward model are right; the model was fitted to leave least variance",
+              "one-step", False,
+              lambda i: onestep.dr(*_flat(i)[:2], _given(i.weighted_q)[:, 0], _given(i.weighted_v)[:, 0]),
+              frozenset({"one step"})),
+    Estimator("ips_clipped", "IPS, clipped", "mean w′ r,  w′ = min(w, λ)", f"{_PROPENSITY}; {_SMALLER}", "one-step",
+              False, lambda i: onestep.ips(*_flat(i)[:2]), form=CLIPPED),
+    Estimator("ips_subgaussian", "IPS, sub-Gaussian", "mean w′ r,  w′ = w / (1 − λ + λ w)",
+              f"{_PROPENSITY}; {_SMALLER}", "one-step", False, lambda i: onestep.ips(*_flat(i)[:2]), form=SUBGAUSSIAN),
+    Estimator("dr_switched", "Doubly robust, switched", "mean [v(x) + w′ (r − q(x,a))],  w′ = w where w ≤ λ, else 0",
+              f"the propensities or the reward model are right; {_SMALLER}", "one-step", False,
+              lambda i: onestep.dr(*_flat(i)), form=SWITCHED),
+    Estimator("dr_shrunk", "Doubly robust, shrunk", "mean [v(x) + w′ (r − q(x,a))],  w′ = λ w / (w² + λ)",
+              f"the propensities or the reward model are right; {_SMALLER}", "one-step", False,
+              lambda i: onestep.dr(*_flat(i)), form=SHRUNK),
+    Estimator("dr_subgaussian", "Doubly robust, sub-Gaussian",
+              "mean [v(x) + w′ (r − q(x,a))],  w′ = w / (1 − λ + λ w)",
+              f"the propensities or the reward model are right; {_SMALLER}", "one-step", False,
+              lambda i: onestep.dr(*_flat(i)), form=SUBGAUSSIAN),
+    Estimator("mips", "Marginalised IPS", "mean w(x,g) r,  w(x,g) = Σ_{a in g} π(a|x) / Σ_{a in g} μ(a|x)",
+              f"{_PROPENSITY}; within a group treatments are alike: only the group moves the reward", "one-step", False,
+              lambda i: onestep.ips(_given(i.group_ratio)[:, 0], i.reward[:, 0]), frozenset({"groups"})),
     Estimator("deviation", "One-decision deviations, self-normalised",
               "Σₜ mean γᵗ wₜ rₜ / mean wₜ  (mean over all steps in a continuing task)",
               f"{_PROPENSITY}; {_HISTORY}; what a treatment does after the next decision is not counted",
@@ -80,12 +116,18 @@ _ALL = (
               lambda i: sequential.deviation_dr(i.ratio, i.reward, i.q, i.v, i.discount, i.alive, i.pooled)),
     Estimator("kstep", "k-step value, self-normalised", "Σₜ mean γᵗ ρₜ rₜ / mean ρₜ,  ρₜ = Π_{s ≤ min(t, k−1)} wₛ",
               f"{_PROPENSITY}; {_HISTORY}; after k decisions the logging policy goes on", "sequential", False,
-              lambda i: sequential.kstep(i.ratio, i.reward, i.discount, i.k), "k"),
+              lambda i: sequential.kstep(i.ratio, i.reward, i.discount, i.k), frozenset({"k"})),
     Estimator("kstep_dr", "k-step value, doubly robust",
               "Σₜ γᵗ [mean ρₜ (rₜ − qₜ) / mean ρₜ + mean ρₜ₋₁ vₜ / mean ρₜ₋₁]",
               f"the propensities or the fitted Q are right; {_HISTORY}; after k decisions the logging policy goes on",
               "sequential", False,
-              lambda i: sequential.kstep_dr(i.ratio, i.reward, _given(i.k_q), _given(i.k_v), i.discount, i.k), "k"),
+              lambda i: sequential.kstep_dr(i.ratio, i.reward, _given(i.k_q), _given(i.k_v), i.discount, i.k),
+              frozenset({"k"})),
+    Estimator("tis", "Trajectory importance sampling", "mean ρ_{H−1} Σₜ γᵗ rₜ", f"{_PROPENSITY}; {_HISTORY}",
+              "sequential", False, lambda i: sequential.tis(i.ratio, i.reward, i.discount)),
+    Estimator("sntis", "Trajectory importance sampling, self-normalised", "Σ ρ_{H−1} Σₜ γᵗ rₜ / Σ ρ_{H−1}",
+              f"{_PROPENSITY}; {_HISTORY}", "sequential", False,
+              lambda i: sequential.sntis(i.ratio, i.reward, i.discount)),
     Estimator("pdis", "Per-decision importance sampling", "mean Σₜ γᵗ ρₜ rₜ", f"{_PROPENSITY}; {_HISTORY}",
               "sequential", False, lambda i: sequential.pdis(i.ratio, i.reward, i.discount)),
     Estimator("snpdis", "Per-decision importance sampling, self-normalised", "Σₜ mean γᵗ ρₜ rₜ / mean ρₜ",
@@ -93,30 +135,63 @@ _ALL = (
               lambda i: sequential.snpdis(i.ratio, i.reward, i.discount)),
     Estimator("pddr", "Per-decision doubly robust", "mean Σₜ γᵗ [ρₜ (rₜ − Qₜ) + ρₜ₋₁ Vₜ]",
               f"the propensities or the fitted Q are right; {_HISTORY}", "sequential", False,
-              lambda i: sequential.pddr(i.ratio, i.reward, _given(i.path_q), _given(i.path_v), i.discount), "path"),
+              lambda i: sequential.pddr(i.ratio, i.reward, _given(i.path_q), _given(i.path_v), i.discount), _PATH),
+    Estimator("snpddr", "Weighted doubly robust", "Σₜ γᵗ [mean ρₜ (rₜ − Qₜ) / mean ρₜ + mean ρₜ₋₁ Vₜ / mean ρₜ₋₁]",
+              f"the propensities or the fitted Q are right; {_HISTORY}", "sequential", False,
+              lambda i: sequential.snpddr(i.ratio, i.reward, _given(i.path_q), _given(i.path_v), i.discount), _PATH),
+    Estimator("blend", "Weighted doubly robust, blended with the model",
+              "Σⱼ xⱼ (j decisions by weighted doubly robust, then V),  x by least estimated error",
+              f"the propensities or the fitted Q are right; {_HISTORY}; the estimated errors of both are about right",
+              "sequential", True,
+              lambda i: blended(i.ratio, i.reward, _given(i.path_q), _given(i.path_v), i.discount)[0], _PATH),
+    Estimator("marginal", "Marginalised importance sampling", "Σₜ mean γᵗ dₜ wₜ rₜ / mean dₜ wₜ",
+              f"{_PROPENSITY}; the density ratios d of states are right; {_HISTORY}", "sequential", True,
+              lambda i: sequential.marginal(_marginal(i), i.reward, i.discount), frozenset({"ratios"})),
+    Estimator("marginal_dr", "Marginalised doubly robust",
+              "Σₜ γᵗ [mean dₜ wₜ (rₜ − Qₜ) / mean dₜ wₜ + mean dₜ₋₁ wₜ₋₁ Vₜ / mean dₜ₋₁ wₜ₋₁]",
+              f"the density ratios d of states (and the propensities) or the fitted Q are right; {_HISTORY}",
+              "sequential", True,
+              lambda i: sequential.marginal_dr(_marginal(i), sequential.before(_marginal(i)), i.reward,
+                                               _given(i.path_q), _given(i.path_v), i.discount),
+              frozenset({"path", "ratios"})),
     Estimator("fqe", "Fitted Q evaluation, full horizon", "mean V₀(x₀),  Q ← r + γ V(x′)",
               "the model of Q is right: its own error is not in the interval", "sequential", True,
-              lambda i: mean_of(_given(i.path_v)[:, 0]), "path"),
+              lambda i: mean_of(_given(i.path_v)[:, 0]), _PATH),
 )  # fmt: skip
 
 ESTIMATORS: dict[str, Estimator] = {estimator.name: estimator for estimator in _ALL}
 
 
-def estimators_for(horizon: int, k: int, path: bool) -> tuple[Estimator, ...]:
-    """The estimators that apply to a log; k: decisions of the k-step value, 0 for none; path: fitted Q is there."""
+def estimators_for(horizon: int, given: frozenset[str]) -> tuple[Estimator, ...]:
+    """The estimators that apply to a log; given: which inputs there are, see `Estimator.needs`."""
     family = "one-step" if horizon == 1 else "sequential"
-    given = {"": True, "k": k >= 2, "path": path}
-    return tuple(e for e in _ALL if e.family == family and given[e.needs])
+    return tuple(e for e in _ALL if e.family == family and e.needs <= given)
 
 
-def terms_of(estimator: Estimator, inputs: Inputs, logging: bool) -> Terms:
+@dataclass(frozen=True)
+class Estimated:
+    """What an estimator says of one policy, and how it made its weights smaller."""
+
+    terms: Terms = field(repr=False)
+    weighting: Weighting | None = None
+
+
+def estimated(estimator: Estimator, inputs: Inputs, logging: bool) -> Estimated:
     """The estimate of one policy, customer by customer.
 
     logging: the policy is the logging policy itself: without weights every sampled estimate is its mean
     return; a model-based one keeps the model, so that differences compare like with like.
     """
-    if not logging or estimator.name == "fqe":
-        return estimator.terms(inputs)
-    if estimator.name == "dm":
-        return mean_of(inputs.q[:, 0])
-    return sequential.on_policy(inputs.reward, inputs.discount)
+    if logging and estimator.name == "dm":
+        return Estimated(mean_of(inputs.q[:, 0]))
+    if logging and estimator.name != "fqe":
+        return Estimated(sequential.on_policy(inputs.reward, inputs.discount))
+    if estimator.form is None:
+        return Estimated(estimator.terms(inputs))
+
+    def said(weight: np.ndarray) -> Terms:
+        return estimator.terms(replace(inputs, ratio=weight[:, None]))
+
+    weight = inputs.ratio[:, 0]
+    found = choose(estimator.form, weight, lambda smaller: said(smaller).numerator[:, 0])
+    return Estimated(said(estimator.form.of(weight, found.parameter)), found)

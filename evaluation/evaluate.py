@@ -12,7 +12,7 @@ from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
 from evaluation.diagnostics import Support, support
-from evaluation.estimators import ESTIMATORS, Estimator, Inputs, estimators_for, terms_of
+from evaluation.estimators import ESTIMATORS, Estimator, Inputs, estimated, estimators_for
 from evaluation.intervals import Resamples, interval, resample
 from evaluation.lead import Lead, choose_lead
 from evaluation.log import Log
@@ -20,7 +20,6 @@ from evaluation.regression import TreatmentFeatures
 from evaluation.report import DataCard, Estimate, Report
 from evaluation.settings import EvaluationSettings
 from evaluation.study import COMPONENTS, REWARD, Study
-from evaluation.terms import Terms
 
 UNDISCOUNTED = "undiscounted"
 
@@ -32,6 +31,7 @@ def evaluate(
     training_log: Log | None = None,
     prices: Prices | None = None,
     attributes: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     reference: str | None = None,
     candidates: Sequence[str] | None = None,
     settings: EvaluationSettings | None = None,
@@ -46,6 +46,7 @@ def evaluate(
     training_log: other customers, on whom reward models and Q are fitted; None: cross-fitting on `log`
     prices:       shown to the policies and used to recompute logged rewards; None: as logged
     attributes:   (treatments, attributes), how models tell treatments apart; None: by name alone
+    groups:       (treatments,) int, which of them marginalised IPS takes to be alike; None: it is not computed
     reference:    the policy that differences are taken to; None: the logging policy
     candidates:   names of the policies that the evaluation is about: their support picks the lead estimate, and the
                   reference's; None: all. A baseline that the log supports less is shown and marked, not believed
@@ -55,7 +56,7 @@ def evaluate(
     chosen = adapted(policies)
     reference = _known(reference or LOGGED, chosen)
     deciding = {_known(name, chosen) for name in candidates or [p.name for p in chosen]} | {reference}
-    features = _features(attributes, log)
+    features = _features(attributes, groups, log)
     _check_training(log, training_log)
     probabilities = tuple(on_log(policy, log, prices) for policy in chosen)
     supports = tuple(support(p.name, log, x) for p, x in zip(chosen, probabilities, strict=True))
@@ -75,7 +76,7 @@ def evaluate(
         lead=lead,
         estimates=estimates,
         supports=(_logging_support(log), *supports),
-        choices=study.choices if lead.model_based or log.horizon > 1 else study.choices[:-1],
+        choices=study.choices,
         mix=_mix(log, probabilities),
         treatments=log.treatments,
         data=DataCard.of(log, training_log),
@@ -94,13 +95,15 @@ def _estimates(
     names = (LOGGED, *(p.name for p in chosen))
     k = lead.decisions if lead.kind == "k-step" else 0
     path = study.log.horizon > 1 and (study.settings.full_horizon or lead.model_based)
-    every = {name: study.inputs(i, REWARD, k, path) for name, i in _numbered(names)}
-    for estimator in estimators_for(study.log.horizon, k, path):
+    ratios = 1 < study.log.horizon <= study.settings.ratio_decisions
+    every = {name: study.inputs(i, REWARD, k, path=path, ratios=ratios) for name, i in _numbered(names)}
+    there = {"path": path, "k": k >= 2, "ratios": ratios, "one step": study.log.horizon == 1, "groups": study.grouped}
+    for estimator in estimators_for(study.log.horizon, frozenset(name for name, known in there.items() if known)):
         yield from _compared(estimator, REWARD, every, reference, resamples, study.settings.confidence)
     leading = ESTIMATORS[lead.estimator]
     for amount in COMPONENTS:
         parts = {
-            name: study.inputs(i, amount, k if leading.needs == "k" else 0, leading.needs == "path")
+            name: study.inputs(i, amount, k if "k" in leading.needs else 0, path="path" in leading.needs)
             for name, i in _numbered(names)
         }
         yield from _compared(leading, amount, parts, reference, resamples, study.settings.confidence)
@@ -123,14 +126,14 @@ def _compared(
     confidence: float,
 ) -> Iterator[Estimate]:
     """One estimator of one amount for every policy, and its paired difference to the reference."""
-    values, draws = {}, {}
-    for name, given in inputs.items():
-        terms: Terms = terms_of(estimator, given, logging=name == LOGGED)
-        values[name], draws[name] = terms.estimate(), resamples.of(terms)
+    found = {name: estimated(estimator, given, logging=name == LOGGED) for name, given in inputs.items()}
+    values = {name: one.terms.estimate() for name, one in found.items()}
+    draws = {name: resamples.of(one.terms) for name, one in found.items()}
     for name in inputs:
         difference = interval(values[name] - values[reference], draws[name] - draws[reference], confidence)
         own = interval(values[name], draws[name], confidence)
-        yield Estimate(name, estimator.name, amount, own, None if name == reference else difference)
+        weighting = found[name].weighting
+        yield Estimate(name, estimator.name, amount, own, None if name == reference else difference, weighting)
 
 
 def _known(reference: str, chosen: tuple[Adapted, ...]) -> str:
@@ -140,12 +143,14 @@ def _known(reference: str, chosen: tuple[Adapted, ...]) -> str:
     return reference
 
 
-def _features(attributes: np.ndarray | None, log: Log) -> TreatmentFeatures:
+def _features(attributes: np.ndarray | None, groups: np.ndarray | None, log: Log) -> TreatmentFeatures:
     width = len(log.treatments)
     values = np.zeros((width, 0)) if attributes is None else np.asarray(attributes, dtype=np.float64)
     if values.ndim != 2 or len(values) != width:
         raise InputError(f"must have a row for each of {width} treatments", field="attributes", value=values.shape)
-    return TreatmentFeatures(values)
+    if groups is not None and np.shape(groups) != (width,):
+        raise InputError(f"must name a group for each of {width} treatments", field="groups", value=np.shape(groups))
+    return TreatmentFeatures(values, groups)
 
 
 def _check_training(log: Log, training: Log | None) -> None:
@@ -174,7 +179,8 @@ def _on_training(
     log: Log,
 ) -> tuple[np.ndarray, ...]:
     fits_q = log.horizon > 1 and (settings.full_horizon or lead.kind in ("k-step", "model"))
-    return tuple(on_log(p, training, prices) for p in chosen) if training is not None and fits_q else ()
+    fits = fits_q or log.horizon <= settings.ratio_decisions
+    return tuple(on_log(p, training, prices) for p in chosen) if training is not None and fits else ()
 
 
 def _mix(log: Log, probabilities: tuple[np.ndarray, ...]) -> np.ndarray:  # (1 + policies, A)

@@ -36,6 +36,7 @@ def page(report: Report) -> str:
         parts=_parts(report),
         all_rows=_all_rows(report),
         sizes=_sizes(report),
+        weightings=_weightings(report),
         prices=price_text(report),
         simulation=_simulation(report),
         part_names=PARTS,
@@ -123,6 +124,19 @@ def _estimate_row(report: Report, policy: str, name: str) -> tuple[str, str, str
     found, estimator = report.estimate(policy, name), ESTIMATORS[name]
     title = f"{estimator.title} (model-based)" if estimator.model_based else estimator.title
     return title, shown(found.interval), shown(found.difference, signed=True) if found.difference else "reference"
+
+
+def _weightings(report: Report) -> list[tuple[str, str, str, str, str, str]]:
+    """Per policy and estimator that made its weights smaller: the parameter, its estimated bias, both errors."""
+    rows = []
+    for found in report.estimates:
+        if found.weighting is not None:
+            chosen, plain = found.weighting.chosen, found.weighting.plain
+            parameter = number(chosen.parameter) if math.isfinite(chosen.parameter) else "none"
+            errors = (number(chosen.variance**0.5), number(plain.variance**0.5))
+            title = ESTIMATORS[found.estimator].title
+            rows.append((found.policy, title, parameter, number(chosen.bias, signed=True), *errors))
+    return rows
 
 
 def _sizes(report: Report) -> tuple[range, list[tuple[str, list[tuple[str, list[str]]]]]]:

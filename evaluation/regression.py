@@ -18,9 +18,13 @@ PENALTIES = (10.0, 1000.0, 100_000.0)  # of the linear model on standardised col
 
 @dataclass(frozen=True)
 class TreatmentFeatures:
-    """How models tell treatments apart; attributes (A, T) float64, a row per treatment, T may be 0."""
+    """How models tell treatments apart; attributes (A, T) float64, a row per treatment, T may be 0.
+
+    groups: (A,) int, treatments that are taken to be alike where a group stands for its members; None: none are
+    """
 
     attributes: np.ndarray
+    groups: np.ndarray | None = None
 
     @property
     def treatments(self) -> int:
@@ -96,14 +100,25 @@ class Recipe:
         return f"{self.kind} {self.penalty:g}" if self.kind == "ridge" else self.kind
 
     def fitter(
-        self, state: np.ndarray, treatment: np.ndarray, features: TreatmentFeatures, pilot: np.ndarray, seed: int
+        self,
+        state: np.ndarray,
+        treatment: np.ndarray,
+        features: TreatmentFeatures,
+        pilot: np.ndarray,
+        seed: int,
+        emphasis: np.ndarray | None = None,
     ) -> Fitter:
-        """state: (m, F); treatment: (m,) int; pilot: (m, P), amounts like those that will be fitted."""
+        """Inputs of a regression.
+
+        state: (m, F); treatment: (m,) int; pilot: (m, P), amounts like those that will be fitted
+        emphasis: (m,) >= 0, what a row's squared error counts for; None: all the same
+        """
+        counts = np.ones(len(state)) if emphasis is None else emphasis
         if self.kind == "trees":
-            return TreeFitter(state, treatment, features, seed)
+            return TreeFitter(state, treatment, features, seed, counts)
         if self.kind == "ridge":
-            return RidgeFitter(state, treatment, features, pilot, self.penalty)
-        return ConstantFitter()
+            return RidgeFitter(state, treatment, features, pilot, self.penalty, counts)
+        return ConstantFitter(counts)
 
 
 @dataclass(frozen=True)
@@ -119,11 +134,14 @@ class Constant:
         return np.asarray(self.value * probabilities.sum(axis=1))
 
 
+@dataclass(frozen=True)
 class ConstantFitter:
-    """Fits the mean."""
+    """Fits the mean; emphasis: (m,)"""
+
+    emphasis: np.ndarray
 
     def fit(self, target: np.ndarray) -> Constant:
-        return Constant(float(target.mean()))
+        return Constant(float(np.average(target, weights=self.emphasis)))
 
 
 @dataclass(frozen=True)
@@ -172,17 +190,18 @@ class RidgeFitter:
         features: TreatmentFeatures,
         pilot: np.ndarray,
         penalty: float,
+        emphasis: np.ndarray,
     ) -> None:
         self.center = state.mean(axis=0, dtype=np.float64)
         spread = state.std(axis=0, dtype=np.float64)
         self.scale = np.where(spread > 1e-6, spread, 1.0)
-        self.z, self.treatment = (state - self.center) / self.scale, treatment
+        self.z, self.treatment, self.emphasis = (state - self.center) / self.scale, treatment, emphasis
         rank = max(1, min(features.treatments, INTERACTIONS // max(1, state.shape[1])))
         self.scores = features.scores(self.z, treatment, pilot, rank)
         width = 1 + state.shape[1] * (1 + self.scores.shape[1]) + features.treatments
         gram = np.zeros((width, width))
-        for block in self._design(width):
-            gram += block.T @ block
+        for block, counts in self._design(width):
+            gram += block.T @ (block * counts[:, None])
         ridge = np.full(width, penalty)
         ridge[0] = 1e-6
         self.factor = np.linalg.cholesky(gram + np.diag(ridge))
@@ -190,19 +209,21 @@ class RidgeFitter:
     def fit(self, target: np.ndarray) -> Ridge:
         from scipy.linalg import cho_solve
 
+        target = target * self.emphasis
         own = np.bincount(self.treatment, weights=target, minlength=len(self.scores))
         cross = self.z.T @ (target[:, None] * self.scores[self.treatment])
         moment = np.concatenate([[target.sum()], self.z.T @ target, own, cross.ravel()])
         return Ridge(self.center, self.scale, self.scores, cho_solve((self.factor, True), moment))
 
-    def _design(self, width: int) -> Iterator[np.ndarray]:
-        """Rows of the design matrix, a block at a time: [1, z, one-hot a, z x u_a]."""
+    def _design(self, width: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows of the design matrix, a block at a time, and what each counts for: [1, z, one-hot a, z x u_a]."""
         step = max(1, CELLS // width)
         identity = np.eye(len(self.scores))
         for start in range(0, len(self.treatment), step):
             z, a = self.z[start : start + step], self.treatment[start : start + step]
             cross = (z[:, :, None] * self.scores[a][:, None, :]).reshape(len(z), -1)
-            yield np.concatenate([np.ones((len(z), 1)), z, identity[a], cross], axis=1)
+            rows = np.concatenate([np.ones((len(z), 1)), z, identity[a], cross], axis=1)
+            yield rows, self.emphasis[start : start + step]
 
 
 @dataclass(frozen=True)
@@ -232,8 +253,11 @@ class Trees:
 class TreeFitter:
     """Histogram gradient boosting (scikit-learn), small and strongly regularised: amounts are heavy-tailed."""
 
-    def __init__(self, state: np.ndarray, treatment: np.ndarray, features: TreatmentFeatures, seed: int) -> None:
+    def __init__(
+        self, state: np.ndarray, treatment: np.ndarray, features: TreatmentFeatures, seed: int, emphasis: np.ndarray
+    ) -> None:
         self.inputs, self.features, self.seed = _tree_inputs(state, treatment, features), features, seed
+        self.emphasis = emphasis
 
     def fit(self, target: np.ndarray) -> Trees:
         from sklearn.ensemble import HistGradientBoostingRegressor
@@ -244,7 +268,7 @@ class TreeFitter:
             max_bins=64, categorical_features=[last] if self.features.treatments <= 64 else None,
             early_stopping=False, random_state=self.seed,
         )  # fmt: skip
-        return Trees(model.fit(self.inputs, target), self.features)
+        return Trees(model.fit(self.inputs, target, sample_weight=self.emphasis), self.features)
 
 
 def _tree_inputs(state: np.ndarray, treatment: np.ndarray, features: TreatmentFeatures) -> np.ndarray:

@@ -20,6 +20,7 @@ from evaluation.log import Log
 from evaluation.reward_model import Choice
 from evaluation.settings import EvaluationSettings
 from evaluation.verdict import Verdict, verdicts
+from evaluation.weighting import Weighting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,7 @@ class Estimate:
     amount: str  # reward, margin, cost, annoyance, or undiscounted (the reward without gamma)
     interval: Interval
     difference: Interval | None  # to the reference, paired; None for the reference itself
+    weighting: Weighting | None = None  # how the estimator made its weights smaller
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,31 @@ def cumulative(ratio: np.ndarray) -> np.ndarray:  # (C, H)
     return np.cumprod(ratio, axis=1)
 
 
-def _before(weight: np.ndarray) -> np.ndarray:  # (C, H)
-    """rho_{t-1}, with rho_{-1} = 1."""
+def before(weight: np.ndarray) -> np.ndarray:  # (C, H)
+    """Weights one step earlier: w_{t-1}, with w_{-1} = 1."""
     return np.concatenate([np.ones((len(weight), 1)), weight[:, :-1]], axis=1)
 
 
 def on_policy(reward: np.ndarray, discount: np.ndarray) -> Terms:
     """Mean discounted return of the logging policy: no weights, no model."""
     return mean_of((discount * reward).sum(axis=1))
+
+
+def tis(ratio: np.ndarray, reward: np.ndarray, discount: np.ndarray) -> Terms:
+    """Trajectory importance sampling: mean rho_{H-1} sum_t gamma^t r_t. Unbiased; every reward bears the whole product.
+
+    Precup, Sutton & Singh (2000), the "importance sampling" form.
+    """
+    return mean_of(cumulative(ratio)[:, -1] * (discount * reward).sum(axis=1))
+
+
+def sntis(ratio: np.ndarray, reward: np.ndarray, discount: np.ndarray) -> Terms:
+    """Self-normalised trajectory importance sampling: sum_i rho_{H-1} (sum_t gamma^t r_t) / sum_i rho_{H-1}.
+
+    Precup, Sutton & Singh (2000), the weighted form of `tis`.
+    """
+    rho = cumulative(ratio)[:, -1:]
+    return ratio_of(rho * (discount * reward).sum(axis=1, keepdims=True), rho)
 
 
 def pdis(ratio: np.ndarray, reward: np.ndarray, discount: np.ndarray) -> Terms:
@@ -53,7 +70,7 @@ def pddr(ratio: np.ndarray, reward: np.ndarray, q: np.ndarray, v: np.ndarray, di
     evaluation for reinforcement learning", unrolled; Thomas & Brunskill (2016).
     """
     rho = cumulative(ratio)
-    return mean_of((discount * (rho * (reward - q) + _before(rho) * v)).sum(axis=1))
+    return mean_of((discount * (rho * (reward - q) + before(rho) * v)).sum(axis=1))
 
 
 def snpddr(ratio: np.ndarray, reward: np.ndarray, q: np.ndarray, v: np.ndarray, discount: np.ndarray) -> Terms:
@@ -62,8 +79,51 @@ def snpddr(ratio: np.ndarray, reward: np.ndarray, q: np.ndarray, v: np.ndarray, 
     Thomas & Brunskill (2016), "Data-efficient off-policy policy evaluation", the WDR estimator.
     """
     rho = cumulative(ratio)
-    before = _before(rho)
-    return joined(ratio_of(discount * rho * (reward - q), rho), ratio_of(discount * before * v, before))
+    earlier = before(rho)
+    return joined(ratio_of(discount * rho * (reward - q), rho), ratio_of(discount * earlier * v, earlier))
+
+
+def marginal(weight: np.ndarray, reward: np.ndarray, discount: np.ndarray) -> Terms:
+    """Marginalised importance sampling, self-normalised: sum_t gamma^t (sum_i w_t r_t) / (sum_i w_t).
+
+    weight: (C, H) how much likelier the policy is than the log to come to the state and choose the treatment at step t,
+    see `evaluation.density_ratio`. Variance does not multiply from step to step. Xie, Ma & Wang (2019), "Towards
+    optimal off-policy evaluation for reinforcement learning with marginalized importance sampling".
+    """
+    return ratio_of(discount * weight * reward, weight)
+
+
+def marginal_dr(
+    weight: np.ndarray, earlier: np.ndarray, reward: np.ndarray, q: np.ndarray, v: np.ndarray, discount: np.ndarray
+) -> Terms:
+    """Marginalised doubly robust: mean sum_t gamma^t [w_t (r_t - q_t) + w_{t-1} v_t], both weights self-normalised.
+
+    weight: as in `marginal`; earlier: (C, H) w_{t-1}, 1 at the first step. Right if the density ratios or Q are.
+    Kallus & Uehara (2020), "Double reinforcement learning for efficient off-policy evaluation in Markov decision
+    processes", with the normaliser of Thomas & Brunskill (2016).
+    """
+    return joined(ratio_of(discount * weight * (reward - q), weight), ratio_of(discount * earlier * v, earlier))
+
+
+def blend(
+    ratio: np.ndarray,
+    reward: np.ndarray,
+    q: np.ndarray,
+    v: np.ndarray,
+    discount: np.ndarray,
+    sampled: np.ndarray,
+) -> Terms:
+    """Weighted doubly robust for as many steps as sampling deserves, the model's values from there on.
+
+    sampled: (H,) from 1 down to 0, how far step t is left to sampling: the blend of partial returns
+    sum_{s <= j} of `snpddr` plus the model's value of step j + 1, with weights x_j, has sampled_t = sum_{j >= t} x_j.
+    All 1 it is `snpddr`, all 0 the model's value of the first decision. Thomas & Brunskill (2016), MAGIC.
+    """
+    rho = cumulative(ratio)
+    earlier, modelled = before(rho), np.concatenate([[1.0], sampled[:-1]])
+    return joined(
+        ratio_of(discount * sampled * rho * (reward - q), rho), ratio_of(discount * modelled * earlier * v, earlier)
+    )
 
 
 def kstep(ratio: np.ndarray, reward: np.ndarray, discount: np.ndarray, k: int) -> Terms:
@@ -86,11 +146,11 @@ def kstep_dr(
     q = v = 0 from step k on this is `snpddr`; Thomas & Brunskill (2016).
     """
     rho = cumulative(ratio[:, :k])
-    before = _before(rho)
+    earlier = before(rho)
     known = discount[:, :k] * q[:, :k]
     gain = discount * reward
     gains = np.concatenate([gain[:, : k - 1], gain[:, k - 1 :].sum(axis=1, keepdims=True)], axis=1)
-    return joined(ratio_of(rho * (gains - known), rho), ratio_of(before * discount[:, :k] * v[:, :k], before))
+    return joined(ratio_of(rho * (gains - known), rho), ratio_of(earlier * discount[:, :k] * v[:, :k], earlier))
 
 
 def deviation(

@@ -62,6 +62,12 @@ class EvaluationSettings(Config):
         description="Most predictions of (decision, treatment) pairs per policy for which fitted Q uses trees "
         "(about ten seconds); beyond, it is linear.",
     )
+    ratio_decisions: int = Field(
+        24,
+        ge=0,
+        description="Most decisions of a log for which density ratios of states are estimated: one regression for each "
+        "decision and policy. Assumed: a campaign's length; a continuing task has other estimates.",
+    )
     full_horizon: bool = Field(True, description="Also fit Q over the full horizon, marked model-based.")
 
     def threshold(self, customers: int) -> float:

@@ -8,10 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from envs.prices import Prices
-from evaluation.diagnostics import weights
+from evaluation.density_ratio import density_ratios
+from evaluation.diagnostics import group_weights, weights
 from evaluation.estimators import Inputs
 from evaluation.fqe import POINTS, PathValues, Side, fitted_q, thinned
 from evaluation.log import Log
+from evaluation.more_robust import fit_more_robust
 from evaluation.regression import Recipe, TreatmentFeatures
 from evaluation.reward_model import (
     HELD_OUT,
@@ -29,7 +31,7 @@ from evaluation.settings import EvaluationSettings
 
 REWARD = "reward"
 COMPONENTS = ("margin", "cost", "annoyance")
-MODELS, FOLDS, SEEDS = 1, 2, 3  # streams of randomness, beside the resamples' 0
+MODELS, FOLDS, SEEDS, WEIGHTED, RATIOS = 1, 2, 3, 4, 5  # streams of randomness, beside the resamples' 0
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,21 @@ class Study:
     settings: EvaluationSettings
     seed: int
 
-    def inputs(self, policy: int | None, amount: str = REWARD, k: int = 0, path: bool = False) -> Inputs:
+    def inputs(
+        self, policy: int | None, amount: str = REWARD, k: int = 0, path: bool = False, ratios: bool = False
+    ) -> Inputs:
         """Inputs for one policy (None: the logging policy) and one amount.
 
-        k: also fit Q for so many decisions, then the logging policy; path: also fit Q to the end
+        k: also fit Q for so many decisions, then the logging policy; path: also fit Q to the end;
+        ratios: also density ratios of states
         """
         log, lay = self.log, self.log.padded
         ratio = np.ones(len(log)) if policy is None else weights(log, self.probabilities[policy])
         modelled = self.modelled(amount)
         to_end = self._path(policy, amount, None) if path else None
         to_k = self._path(policy, amount, k) if k >= 2 and policy is not None else None
+        one_step = log.horizon == 1 and policy is not None and amount == REWARD
+        weighted = self._weighted(policy) if one_step and policy is not None else None
         return Inputs(
             ratio=lay(ratio, fill=1.0),
             reward=lay(amounts(log, self.prices)[amount]),
@@ -68,7 +75,52 @@ class Study:
             k=k,
             k_q=None if to_k is None else lay(to_k.q),
             k_v=None if to_k is None else lay(to_k.v),
+            state_ratio=lay(self._state_ratio(policy), fill=1.0) if ratios else None,
+            weighted_q=None if weighted is None else lay(weighted.logged),
+            weighted_v=None if weighted is None else lay(weighted.policy[0]),
+            group_ratio=lay(self._group_ratio(policy), fill=1.0) if one_step and self.grouped else None,
         )
+
+    @property
+    def grouped(self) -> bool:
+        """Whether weights of groups of treatments can be had: the groups and the logged distribution are known."""
+        return self.features.groups is not None and self.log.behaviour is not None
+
+    def _group_ratio(self, policy: int | None) -> np.ndarray:
+        if policy is None or self.features.groups is None:
+            return np.ones(len(self.log))
+        return group_weights(self.log, self.probabilities[policy], self.features.groups)
+
+    def _state_ratio(self, policy: int | None) -> np.ndarray:
+        """The density ratio of the state at every decision; of the logging policy 1."""
+        log, rng = self.log, np.random.default_rng([self.seed, RATIOS])
+        out = np.ones(len(log))
+        if policy is None:
+            return out
+        for source, usable, here in other_customers(log, self.training, rng):
+            there_on = self.probabilities[policy] if source is log else self.on_training[policy]
+            fit = source.rows(usable)
+            held_out = (rng.random(fit.customers) < HELD_OUT)[fit.customer]
+            ratio = weights(fit, there_on[usable])
+            recipes = candidates(self.settings, REWARD)
+            out[here] = density_ratios(fit, ratio, log.rows(here), held_out, recipes, self.seed)
+        return out
+
+    def _weighted(self, policy: int) -> Modelled:
+        """The reward model that is fitted for one policy."""
+        log, rng = self.log, np.random.default_rng([self.seed, WEIGHTED])
+        here_on = self.probabilities[policy]
+        out = Modelled(np.zeros(len(log)), np.zeros((1, len(log))))
+        for source, usable, here in other_customers(log, self.training, rng):
+            there_on = here_on if source is log else self.on_training[policy]
+            rows = np.flatnonzero(usable)
+            rows = rows[at_most(source.rows(usable), self.settings.model_rows, rng)]
+            fit = source.rows(np.isin(np.arange(len(source)), rows))
+            target = amounts(fit, self.prices)[REWARD]
+            model = fit_more_robust(fit, there_on[rows], target, self.features, self._recipe, self.seed)
+            out.logged[here] = model.values(log.state[here], log.treatment[here])
+            out.policy[0, here] = model.expected(log.state[here], here_on[here])
+        return out
 
     def modelled(self, amount: str) -> Modelled:
         """The reward model on the log, for the reward or one of its parts."""
@@ -94,9 +146,8 @@ class Study:
         held_out = (rng.random(source.customers) < HELD_OUT)[source.customer]
         recipes = candidates(self.settings, REWARD) if self._tree_work <= self.settings.tree_predictions else RIDGES
         target = amounts(source, self.prices)[REWARD]
-        return choose_recipe(
-            "fitted Q", source.state, source.treatment, target, held_out, self.features, recipes, self.seed
-        )
+        name = "fitted Q" if self.log.horizon > 1 else "reward, for one policy"
+        return choose_recipe(name, source.state, source.treatment, target, held_out, self.features, recipes, self.seed)
 
     @property
     def _tree_work(self) -> int:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from evaluation.onestep import dm, dr, expected, ips, sndr, snips
+from evaluation.weighting import clipped, shrunk, subgaussian, switched
 
 REFERENCE = Path(
     os.environ.get("NEXTBEST_OPE_REFERENCE", Path(__file__).resolve().parents[2] / "shared" / "ope_reference")
@@ -84,9 +85,16 @@ def test_open_bandit_pipeline_prints_the_same(case: str) -> None:
     q, v = data["q_hat"][rows, data["action"]], expected(data["action_dist"], data["q_hat"])
     assert dm(v).estimate() == pytest.approx(printed["dm"], abs=1e-9)
     assert ips(weight, reward).estimate() == pytest.approx(printed["ipw"], abs=1e-9)
-    assert ips(np.minimum(weight, 10), reward).estimate() == pytest.approx(printed["ipw_clip10"], abs=1e-9)
+    assert ips(clipped(weight, 10), reward).estimate() == pytest.approx(printed["ipw_clip10"], abs=1e-9)
     assert snips(weight, reward).estimate() == pytest.approx(printed["snipw"], abs=1e-7)
     assert dr(weight, reward, q, v).estimate() == pytest.approx(printed["dr"], abs=1e-9)
     assert sndr(weight, reward, q, v).estimate() == pytest.approx(printed["sndr"], abs=1e-7)
     mrdr_q, mrdr_v = data["q_hat_mrdr"][rows, data["action"]], expected(data["action_dist"], data["q_hat_mrdr"])
     assert dr(weight, reward, mrdr_q, mrdr_v).estimate() == pytest.approx(printed["mrdr"], abs=1e-9)
+    smaller = {
+        "dr_clip10": clipped(weight, 10), "switch-dr_5": switched(weight, 5), "switch-dr_20": switched(weight, 20),
+        "dr-os_100": shrunk(weight, 100), "dr-os_5": shrunk(weight, 5), "sg-dr_0.05": subgaussian(weight, 0.05),
+    }  # fmt: skip
+    for name, w in smaller.items():
+        assert dr(w, reward, q, v).estimate() == pytest.approx(printed[name], abs=1e-9), name
+    assert ips(subgaussian(weight, 0.05), reward).estimate() == pytest.approx(printed["sg-ipw_0.05"], abs=1e-9)

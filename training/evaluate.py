@@ -13,6 +13,7 @@ from agents.artifact import ArtifactPolicy, check_compatible, load_policy
 from agents.myopic import Levers
 from agents.policy import Policy
 from envs.attributes import descriptive
+from envs.catalogue import Catalogue
 from envs.errors import InputError
 from envs.prices import Prices, prices_from
 from envs.tables import Tables, read_tables
@@ -72,6 +73,7 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             training_log=training_log,
             prices=prices,
             attributes=descriptive(tables.catalogue).values,
+            groups=product_channel(tables.catalogue),
             reference=_reference(config, policies),
             candidates=_candidates(config, policies),
             settings=config.settings,
@@ -86,6 +88,12 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
         for name in ("report.html", "report.json"):
             tracker.artifact(directory / name)
     return Evaluated(directory, report)
+
+
+def product_channel(catalogue: Catalogue) -> np.ndarray:  # (treatments,) int64
+    """Which treatments offer the same product on the same channel; silence is alone."""
+    pairs = np.stack([catalogue.product_of, catalogue.channel_of], axis=1)
+    return np.asarray(np.unique(pairs, axis=0, return_inverse=True)[1]).reshape(-1)
 
 
 def policies_of(config: EvaluateConfig) -> dict[str, Policy]:
