@@ -27,6 +27,8 @@ def test_hand_worked_trajectories() -> None:
     # cumulative ratios: [[2, 6], [0.5, 0.5]]
     assert sequential.pdis(RATIO, REWARD, DISCOUNT).estimate() == pytest.approx((2 + 0.9 * 60 + 2) / 2)
     assert sequential.snpdis(RATIO, REWARD, DISCOUNT).estimate() == pytest.approx(4 / 2.5 + 0.9 * 60 / 6.5)
+    assert sequential.tis(RATIO, REWARD, DISCOUNT).estimate() == pytest.approx((6 * 10 + 0.5 * 4) / 2)
+    assert sequential.sntis(RATIO, REWARD, DISCOUNT).estimate() == pytest.approx((6 * 10 + 0.5 * 4) / 6.5)
     # deviations: step 0 over both customers, step 1 over the half of them who have it
     deviation = sequential.deviation(RATIO, REWARD, DISCOUNT, ALIVE).estimate()
     assert deviation == pytest.approx(4 / 2.5 + 0.5 * 0.9 * 10)
@@ -117,8 +119,16 @@ def test_scope_rl_prints_the_same() -> None:
     assert v[:, 0].mean() == pytest.approx(printed["dm"], **close)
     assert sequential.pdis(ratio, reward, discount).estimate() == pytest.approx(printed["pdis"], **close)
     assert sequential.pddr(ratio, reward, q, v, discount).estimate() == pytest.approx(printed["dr"], **close)
+    assert sequential.tis(ratio, reward, discount).estimate() == pytest.approx(printed["tis"], **close)
+    found = sequential.sntis(ratio, reward, discount).estimate()
+    assert found == pytest.approx(printed["sntis"], abs=1e-7)
     found = sequential.snpdis(ratio, reward, discount).estimate()
     assert found == pytest.approx(printed["snpdis"], abs=1e-7)
+    # Ratios that are undiscounted and pooled over time: the peer's form, not ours, but the same sums.
+    pooled = data["w_state_action"]
+    assert (discount * pooled * reward).sum(axis=1).mean() == pytest.approx(printed["sam_is"], **close)
+    found = sequential.marginal(pooled, reward, discount).estimate()
+    assert found == pytest.approx(printed["sam_snis"], abs=1e-7)
     found = sequential.snpddr(ratio, reward, q, v, discount).estimate()
     assert found == pytest.approx(printed["sndr"], abs=1e-7)
 
