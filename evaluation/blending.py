@@ -42,7 +42,7 @@ def blended(
     steps = np.unique(np.linspace(0, horizon, min(horizon, MOST_RETURNS) + 1).round().astype(int))
     partial = [blend(ratio, reward, q, v, discount, (np.arange(horizon) < j).astype(np.float64)) for j in steps]
     values = np.array([terms.estimate() for terms in partial])
-    spread = np.stack([influence(terms) for terms in partial])  # (J, C)
+    spread = np.stack([terms.influence() for terms in partial])  # (J, C)
     covariance = np.cov(spread) / spread.shape[1]
     reach = REACH * np.sqrt(covariance[-1, -1])
     apart = values - values[-1]
@@ -50,16 +50,6 @@ def blended(
     share = _least(covariance + np.outer(bias, bias))
     found = Blend(steps, share, bias, np.sqrt(np.diag(covariance)))
     return blend(ratio, reward, q, v, discount, found.sampled(horizon)), found
-
-
-def influence(terms: Terms) -> np.ndarray:  # (C,)
-    """What each customer moves an estimate by, times the customers: the delta method of a sum of ratios of means."""
-    top, bottom, scale = (np.asarray(part.mean(axis=0)) for part in (terms.numerator, terms.denominator, terms.scale))
-    known = np.where((bottom == 0) | (scale == 0), 0.0, 1.0)
-    below = np.where(bottom == 0, 1.0, bottom)
-    share = top / below
-    moved = (terms.numerator - share * terms.denominator) / below * scale + share * (terms.scale - scale)
-    return np.asarray((moved * known).sum(axis=1))
 
 
 def _least(matrix: np.ndarray) -> np.ndarray:

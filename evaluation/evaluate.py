@@ -129,9 +129,11 @@ def _compared(
     found = {name: estimated(estimator, given, logging=name == LOGGED) for name, given in inputs.items()}
     values = {name: one.terms.estimate() for name, one in found.items()}
     draws = {name: resamples.of(one.terms) for name, one in found.items()}
+    moved = {name: one.terms.influence() for name, one in found.items()}
     for name in inputs:
-        difference = interval(values[name] - values[reference], draws[name] - draws[reference], confidence)
-        own = interval(values[name], draws[name], confidence)
+        apart, draws_apart = values[name] - values[reference], draws[name] - draws[reference]
+        difference = interval(apart, draws_apart, confidence, moved[name] - moved[reference])
+        own = interval(values[name], draws[name], confidence, moved[name])
         weighting = found[name].weighting
         yield Estimate(name, estimator.name, amount, own, None if name == reference else difference, weighting)
 

@@ -68,6 +68,11 @@ class Log:
         """The most decisions that a customer has."""
         return int(self.step.max()) + 1 if len(self) else 0
 
+    @property
+    def width(self) -> int:
+        """How many treatments there are, silence among them."""
+        return len(self.treatments)
+
     @cached_property
     def elapsed_days(self) -> np.ndarray:  # (n,) float64
         """Days from the customer's first decision to this one."""

@@ -37,6 +37,18 @@ class Terms:
         # A block that no customer reaches (scale 0) adds nothing, whatever its weights are.
         return np.asarray(np.where(scale == 0, 0.0, top * share).sum(axis=1), dtype=np.float64)
 
+    def influence(self) -> np.ndarray:  # (customers,) float64
+        """What each customer moves the estimate by, times the customers; 0 in the mean.
+
+        The delta method of a sum of ratios of means; the variance of the estimate is its variance over the customers.
+        """
+        top, bottom, scale = (np.asarray(part.mean(axis=0)) for part in (self.numerator, self.denominator, self.scale))
+        nothing = (bottom == 0) | (scale == 0)
+        below = np.where(bottom == 0, 1.0, bottom)
+        share = top / below
+        moved = (self.numerator - share * self.denominator) / below * scale + share * (self.scale - scale)
+        return np.asarray(np.where(nothing, 0.0, moved).sum(axis=1))
+
 
 def _mean(counts: np.ndarray, values: np.ndarray, total: np.ndarray) -> np.ndarray:
     return values if len(values) == 1 else counts @ values / total

@@ -58,6 +58,29 @@ def test_the_lower_bound_is_one_sided() -> None:
     assert (found.lo, found.hi, found.lower) == pytest.approx((0.025, 0.975, 0.05))
 
 
+def test_skewed_means_are_missed_less_often_with_corrected_percentiles() -> None:
+    """Forty log-normal amounts: plain percentiles end too low, so that the truth lies above them too often."""
+    truth, above = float(np.exp(0.5)), {True: 0, False: 0}
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        terms, resamples = mean_of(rng.lognormal(0, 1, 40)), resample(40, 400, rng)
+        draws = resamples.of(terms)
+        for corrects in above:
+            found = interval(terms.estimate(), draws, 0.95, terms.influence() if corrects else None)
+            above[corrects] += truth > found.hi
+    assert above[True] < 0.8 * above[False]
+    assert above[False] > 0.05 * 400  # 2.5 % were asked for
+
+
+def test_symmetric_means_keep_their_percentiles() -> None:
+    values = np.random.default_rng(7).normal(size=2000)
+    values = np.concatenate([values, -values])
+    terms, resamples = mean_of(values), resample(4000, 2000, np.random.default_rng(8))
+    draws = resamples.of(terms)
+    plain, found = interval(0.0, draws, 0.95), interval(0.0, draws, 0.95, terms.influence())
+    assert (found.lo, found.hi) == pytest.approx((plain.lo, plain.hi), abs=0.2 * plain.se)
+
+
 def covered(seed: int) -> bool:
     """One log of a two-step process with a known value: does the 95 % interval of its value cover it?
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation import sequential
-from evaluation.blending import Blend, blended, influence
+from evaluation.blending import Blend, blended
 from evaluation.density_ratio import density_ratios
 from evaluation.evaluate import evaluate
 from evaluation.log import Log, log_from_arrays
@@ -150,7 +150,7 @@ def test_influence_is_what_leaving_one_customer_out_says() -> None:
     rng = np.random.default_rng(5)
     weight, reward = rng.exponential(size=200), rng.normal(size=200)
     terms = snips(weight, reward)
-    moved = influence(terms)
+    moved = terms.influence()
     without = np.array([snips(np.delete(weight, i), np.delete(reward, i)).estimate() for i in range(200)])
     jackknife = 199 * (terms.estimate() - without)
     assert moved == pytest.approx(jackknife, abs=0.2)

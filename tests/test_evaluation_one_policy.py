@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def log_of(seed: int, n: int = 3000, *, known: bool = True) -> tuple[Log, np.nda
     reward = np.array([0.0, 1.0, 2.5])[GROUPS[treatment]] + x[:, 0] ** 2 + rng.normal(size=n)
     target = _softmax(np.stack([x[:, 1] + 0.5 * a for a in range(A)], axis=1))
     propensity = behaviour[np.arange(n), treatment]
-    more = {"behaviour": behaviour} if known else {}
+    more: dict[str, Any] = {"behaviour": behaviour} if known else {}
     return log_from_arrays(x, treatment, propensity, reward, mask=np.ones((n, A), dtype=bool), **more), target
 
 
