@@ -11,15 +11,18 @@ import polars as pl
 from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
-from evaluation.diagnostics import Support, support
+from evaluation.confounding import Sensitivity, sensitivity, weighed
+from evaluation.diagnostics import Support, support, weights
 from evaluation.estimators import ESTIMATORS, Estimator, Inputs, estimated, estimators_for
 from evaluation.intervals import Resamples, interval, resample
 from evaluation.lead import Lead, choose_lead
 from evaluation.log import Log
+from evaluation.power import Power, power
+from evaluation.propensity_check import check_propensities
 from evaluation.regression import TreatmentFeatures
 from evaluation.report import DataCard, Estimate, Report
 from evaluation.settings import EvaluationSettings
-from evaluation.study import COMPONENTS, REWARD, Study
+from evaluation.study import COMPONENTS, REWARD, Study, amounts
 
 UNDISCOUNTED = "undiscounted"
 
@@ -85,7 +88,29 @@ def evaluate(
         settings=settings,
         seed=seed,
         simulation=simulation,
+        powers=tuple(_powers(study, chosen, lead)),
+        check=check_propensities(log) if log.propensity_source == "logged" else None,
+        sensitivities=tuple(_sensitivities(study, chosen, lead)),
     )
+
+
+def _powers(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Power]:
+    """What the log can show of each policy; the effect in question is a share of what was booked."""
+    log, settings, reward = study.log, study.settings, amounts(study.log, study.prices)[REWARD]
+    effect = settings.effect * abs(float(log.by_customer(log.discount * reward).mean()))
+    for policy, p in zip(chosen, study.probabilities, strict=True):
+        ratio = log.padded(weights(log, p), fill=1.0)
+        yield power(policy.name, log, ratio, reward, lead, effect, settings.confidence)
+
+
+def _sensitivities(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Sensitivity]:
+    """How each policy's difference to the logging policy bears confounding; nothing where only a model answers."""
+    log, reward = study.log, amounts(study.log, study.prices)[REWARD]
+    booked = float(log.by_customer(log.discount * reward).mean())
+    for policy, p in zip(chosen, study.probabilities, strict=True):
+        if not lead.model_based and p[np.arange(len(log)), log.treatment].any():
+            mean = weighed(log, p[np.arange(len(log)), log.treatment], reward, lead)
+            yield sensitivity(policy.name, mean, booked)
 
 
 def _estimates(

@@ -88,7 +88,37 @@ def mix(report: Report) -> Figure:
     return figure
 
 
-FIGURES: dict[str, Callable[[Report], Figure]] = {"forest": forest, "support": support, "mix": mix}
+def confounding(report: Report) -> Figure:
+    """Each policy's difference to the logging policy, between the bounds of every strength of confounding."""
+    figure, axes = canvas(3.2)
+    for index, found in enumerate(report.sensitivities):
+        colour = PALETTE[index % len(PALETTE)]
+        axes.fill_between(found.strength, found.lo, found.hi, color=colour, alpha=0.18, linewidth=0)
+        for end in (found.lo, found.hi):
+            axes.plot(found.strength, end, color=colour, linewidth=1.2)
+        if found.overturned_at is not None and found.overturned_at <= found.strength[-1]:
+            axes.plot([found.overturned_at], [0], marker="o", color=colour)
+    axes.axhline(0, color=PALETTE[7], linewidth=1, linestyle="--")
+    axes.set_xscale("log")
+    axes.set_xticks([1, 1.2, 1.5, 2, 3], ["1", "1.2", "1.5", "2", "3"])
+    axes.minorticks_off()
+    axes.set_xlim(1, report.sensitivities[0].strength[-1])
+    axes.set_xlabel("factor on the odds of a treatment that the log does not explain")
+    axes.set_ylabel(f"difference per customer{_unit(report)}")
+    names = [_short(found.policy) for found in report.sensitivities]
+    lines = [axes.plot([], [], color=PALETTE[i % len(PALETTE)], linewidth=3)[0] for i in range(len(names))]
+    _legend(axes, lines, names, columns=4)
+    return figure
+
+
+FIGURES: dict[str, Callable[[Report], Figure]] = {
+    "forest": forest, "support": support, "mix": mix, "confounding": confounding,
+}  # fmt: skip
+
+
+def drawable(report: Report, kind: str) -> bool:
+    """Whether a report has what a picture shows."""
+    return kind != "confounding" or bool(report.sensitivities)
 
 
 def svg(figure: Figure, salt: str) -> str:

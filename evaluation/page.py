@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.adapt import LOGGED
 from evaluation.estimators import ESTIMATORS
-from evaluation.figures import FIGURES, svg
+from evaluation.figures import FIGURES, drawable, svg
 from evaluation.intervals import Interval
-from evaluation.verdict import lead_title, support_sentences
+from evaluation.verdict import confounding_sentences, lead_title, propensity_sentences, support_sentences
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -30,7 +30,10 @@ def page(report: Report) -> str:
         leading=lead_title(report),
         estimators=[ESTIMATORS[name] for name in report.estimators],
         support=support_sentences(report),
-        figures={kind: svg(draw(report), kind) for kind, draw in FIGURES.items()},
+        wrong=propensity_sentences(report),
+        confounding=confounding_sentences(report),
+        powers=_powers(report),
+        figures={kind: svg(draw(report), kind) for kind, draw in FIGURES.items() if drawable(report, kind)},
         table=lead_rows(report),
         booked=_booked(report),
         parts=_parts(report),
@@ -42,6 +45,17 @@ def page(report: Report) -> str:
         part_names=PARTS,
         zip_policies=list(zip(report.policies, report.digests, strict=True)),
     )
+
+
+def _powers(report: Report) -> list[tuple[str, ...]]:
+    """What the log can show of each policy, as text."""
+    return [
+        (
+            p.policy, f"{p.ess:,.0f}", f"{p.positives:,.0f}", f"{p.largest_share:.2%}", number(p.detectable),
+            number(p.effect), f"{p.needed:,.0f}" if math.isfinite(p.needed) else "–",
+        )
+        for p in report.powers
+    ]  # fmt: skip
 
 
 def fragment(report: Report) -> str:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from evaluation.confounding import Sensitivity
 from evaluation.diagnostics import Support
 from evaluation.intervals import Interval
 from evaluation.lead import Lead, single_size
 from evaluation.log import Log
+from evaluation.power import Power
+from evaluation.propensity_check import PropensityCheck
 from evaluation.reward_model import Choice
 from evaluation.settings import EvaluationSettings
 from evaluation.verdict import Verdict, verdicts
@@ -88,6 +91,9 @@ class Report:
     settings: EvaluationSettings
     seed: int
     simulation: pl.DataFrame | None = None
+    powers: tuple[Power, ...] = ()  # per policy but the logging one
+    check: PropensityCheck | None = None  # of logged propensities; None: they were estimated
+    sensitivities: tuple[Sensitivity, ...] = ()  # per policy whose lead estimate is sampled
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:
@@ -156,6 +162,9 @@ class Report:
             "verdicts": [asdict(v) for v in self.verdicts],
             "estimates": [asdict(e) for e in self.estimates],
             "support": [asdict(s) for s in self.supports],
+            "power": [asdict(p) for p in self.powers],
+            "propensities": None if self.check is None else asdict(self.check),
+            "confounding": [asdict(s) for s in self.sensitivities],
             "models": [asdict(c) for c in self.choices],
             "treatments": list(self.treatments),
             "mix": self.mix,

@@ -36,6 +36,18 @@ class EvaluationSettings(Config):
         description="Most probability that a policy may put on treatments the log never tried before importance "
         "sampling loses the lead. Assumed: it ignores that share, so it must be small beside the interval.",
     )
+    min_positives: float = Field(
+        30.0,
+        ge=0,
+        description="Least effective number of customers with a positive margin behind an importance-sampled lead "
+        "estimate. Assumed: below, a mean of rare amounts is a handful of customers, and its interval too short.",
+    )
+    effect: float = Field(
+        0.05,
+        gt=0,
+        description="Difference in question, as a share of what the logging policy earned per customer: for it the "
+        "report says how many customers a log would need. Assumed: what a bank would change a policy for.",
+    )
     correction: Literal["auto", "dr", "sn"] = Field(
         "auto",
         description="Form of the lead estimate: dr adds a reward model, sn is self-normalised without one; "

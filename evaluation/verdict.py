@@ -47,6 +47,11 @@ def _verdict(report: Report, policy: str) -> Verdict:
         need = f"{report.lead.threshold:,.0f}"
         text = f"{policy}: the log cannot say; it supports this policy by {ess:,.0f} customers, fewer than {need}."
         return Verdict(policy, "undecided", text)
+    known = next((p.positives for p in report.powers if p.policy == policy), math.inf)
+    if not report.lead.model_based and known < report.settings.min_positives:
+        need = f"{report.settings.min_positives:,.0f}"
+        text = f"{policy}: the log cannot say; {known:,.0f} customers like its own earned anything, fewer than {need}."
+        return Verdict(policy, "undecided", text)
     if report.lead.model_based:
         text = f"{policy}: a model expects {amount} {bounds}. The log cannot confirm it."
         return Verdict(policy, "model only", text)
@@ -80,6 +85,34 @@ def support_sentences(report: Report) -> tuple[str, ...]:
     out.append(f"It assumes that {leading.assumes}.")
     if leading.model_based:
         out.append("It is model-based: it may admit a policy to a trial, it proves nothing.")
+    return tuple(out)
+
+
+def propensity_sentences(report: Report) -> tuple[str, ...]:
+    """Treatments that were chosen more or less often than the logged propensities say."""
+    if report.check is None or not report.check.wrong:
+        return ()
+    found = sorted(report.check.wrong, key=lambda f: -abs(f.z))
+    names = [f"{f.treatment} {abs(f.apart):.0%} {'more' if f.apart > 0 else 'less'} often" for f in found[:3]]
+    rest = f", and {len(found) - 3} others" if len(found) > 3 else ""
+    return (
+        f"The logged propensities do not agree with what was chosen: {', '.join(names)}{rest} than they say. Whoever "
+        "wrote them did not decide by them, or they are of another step; sampled figures are wrong by as much.",
+    )
+
+
+def confounding_sentences(report: Report) -> tuple[str, ...]:
+    """How wrong the propensities would have to be to overturn each difference to the logging policy."""
+    out = []
+    for found in report.sensitivities:
+        sign = "above" if found.lo[0] > 0 else "below"
+        if found.overturned_at is None:
+            out.append(f"{found.policy}: no hidden reason would overturn that it lies {sign} the logging policy.")
+        else:
+            out.append(
+                f"{found.policy} lies {sign} the logging policy unless something that the log does not hold moved the "
+                f"odds of treatments by a factor of {found.overturned_at:.2f} or more."
+            )
     return tuple(out)
 
 

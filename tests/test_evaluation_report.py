@@ -68,7 +68,7 @@ def test_the_lead_finds_the_truth(report: Report) -> None:
     difference = report.estimate("offer").difference
     assert difference is not None
     truth = (7 - 0.5 - (5 + 2 / 3 - 1 / 3)) * sum(0.99**t for t in range(decisions))
-    assert difference.lo <= truth <= difference.hi
+    assert abs(difference.value - truth) < 3 * difference.se  # 95 % would fail in one seed of twenty
     assert report.verdicts[0].policy == "offer"
     assert report.verdicts[0].outcome == "better"
 
@@ -130,7 +130,7 @@ def test_the_page_is_whole_self_contained_and_verdict_first(report: Report) -> N
     outline.feed(page)
     assert outline.open == []
     assert outline.loads == []
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     assert "<script" not in page
     order = [page.index(text) for text in ("offer earns more", "The lead estimate", "Every estimate", "Provenance")]
     assert order == sorted(order)
