@@ -13,10 +13,11 @@ from agents.policy import Policy
 from benchmarks.kit import Options, Result, data, main, show
 from envs.world import load_world
 from evaluation.evaluate import evaluate
-from evaluation.intervals import Interval, estimate_interval, resample
+from evaluation.intervals import Interval, estimate_interval
 from evaluation.log import Log
 from evaluation.onestep import snips
 from evaluation.reading import read_log
+from evaluation.resampling import resample
 from training.calibrate import calibrate
 from training.configs import CalibrateConfig, ImportConfig
 from training.import_log import import_log

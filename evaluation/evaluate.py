@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -13,14 +13,15 @@ from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
 from evaluation.confounding import Sensitivity, sensitivity, weighed
 from evaluation.diagnostics import Support, support, weights
-from evaluation.estimators import ESTIMATORS, Estimator, Inputs, estimated, estimators_for
-from evaluation.intervals import Resamples, interval, resample
+from evaluation.estimators import ESTIMATORS, Estimated, Estimator, Inputs, estimated, estimators_for
+from evaluation.intervals import interval
 from evaluation.lead import Lead, choose_lead
 from evaluation.log import Log
 from evaluation.power import Power, power
 from evaluation.propensity_check import check_propensities
 from evaluation.regression import TreatmentFeatures
 from evaluation.report import DataCard, Estimate, Report
+from evaluation.resampling import Resamples, resample
 from evaluation.settings import EvaluationSettings
 from evaluation.study import COMPONENTS, REWARD, Study, amounts
 
@@ -113,9 +114,31 @@ def _sensitivities(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Ite
             yield sensitivity(policy.name, mean, booked)
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """One estimator of one amount, for every policy."""
+
+    estimator: Estimator
+    amount: str
+    found: dict[str, Estimated]
+
+    @classmethod
+    def of(cls, estimator: Estimator, amount: str, inputs: dict[str, Inputs]) -> _Asked:
+        found = {name: estimated(estimator, given, logging=name == LOGGED) for name, given in inputs.items()}
+        return cls(estimator, amount, found)
+
+
 def _estimates(
     study: Study, chosen: tuple[Adapted, ...], lead: Lead, reference: str, resamples: Resamples
 ) -> Iterator[Estimate]:
+    """Everything that is asked, with intervals from one pass over the customers."""
+    asked = tuple(_asked(study, chosen, lead))
+    draws = iter(resamples.of_all([one.terms for ask in asked for one in ask.found.values()]))
+    for ask in asked:
+        yield from _compared(ask, {name: next(draws) for name in ask.found}, reference, study.settings.confidence)
+
+
+def _asked(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[_Asked]:
     """Every estimator of the reward, then the lead estimator of each part of it."""
     names = (LOGGED, *(p.name for p in chosen))
     k = lead.decisions if lead.kind == "k-step" else 0
@@ -124,43 +147,32 @@ def _estimates(
     every = {name: study.inputs(i, REWARD, k, path=path, ratios=ratios) for name, i in _numbered(names)}
     there = {"path": path, "k": k >= 2, "ratios": ratios, "one step": study.log.horizon == 1, "groups": study.grouped}
     for estimator in estimators_for(study.log.horizon, frozenset(name for name, known in there.items() if known)):
-        yield from _compared(estimator, REWARD, every, reference, resamples, study.settings.confidence)
+        yield _Asked.of(estimator, REWARD, every)
     leading = ESTIMATORS[lead.estimator]
+    needs_k = k if "k" in leading.needs else 0
     for amount in COMPONENTS:
-        parts = {
-            name: study.inputs(i, amount, k if "k" in leading.needs else 0, path="path" in leading.needs)
-            for name, i in _numbered(names)
-        }
-        yield from _compared(leading, amount, parts, reference, resamples, study.settings.confidence)
+        parts = {n: study.inputs(i, amount, needs_k, path="path" in leading.needs) for n, i in _numbered(names)}
+        yield _Asked.of(leading, amount, parts)
     if study.log.gamma < 1 and study.log.horizon > 1 and not leading.model_based:
         # Any q with v its expectation leaves the weighted form consistent, so the models may stay discounted.
         plain = {name: replace(i, discount=i.alive.astype(np.float64)) for name, i in every.items()}
-        yield from _compared(leading, UNDISCOUNTED, plain, reference, resamples, study.settings.confidence)
+        yield _Asked.of(leading, UNDISCOUNTED, plain)
 
 
 def _numbered(names: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
     return ((name, index - 1 if index else None) for index, name in enumerate(names))
 
 
-def _compared(
-    estimator: Estimator,
-    amount: str,
-    inputs: dict[str, Inputs],
-    reference: str,
-    resamples: Resamples,
-    confidence: float,
-) -> Iterator[Estimate]:
+def _compared(ask: _Asked, draws: dict[str, np.ndarray], reference: str, confidence: float) -> Iterator[Estimate]:
     """One estimator of one amount for every policy, and its paired difference to the reference."""
-    found = {name: estimated(estimator, given, logging=name == LOGGED) for name, given in inputs.items()}
-    values = {name: one.terms.estimate() for name, one in found.items()}
-    draws = {name: resamples.of(one.terms) for name, one in found.items()}
-    moved = {name: one.terms.influence() for name, one in found.items()}
-    for name in inputs:
-        apart, draws_apart = values[name] - values[reference], draws[name] - draws[reference]
-        difference = interval(apart, draws_apart, confidence, moved[name] - moved[reference])
-        own = interval(values[name], draws[name], confidence, moved[name])
-        weighting = found[name].weighting
-        yield Estimate(name, estimator.name, amount, own, None if name == reference else difference, weighting)
+    base = ask.found[reference].terms
+    for name, one in ask.found.items():
+        value, moved = one.terms.estimate(), one.terms.influence()
+        apart, moved_apart = value - base.estimate(), moved - base.influence()
+        difference = interval(apart, draws[name] - draws[reference], confidence, moved_apart)
+        own = interval(value, draws[name], confidence, moved)
+        other = None if name == reference else difference
+        yield Estimate(name, ask.estimator.name, ask.amount, own, other, one.weighting)
 
 
 def _known(reference: str, chosen: tuple[Adapted, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Intervals: a bootstrap over customers whose resamples every estimate shares."""
+"""Intervals: from a bootstrap over customers, and for means of simulations over customers and seeds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
+from evaluation.resampling import Resamples
 from evaluation.terms import Terms
-
-CHUNK = 4_000_000  # cells of counts turned to float64 at a time: 32 MB
 
 
 @dataclass(frozen=True)
@@ -31,34 +30,6 @@ class Interval:
     def excludes_zero(self) -> bool:
         """True if the whole two-sided interval lies on one side of 0."""
         return self.lo > 0 or self.hi < 0
-
-
-@dataclass(frozen=True)
-class Resamples:
-    """How often each customer is drawn in each resample; (resamples, customers)."""
-
-    counts: np.ndarray
-
-    def of(self, terms: Terms) -> np.ndarray:  # (resamples,) float64
-        """The estimate in every resample. Two estimates differ on the same resamples: that is the pairing."""
-        step = max(1, CHUNK // self.counts.shape[1])
-        parts = [
-            terms.resampled(self.counts[start : start + step].astype(np.float64))
-            for start in range(0, len(self.counts), step)
-        ]
-        return np.concatenate(parts)
-
-
-def resample(customers: int, resamples: int, rng: np.random.Generator) -> Resamples:
-    """Draw customers with replacement, as many as there are, `resamples` times.
-
-    Efron & Tibshirani (1993), "An introduction to the bootstrap": the customer is the unit, since the
-    decisions of one customer depend on each other.
-    """
-    counts = np.empty((resamples, customers), dtype=np.uint16)
-    for row in counts:
-        row[:] = np.bincount(rng.integers(0, customers, customers), minlength=customers)
-    return Resamples(counts)
 
 
 def interval(value: float, draws: np.ndarray, confidence: float, moved: np.ndarray | None = None) -> Interval:
@@ -104,8 +75,8 @@ def estimate_interval(terms: Terms, resamples: Resamples, confidence: float = 0.
 
 def paired_difference(a: Terms, b: Terms, resamples: Resamples, confidence: float = 0.95) -> Interval:
     """a - b with its interval, both on the same resamples: what their customers share cancels."""
-    apart = resamples.of(a) - resamples.of(b)
-    return interval(a.estimate() - b.estimate(), apart, confidence, a.influence() - b.influence())
+    mine, theirs = resamples.of_all([a, b])
+    return interval(a.estimate() - b.estimate(), mine - theirs, confidence, a.influence() - b.influence())
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:

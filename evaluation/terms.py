@@ -23,15 +23,18 @@ class Terms:
     denominator: np.ndarray
     scale: np.ndarray
 
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numerator, denominator, scale."""
+        return self.numerator, self.denominator, self.scale
+
     def estimate(self) -> float:
         """The value over all customers; NaN where a normaliser is 0 (nothing logged supports the policy)."""
-        return float(self.resampled(np.ones((1, len(self.numerator))))[0])
+        return float(self.of_means(*(part.mean(axis=0, keepdims=True) for part in self.parts))[0])
 
-    def resampled(self, counts: np.ndarray) -> np.ndarray:  # (resamples,) float64
-        """The estimate in each resample; counts: (resamples, customers), how often each customer is drawn."""
-        total = counts.sum(axis=1, keepdims=True)
-        top = counts @ self.numerator / total
-        bottom, scale = _mean(counts, self.denominator, total), _mean(counts, self.scale, total)
+    @staticmethod
+    def of_means(top: np.ndarray, bottom: np.ndarray, scale: np.ndarray) -> np.ndarray:  # (resamples,) float64
+        """The estimate from means of the three parts, (resamples or 1, blocks) each."""
         empty = bottom == 0
         share = np.where(empty, np.nan, scale / np.where(empty, 1.0, bottom))
         # A block that no customer reaches (scale 0) adds nothing, whatever its weights are.
@@ -42,16 +45,12 @@ class Terms:
 
         The delta method of a sum of ratios of means; the variance of the estimate is its variance over the customers.
         """
-        top, bottom, scale = (np.asarray(part.mean(axis=0)) for part in (self.numerator, self.denominator, self.scale))
+        top, bottom, scale = (np.asarray(part.mean(axis=0)) for part in self.parts)
         nothing = (bottom == 0) | (scale == 0)
         below = np.where(bottom == 0, 1.0, bottom)
         share = top / below
         moved = (self.numerator - share * self.denominator) / below * scale + share * (self.scale - scale)
         return np.asarray(np.where(nothing, 0.0, moved).sum(axis=1))
-
-
-def _mean(counts: np.ndarray, values: np.ndarray, total: np.ndarray) -> np.ndarray:
-    return values if len(values) == 1 else counts @ values / total
 
 
 ONE = np.ones((1, 1))

@@ -5,16 +5,39 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.intervals import estimate_interval, interval, paired_difference, pooled_ratio, resample
+from evaluation.intervals import estimate_interval, interval, paired_difference, pooled_ratio
 from evaluation.onestep import ips, snips
+from evaluation.resampling import COUNT_OF, EXACT, Resamples, resample
 from evaluation.sequential import snpdis
 from evaluation.terms import mean_of
 
 
 def test_each_resample_draws_as_many_customers_as_there_are() -> None:
-    counts = resample(50, 200, np.random.default_rng(0)).counts
+    counts = resample(50, 200, np.random.default_rng(0)).drawn
     assert (counts.sum(axis=1) == 50).all()
     assert counts.mean(axis=0) == pytest.approx(np.ones(50), abs=0.3)
+
+
+def test_many_customers_are_drawn_a_poisson_number_of_times() -> None:
+    """More than are drawn exactly: standard errors and the pairing are those of the plain bootstrap."""
+    size = EXACT + 5000
+    values = np.random.default_rng(1).normal(3.0, 2.0, size)
+    resamples = Resamples(size, 1000, 7)
+    draws, other = resamples.of_all([mean_of(values), mean_of(values + 1)])
+    assert draws.std() == pytest.approx(2.0 / np.sqrt(size), rel=0.08)
+    assert draws.mean() == pytest.approx(values.mean(), abs=3 * 2.0 / np.sqrt(size * 1000) + 1e-3)
+    assert other - draws == pytest.approx(np.ones(1000))
+    assert resamples.of(mean_of(values)) == pytest.approx(draws)
+    counts = np.bincount(COUNT_OF) / len(COUNT_OF)
+    assert counts[:4] == pytest.approx(np.exp(-1) / np.array([1, 1, 2, 6]), abs=1e-4)
+
+
+def test_ratios_of_many_customers_keep_the_variance_of_their_normaliser() -> None:
+    rng = np.random.default_rng(2)
+    weight, size = rng.exponential(size=EXACT + 1), EXACT + 1
+    exact, moving = Resamples(size, 200, 3).of_all([snips(weight, np.full(size, 7.0)), ips(weight, np.full(size, 7.0))])
+    assert exact == pytest.approx(np.full(200, 7.0))
+    assert moving.std() == pytest.approx(7 / np.sqrt(size), rel=0.2)
 
 
 def test_the_standard_error_is_that_of_a_mean() -> None:

@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from scipy.special import expit, ndtr
 from scipy.stats import lognorm, norm
 
-from evaluation.intervals import resample
+from evaluation.resampling import resample
 from training.fidelity_frailty import filtered
 from training.fidelity_scores import LEVELS, crps_lognormal, crps_quantiles, log_loss, mean_score, score_ratio
 from training.glm import Rows

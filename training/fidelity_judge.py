@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from evaluation.intervals import Interval, resample
+from evaluation.intervals import Interval
+from evaluation.resampling import resample
 from training.fidelity_checks import (
     FOR_PRODUCT,
     ON_CHANNEL,

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from evaluation.intervals import Interval, Resamples, estimate_interval
+from evaluation.intervals import Interval, estimate_interval
+from evaluation.resampling import Resamples
 from evaluation.terms import ratio_of
 from training.glm import by_customer
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.intervals import Interval, resample
+from evaluation.intervals import Interval
+from evaluation.resampling import resample
 from training.fidelity_checks import NORMAL, Check, group, shift
 from training.fidelity_models import Prediction, base_rate, refitted, trees
 from training.fidelity_rows import HeadSample, LogRows, Sample
