@@ -14,6 +14,7 @@ from evaluation.adapt import LOGGED, Adapted, adapted, on_log
 from evaluation.confounding import Sensitivity, sensitivity, weighed
 from evaluation.diagnostics import Support, support, weights
 from evaluation.estimators import ESTIMATORS, Estimated, Estimator, Inputs, estimated, estimators_for
+from evaluation.guaranteed import Guaranteed, guaranteed
 from evaluation.intervals import interval
 from evaluation.lead import Lead, choose_lead
 from evaluation.log import Log
@@ -92,6 +93,7 @@ def evaluate(
         powers=tuple(_powers(study, chosen, lead)),
         check=check_propensities(log) if log.propensity_source == "logged" else None,
         sensitivities=tuple(_sensitivities(study, chosen, lead)),
+        guaranteed=tuple(_guaranteed(study, chosen)),
     )
 
 
@@ -112,6 +114,17 @@ def _sensitivities(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Ite
         if not lead.model_based and p[np.arange(len(log)), log.treatment].any():
             mean = weighed(log, p[np.arange(len(log)), log.treatment], reward, lead)
             yield sensitivity(policy.name, mean, booked)
+
+
+def _guaranteed(study: Study, chosen: tuple[Adapted, ...]) -> Iterator[Guaranteed]:
+    """Bounds at any size of log, where a range was stated."""
+    stated, reward = study.settings.reward_range, amounts(study.log, study.prices)[REWARD]
+    if stated is None:
+        return
+    for policy, p in zip(chosen, study.probabilities, strict=True):
+        found = guaranteed(policy.name, study.log, p, reward, stated, study.settings.confidence)
+        if found is not None:
+            yield found
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ def page(report: Report) -> str:
         wrong=propensity_sentences(report),
         confounding=confounding_sentences(report),
         powers=_powers(report),
+        guaranteed=[
+            (g.policy, number(g.value, True), f"{number(g.lo, True)} to {number(g.hi, True)}", number(g.lower, True))
+            for g in report.guaranteed
+        ],
         figures={kind: svg(draw(report), kind) for kind, draw in FIGURES.items() if drawable(report, kind)},
         table=lead_rows(report),
         booked=_booked(report),

@@ -15,6 +15,7 @@ import polars as pl
 
 from evaluation.confounding import Sensitivity
 from evaluation.diagnostics import Support
+from evaluation.guaranteed import Guaranteed
 from evaluation.intervals import Interval
 from evaluation.lead import Lead, single_size
 from evaluation.log import Log
@@ -94,6 +95,7 @@ class Report:
     powers: tuple[Power, ...] = ()  # per policy but the logging one
     check: PropensityCheck | None = None  # of logged propensities; None: they were estimated
     sensitivities: tuple[Sensitivity, ...] = ()  # per policy whose lead estimate is sampled
+    guaranteed: tuple[Guaranteed, ...] = ()  # per policy, where a range of rewards was stated
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:
@@ -165,6 +167,7 @@ class Report:
             "power": [asdict(p) for p in self.powers],
             "propensities": None if self.check is None else asdict(self.check),
             "confounding": [asdict(s) for s in self.sensitivities],
+            "guaranteed": [asdict(g) for g in self.guaranteed],
             "models": [asdict(c) for c in self.choices],
             "treatments": list(self.treatments),
             "mix": self.mix,

@@ -80,6 +80,11 @@ class EvaluationSettings(Config):
         description="Most decisions of a log for which density ratios of states are estimated: one regression for each "
         "decision and policy. Assumed: a campaign's length; a continuing task has other estimates.",
     )
+    reward_range: tuple[float, float] | None = Field(
+        None,
+        description="Least and most that one decision can earn, stated before the log is read: for logs of one "
+        "decision the report then adds bounds that hold at any size of log. A reward outside is refused.",
+    )
     full_horizon: bool = Field(True, description="Also fit Q over the full horizon, marked model-based.")
 
     def threshold(self, customers: int) -> float:
