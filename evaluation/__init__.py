@@ -14,6 +14,8 @@ VERBS = {
     "read_log": "evaluation.reading",
     "log_from_arrays": "evaluation.log",
     "EvaluationSettings": "evaluation.settings",
+    "estimates": "evaluation.estimates",
+    "one_step": "evaluation.estimates",
     "apply": "evaluation.apply",
     "apply_policy": "evaluation.apply",
     "watch": "evaluation.watch",
