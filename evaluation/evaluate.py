@@ -24,6 +24,7 @@ from evaluation.regression import TreatmentFeatures
 from evaluation.report import DataCard, Estimate, Report
 from evaluation.resampling import Resamples, resample
 from evaluation.settings import EvaluationSettings
+from evaluation.slices import Slice, Sliced, slices
 from evaluation.study import COMPONENTS, REWARD, Study, amounts
 
 UNDISCOUNTED = "undiscounted"
@@ -39,6 +40,7 @@ def evaluate(
     groups: np.ndarray | None = None,
     reference: str | None = None,
     candidates: Sequence[str] | None = None,
+    labels: Mapping[str, np.ndarray] | None = None,
     settings: EvaluationSettings | None = None,
     seed: int = 0,
     simulation: pl.DataFrame | None = None,
@@ -55,6 +57,7 @@ def evaluate(
     reference:    the policy that differences are taken to; None: the logging policy
     candidates:   names of the policies that the evaluation is about: their support picks the lead estimate, and the
                   reference's; None: all. A baseline that the log supports less is shown and marked, not believed
+    labels:       groups of customers to report by themselves, (customers,) str by dimension; see `customer_labels`
     simulation:   a frame with a `policy` column, shown beside the estimates
     """
     settings = settings or EvaluationSettings()
@@ -66,14 +69,15 @@ def evaluate(
     probabilities = tuple(on_log(policy, log, prices) for policy in chosen)
     supports = tuple(support(p.name, log, x) for p, x in zip(chosen, probabilities, strict=True))
     model_rows = len(training_log) if training_log is not None else len(log) // 2
-    asked = [s for s in supports if s.policy in deciding]
+    counted = [s for s in supports if s.policy in deciding]
     lead = choose_lead(
-        asked, log.customers, model_rows, settings, pooled=log.kind == "continuing"
+        counted, log.customers, model_rows, settings, pooled=log.kind == "continuing"
     )  # before any reward is read
     on_training = _on_training(chosen, training_log, prices, settings, lead, log)
     study = Study(log, training_log, probabilities, on_training, prices, features, settings, seed)
     resamples = resample(log.customers, settings.resamples, np.random.default_rng([seed, 0]))
-    estimates = tuple(_estimates(study, chosen, lead, reference, resamples))
+    asked = tuple(_asked(study, chosen, lead))
+    estimates = tuple(_estimates(asked, reference, resamples, settings.confidence))
     return Report(
         policies=(LOGGED, *(p.name for p in chosen)),
         digests=(None, *(p.digest for p in chosen)),
@@ -94,6 +98,7 @@ def evaluate(
         check=check_propensities(log) if log.propensity_source == "logged" else None,
         sensitivities=tuple(_sensitivities(study, chosen, lead)),
         guaranteed=tuple(_guaranteed(study, chosen)),
+        slices=tuple(_slices(study, chosen, asked, lead, reference, labels or {}, deciding)),
     )
 
 
@@ -142,13 +147,38 @@ class _Asked:
 
 
 def _estimates(
-    study: Study, chosen: tuple[Adapted, ...], lead: Lead, reference: str, resamples: Resamples
+    asked: tuple[_Asked, ...], reference: str, resamples: Resamples, confidence: float
 ) -> Iterator[Estimate]:
     """Everything that is asked, with intervals from one pass over the customers."""
-    asked = tuple(_asked(study, chosen, lead))
     draws = iter(resamples.of_all([one.terms for ask in asked for one in ask.found.values()]))
     for ask in asked:
-        yield from _compared(ask, {name: next(draws) for name in ask.found}, reference, study.settings.confidence)
+        yield from _compared(ask, {name: next(draws) for name in ask.found}, reference, confidence)
+
+
+def _slices(
+    study: Study,
+    chosen: tuple[Adapted, ...],
+    asked: tuple[_Asked, ...],
+    lead: Lead,
+    reference: str,
+    labels: Mapping[str, np.ndarray],
+    deciding: set[str],
+) -> Iterator[Slice]:
+    """The lead estimate by groups of customers, of the policies that the evaluation is about."""
+    log, by = study.log, {(ask.estimator.name, ask.amount): ask.found for ask in asked}
+    for name, of in labels.items():
+        if np.shape(of) != (log.customers,):
+            raise InputError(
+                f"must label each of {log.customers} customers", field=f"labels[{name}]", value=np.shape(of)
+            )
+    reward, annoyance = by[lead.estimator, REWARD], by[lead.estimator, "annoyance"]
+    before, decisions = log.by_customer((log.treatment > 0).astype(np.float64)), log.by_customer(np.ones(len(log)))
+    for policy, p in zip(chosen, study.probabilities, strict=True):
+        if policy.name in deciding - {reference} and labels:
+            name = policy.name
+            gained, annoyed = ((found[name].terms, found[reference].terms) for found in (reward, annoyance))
+            one = Sliced(name, gained, annoyed, log.by_customer(1 - p[:, 0]), before, decisions)
+            yield from slices(one, labels, study.settings.confidence)
 
 
 def _asked(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[_Asked]:

@@ -11,12 +11,19 @@ from evaluation.adapt import LOGGED
 from evaluation.estimators import ESTIMATORS
 from evaluation.figures import FIGURES, drawable, svg
 from evaluation.intervals import Interval
-from evaluation.verdict import confounding_sentences, lead_title, propensity_sentences, support_sentences
+from evaluation.verdict import (
+    confounding_sentences,
+    lead_title,
+    propensity_sentences,
+    slice_sentences,
+    support_sentences,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from evaluation.report import Report
+    from evaluation.slices import Change, Slice
 
 MOST_DECISIONS = 12  # of which the page lists the support
 PARTS = {"margin": "Margin", "cost": "Cost", "annoyance": "Annoyance", "undiscounted": "Undiscounted"}
@@ -33,6 +40,8 @@ def page(report: Report) -> str:
         wrong=propensity_sentences(report),
         confounding=confounding_sentences(report),
         powers=_powers(report),
+        worse=slice_sentences(report),
+        slices=_slices(report),
         guaranteed=[
             (g.policy, number(g.value, True), f"{number(g.lo, True)} to {number(g.hi, True)}", number(g.lower, True))
             for g in report.guaranteed
@@ -49,6 +58,21 @@ def page(report: Report) -> str:
         part_names=PARTS,
         zip_policies=list(zip(report.policies, report.digests, strict=True)),
     )
+
+
+def _slices(report: Report) -> list[tuple[str, list[tuple[bool, tuple[str, ...]]]]]:
+    """Per policy: of each slice whether it is worse, and its figures as text."""
+
+    def changed(change: Change) -> str:
+        return f"{number(change.value, True)} ({number(change.lo, True)} to {number(change.hi, True)})"
+
+    def row(one: Slice) -> tuple[bool, tuple[str, ...]]:
+        shares = f"{one.contacts:.1%} ({one.contacts_before:.1%})"
+        where = (one.dimension, one.label, f"{one.customers:,}")
+        return one.worse, (*where, changed(one.gain), changed(one.annoyance), shares)
+
+    names = dict.fromkeys(one.policy for one in report.slices)
+    return [(name, [row(one) for one in report.slices if one.policy == name]) for name in names]
 
 
 def _powers(report: Report) -> list[tuple[str, ...]]:

@@ -45,6 +45,20 @@ def read_log(tables: Path | str | Tables, part: Part = "test", assignment: str |
     return _log(source, decisions.filter(wanted), model)
 
 
+def customer_labels(tables: Tables, log: Log) -> dict[str, np.ndarray]:
+    """Labels of the log's customers, (customers,) str each: categories and flags of the profile, and `month`.
+
+    As of the customer's first decision: what was known then.
+    """
+    first = pl.DataFrame({"customer_id": log.customer_id[log.step == 0], "at": log.at[log.step == 0]})
+    first = first.with_columns(pl.col("at").cast(pl.Datetime("us", "UTC"))).with_row_index("row").sort("at")
+    wanted = [column.name for column in tables.schema.columns if column.type != "number"]
+    profile = tables.customers.select("customer_id", pl.col("valid_from").alias("at"), *wanted).sort("at")
+    found = first.join_asof(profile, on="at", by="customer_id", strategy="backward", check_sortedness=False).sort("row")
+    labels = {name: found[name].cast(pl.String).fill_null("unknown").to_numpy().astype(str) for name in wanted}
+    return labels | {"month": found["at"].dt.strftime("%Y-%m").to_numpy().astype(str)}
+
+
 def _chosen(decisions: pl.DataFrame, assignment: str | None) -> pl.DataFrame:
     if assignment is None:
         return decisions

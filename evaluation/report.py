@@ -23,6 +23,7 @@ from evaluation.power import Power
 from evaluation.propensity_check import PropensityCheck
 from evaluation.reward_model import Choice
 from evaluation.settings import EvaluationSettings
+from evaluation.slices import Slice
 from evaluation.verdict import Verdict, verdicts
 from evaluation.weighting import Weighting
 
@@ -96,6 +97,7 @@ class Report:
     check: PropensityCheck | None = None  # of logged propensities; None: they were estimated
     sensitivities: tuple[Sensitivity, ...] = ()  # per policy whose lead estimate is sampled
     guaranteed: tuple[Guaranteed, ...] = ()  # per policy, where a range of rewards was stated
+    slices: tuple[Slice, ...] = ()  # of the policies that the evaluation is about
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:
@@ -167,6 +169,7 @@ class Report:
             "power": [asdict(p) for p in self.powers],
             "propensities": None if self.check is None else asdict(self.check),
             "confounding": [asdict(s) for s in self.sensitivities],
+            "slices": [asdict(one) | {"worse": one.worse} for one in self.slices],
             "guaranteed": [asdict(g) for g in self.guaranteed],
             "models": [asdict(c) for c in self.choices],
             "treatments": list(self.treatments),

@@ -40,6 +40,11 @@ class Terms:
         # A block that no customer reaches (scale 0) adds nothing, whatever its weights are.
         return np.asarray(np.where(scale == 0, 0.0, top * share).sum(axis=1), dtype=np.float64)
 
+    def taken(self, rows: np.ndarray) -> Terms:
+        """The same of some customers, (rows,) int."""
+        size = len(self.numerator)
+        return Terms(*(part[rows] if len(part) == size else part for part in self.parts))
+
     def influence(self) -> np.ndarray:  # (customers,) float64
         """What each customer moves the estimate by, times the customers; 0 in the mean.
 

@@ -10,6 +10,7 @@ from evaluation.estimators import ESTIMATORS
 
 if TYPE_CHECKING:
     from evaluation.report import Report
+    from evaluation.slices import Slice
 
 Outcome = Literal["better", "worse", "undecided", "model only"]
 
@@ -99,6 +100,26 @@ def propensity_sentences(report: Report) -> tuple[str, ...]:
         f"The logged propensities do not agree with what was chosen: {', '.join(names)}{rest} than they say. Whoever "
         "wrote them did not decide by them, or they are of another step; sampled figures are wrong by as much.",
     )
+
+
+MOST_SLICES = 4  # that a sentence names
+
+
+def slice_sentences(report: Report) -> tuple[str, ...]:
+    """Groups of customers that surely lose, or are surely annoyed more; those that lose most first."""
+    out = []
+    for policy in dict.fromkeys(one.policy for one in report.slices if one.worse):
+        found = sorted((s for s in report.slices if s.policy == policy and s.worse), key=lambda s: s.gain.value)
+        named = "; ".join(f"{one.dimension} {one.label} ({_lost(one)})" for one in found[:MOST_SLICES])
+        rest = f"; and {len(found) - MOST_SLICES} more groups" if len(found) > MOST_SLICES else ""
+        out.append(f"{policy} is surely worse for: {named}{rest}.")
+    return tuple(out)
+
+
+def _lost(one: Slice) -> str:
+    """What is surely worse for a group."""
+    gain = [f"gain {told(one.gain.value)}"] if one.gain.hi < 0 else []
+    return ", ".join(gain + ([f"annoyance {told(one.annoyance.value)}"] if one.annoyance.lo > 0 else []))
 
 
 def confounding_sentences(report: Report) -> tuple[str, ...]:

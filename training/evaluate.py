@@ -21,7 +21,7 @@ from envs.world import World, load_world
 from evaluation.adapt import LOGGED
 from evaluation.evaluate import evaluate as estimate
 from evaluation.log import Log
-from evaluation.reading import read_log
+from evaluation.reading import customer_labels, read_log
 from evaluation.report import Report
 from evaluation.simulation import compare
 from training import registry, tracking
@@ -76,6 +76,7 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             groups=product_channel(tables.catalogue),
             reference=_reference(config, policies),
             candidates=_candidates(config, policies),
+            labels=customer_labels(tables, log),
             settings=config.settings,
             seed=config.seed,
             simulation=simulation,
