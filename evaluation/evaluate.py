@@ -26,6 +26,7 @@ from evaluation.resampling import Resamples, resample
 from evaluation.settings import EvaluationSettings
 from evaluation.slices import Slice, Sliced, slices
 from evaluation.study import COMPONENTS, REWARD, Study, amounts
+from evaluation.untried import Untried, untried
 
 UNDISCOUNTED = "undiscounted"
 
@@ -98,6 +99,7 @@ def evaluate(
         check=check_propensities(log) if log.propensity_source == "logged" else None,
         sensitivities=tuple(_sensitivities(study, chosen, lead)),
         guaranteed=tuple(_guaranteed(study, chosen)),
+        untried=tuple(_untried(study, supports, estimates, lead)),
         slices=tuple(_slices(study, chosen, asked, lead, reference, labels or {}, deciding)),
     )
 
@@ -119,6 +121,17 @@ def _sensitivities(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Ite
         if not lead.model_based and p[np.arange(len(log)), log.treatment].any():
             mean = weighed(log, p[np.arange(len(log)), log.treatment], reward, lead)
             yield sensitivity(policy.name, mean, booked)
+
+
+def _untried(
+    study: Study, supports: tuple[Support, ...], estimates: tuple[Estimate, ...], lead: Lead
+) -> Iterator[Untried]:
+    """Where a policy would do what the log never tried, the value at either end of what that may be worth."""
+    reward = amounts(study.log, study.prices)[REWARD]
+    values = {e.policy: e.interval.value for e in estimates if (e.estimator, e.amount) == (lead.estimator, REWARD)}
+    for found in supports:
+        if found.untried > 0:
+            yield untried(found.policy, found.untried, values[found.policy], study.log, reward)
 
 
 def _guaranteed(study: Study, chosen: tuple[Adapted, ...]) -> Iterator[Guaranteed]:

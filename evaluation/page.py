@@ -17,6 +17,7 @@ from evaluation.verdict import (
     propensity_sentences,
     slice_sentences,
     support_sentences,
+    untried_sentences,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def page(report: Report) -> str:
         confounding=confounding_sentences(report),
         powers=_powers(report),
         worse=slice_sentences(report),
+        untried=untried_sentences(report),
         slices=_slices(report),
         guaranteed=[
             (g.policy, number(g.value, True), f"{number(g.lo, True)} to {number(g.hi, True)}", number(g.lower, True))

@@ -24,6 +24,7 @@ from evaluation.propensity_check import PropensityCheck
 from evaluation.reward_model import Choice
 from evaluation.settings import EvaluationSettings
 from evaluation.slices import Slice
+from evaluation.untried import Untried
 from evaluation.verdict import Verdict, verdicts
 from evaluation.weighting import Weighting
 
@@ -98,6 +99,7 @@ class Report:
     sensitivities: tuple[Sensitivity, ...] = ()  # per policy whose lead estimate is sampled
     guaranteed: tuple[Guaranteed, ...] = ()  # per policy, where a range of rewards was stated
     slices: tuple[Slice, ...] = ()  # of the policies that the evaluation is about
+    untried: tuple[Untried, ...] = ()  # per policy that would do what the log never did
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:
@@ -170,6 +172,7 @@ class Report:
             "propensities": None if self.check is None else asdict(self.check),
             "confounding": [asdict(s) for s in self.sensitivities],
             "slices": [asdict(one) | {"worse": one.worse} for one in self.slices],
+            "untried": [asdict(one) for one in self.untried],
             "guaranteed": [asdict(g) for g in self.guaranteed],
             "models": [asdict(c) for c in self.choices],
             "treatments": list(self.treatments),

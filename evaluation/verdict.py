@@ -102,6 +102,7 @@ def propensity_sentences(report: Report) -> tuple[str, ...]:
     )
 
 
+SHOWN_UNTRIED = 0.001  # share of a policy's probability from which on the page says what it might be worth; assumed
 MOST_SLICES = 4  # that a sentence names
 
 
@@ -120,6 +121,17 @@ def _lost(one: Slice) -> str:
     """What is surely worse for a group."""
     gain = [f"gain {told(one.gain.value)}"] if one.gain.hi < 0 else []
     return ", ".join(gain + ([f"annoyance {told(one.annoyance.value)}"] if one.annoyance.lo > 0 else []))
+
+
+def untried_sentences(report: Report) -> tuple[str, ...]:
+    """What a policy's value would be if what was never tried were worth the least or the most."""
+    return tuple(
+        f"{one.policy} puts {one.share:.1%} of its decisions on treatments that the log never tried there: if these "
+        f"were worth the least or the most that any treatment earned, its value would lie between {told(one.lo)} and "
+        f"{told(one.hi)}."
+        for one in report.untried
+        if one.share >= SHOWN_UNTRIED
+    )
 
 
 def confounding_sentences(report: Report) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from evaluation import sequential
 from evaluation.confounding import LARGEST, Weighed, largest_mean, sensitivity, weighed
 from evaluation.diagnostics import support
+from evaluation.evaluate import evaluate
 from evaluation.lead import choose_lead
 from evaluation.log import Log, log_from_arrays
 from evaluation.power import power
@@ -179,3 +180,26 @@ def test_a_log_that_always_did_the_same_cannot_be_confounded() -> None:
     found = sensitivity("same", _weighed(log, np.tile([0.0, 1.0], (50, 1))), 0.0)
     assert found.lo == pytest.approx(found.hi)
     assert found.overturned_at is None
+
+
+class _Bold:
+    """A third of its decisions on a treatment that nobody tried."""
+
+    name = "bold"
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return np.tile([1 / 3, 1 / 3, 1 / 3], (len(mask), 1))
+
+
+def test_what_was_never_tried_is_worth_something_between_the_ends() -> None:
+    rng = np.random.default_rng(9)
+    treatment = rng.integers(0, 2, 900)
+    log = log_from_arrays(
+        np.zeros((900, 1)), treatment, np.full(900, 0.5), 3.0 * treatment, mask=np.ones((900, 3), dtype=bool)
+    )
+    report = evaluate(log, [_Bold()], settings=EvaluationSettings(model="ridge", resamples=100, max_untried=0.5))
+    (found,) = report.untried
+    assert found.share == pytest.approx(1 / 3)
+    value = report.estimate("bold").interval.value
+    assert (found.lo, found.hi) == pytest.approx((2 / 3 * value, 2 / 3 * value + 1.0))
+    assert "never tried there" in report.to_html()
