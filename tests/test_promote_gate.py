@@ -20,7 +20,7 @@ from envs.catalogue import Catalogue
 from envs.errors import InputError
 from training import registry
 from training.configs import PromoteConfig
-from training.gate import Evidence, approval, destination, judge, read_gate, smoke
+from training.gate import Evidence, Group, approval, destination, judge, read_gate, smoke
 from training.model_card import read_card
 from training.promote import promote
 
@@ -36,6 +36,7 @@ def _failed(evidence: Evidence, *, champion: str = "") -> list[str]:
 
 def test_good_evidence_passes_every_line() -> None:
     assert _failed(GOOD) == []
+    assert _failed(replace(GOOD, groups=(Group("region east", 0.1), Group("region west", -1.0)))) == []
     assert _failed(replace(GOOD, reference="old", reference_digest="d0"), champion="d0") == []
 
 
@@ -51,6 +52,9 @@ def test_good_evidence_passes_every_line() -> None:
         ({"reference": "silence"}, "reference"),
         ({"ess": 99.9}, "effective sample"),
         ({"ess": float("nan")}, "effective sample"),
+        ({"wrong_propensities": ("sms_loan",)}, "propensities"),
+        ({"groups": (Group("region east", 0.1), Group("special_care 1", 0.3))}, "annoyance by group"),
+        ({"groups": (Group("region east", float("nan")),)}, "annoyance by group"),
         ({"lower": 0.0}, "paired difference"),
         ({"lower": -1.0}, "paired difference"),
         ({"lower": float("nan")}, "paired difference"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from training.gate import Evidence
+from training.gate import Evidence, Group
 from training.model_card import Result
 
 
@@ -52,7 +52,28 @@ def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str) -> Ev
         reference_digest=digests.get(reference, ""),
         ess=_number(file, rows[0], "ess"),
         prices=None if prices is None else {name: _number(file, prices, name) for name in prices},
+        groups=_groups(file, report, names[0]),
+        wrong_propensities=_wrong(file, report),
     )
+
+
+def _groups(file: Path, report: Mapping[str, Any], policy: str) -> tuple[Group, ...]:
+    """Of one policy, with the lower bounds of what they are annoyed more."""
+    rows = [row for row in _list(file, report, "slices") if row.get("policy") == policy]
+    return tuple(
+        Group(f"{row.get('dimension')} {row.get('label')}", _number(file, _record(file, row, "annoyance"), "lo"))
+        for row in rows
+    )
+
+
+def _wrong(file: Path, report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Treatments whose logged propensities do not agree with how often they were chosen."""
+    if report.get("propensities") is None:
+        return ()
+    check = _record(file, report, "propensities")
+    limit = _number(file, check, "limit")
+    rows = _list(file, check, "frequencies")
+    return tuple(str(row.get("treatment")) for row in rows if abs(_number(file, row, "z")) > limit)
 
 
 def results_of(report: Mapping[str, Any], evidence: Evidence) -> tuple[Result, ...]:

@@ -38,6 +38,8 @@ class Gate(Config):
     """Confidence of the lower bound."""
     min_ess: float = Field(100.0, ge=0.0)
     """Smallest Kish effective sample size of the lead estimate, in customers."""
+    max_group_annoyance: float = Field(0.25, ge=0.0)
+    """Opt-outs per customer by which a group may surely be annoyed more than under the reference."""
     smoke_decisions: int = Field(1000, ge=1)
     """Logged decisions that the artifact must answer validly."""
     model_based: Literal["shadow", "none"] = "shadow"
@@ -59,6 +61,14 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Group:
+    """What the report says of one group of customers."""
+
+    name: str
+    annoyance: float  # lower bound of the difference to the reference, opt-outs per customer
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What an evaluation's report says about one policy, and nothing else of it."""
 
@@ -72,6 +82,8 @@ class Evidence:
     reference_digest: str  # empty for the logging policy
     ess: float  # of the lead, in customers
     prices: dict[str, float] | None  # at which it was measured; None: as logged
+    groups: tuple[Group, ...] = ()  # of customers, as the report divides them
+    wrong_propensities: tuple[str, ...] = ()  # treatments that were chosen more or less often than the log says
 
 
 def read_gate(file: Path | None = None) -> Gate:
@@ -99,6 +111,8 @@ def judge(
         _prices(evidence, gate.prices or declared_prices),
         _reference(gate, evidence, champion_digest),
         _support(gate, evidence),
+        _propensities(evidence),
+        _groups(gate, evidence),
         _gain(gate, evidence),
         _measured(gate, evidence),
     ]
@@ -195,6 +209,22 @@ def _support(gate: Gate, evidence: Evidence) -> Line:
         return Line("effective sample", True, "none (model-based)", need)
     enough = evidence.ess >= gate.min_ess  # False for NaN
     return Line("effective sample", enough, f"{evidence.ess:.0f} customers", need)
+
+
+def _propensities(evidence: Evidence) -> Line:
+    wrong = ", ".join(evidence.wrong_propensities) or "none apart"
+    need = "no treatment chosen more or less often than logged"
+    return Line("propensities", not evidence.wrong_propensities, wrong, need)
+
+
+def _groups(gate: Gate, evidence: Evidence) -> Line:
+    """A bound that is no number is as bad as any."""
+    need = f"at most {gate.max_group_annoyance:g} opt-outs more in any group, lower bound"
+    if not evidence.groups:
+        return Line("annoyance by group", True, "no group is large enough", need)
+    worst = max(evidence.groups, key=lambda g: math.inf if math.isnan(g.annoyance) else g.annoyance)
+    passed = worst.annoyance <= gate.max_group_annoyance  # False for NaN
+    return Line("annoyance by group", passed, f"{worst.name} {worst.annoyance:+.3g}", need)
 
 
 def _gain(gate: Gate, evidence: Evidence) -> Line:
