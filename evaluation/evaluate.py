@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -11,24 +10,17 @@ import polars as pl
 from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
-from evaluation.confounding import Sensitivity, sensitivity, weighed
-from evaluation.diagnostics import Support, support, weights
-from evaluation.estimators import ESTIMATORS, Estimated, Estimator, Inputs, estimated, estimators_for
-from evaluation.guaranteed import Guaranteed, guaranteed
-from evaluation.intervals import interval
+from evaluation.asking import ask, estimates_of
+from evaluation.beside import guaranteed_of, powers, sensitivities, slices_of, untried_of
+from evaluation.diagnostics import Support, support
 from evaluation.lead import Lead, choose_lead
 from evaluation.log import Log
-from evaluation.power import Power, power
 from evaluation.propensity_check import check_propensities
 from evaluation.regression import TreatmentFeatures
-from evaluation.report import DataCard, Estimate, Report
-from evaluation.resampling import Resamples, resample
+from evaluation.report import DataCard, Report
+from evaluation.resampling import resample
 from evaluation.settings import EvaluationSettings
-from evaluation.slices import Slice, Sliced, slices
-from evaluation.study import COMPONENTS, REWARD, Study, amounts
-from evaluation.untried import Untried, untried
-
-UNDISCOUNTED = "undiscounted"
+from evaluation.study import Study
 
 
 def evaluate(
@@ -77,8 +69,8 @@ def evaluate(
     on_training = _on_training(chosen, training_log, prices, settings, lead, log)
     study = Study(log, training_log, probabilities, on_training, prices, features, settings, seed)
     resamples = resample(log.customers, settings.resamples, np.random.default_rng([seed, 0]))
-    asked = tuple(_asked(study, chosen, lead))
-    estimates = tuple(_estimates(asked, reference, resamples, settings.confidence))
+    asked = tuple(ask(study, chosen, lead))
+    estimates = tuple(estimates_of(asked, reference, resamples, settings.confidence))
     return Report(
         policies=(LOGGED, *(p.name for p in chosen)),
         digests=(None, *(p.digest for p in chosen)),
@@ -95,140 +87,13 @@ def evaluate(
         settings=settings,
         seed=seed,
         simulation=simulation,
-        powers=tuple(_powers(study, chosen, lead)),
+        powers=tuple(powers(study, chosen, lead)),
         check=check_propensities(log) if log.propensity_source == "logged" else None,
-        sensitivities=tuple(_sensitivities(study, chosen, lead)),
-        guaranteed=tuple(_guaranteed(study, chosen)),
-        untried=tuple(_untried(study, supports, estimates, lead)),
-        slices=tuple(_slices(study, chosen, asked, lead, reference, labels or {}, deciding)),
+        sensitivities=tuple(sensitivities(study, chosen, lead)),
+        guaranteed=tuple(guaranteed_of(study, chosen)),
+        untried=tuple(untried_of(study, supports, estimates, lead)),
+        slices=tuple(slices_of(study, chosen, asked, lead, reference, labels or {}, deciding)),
     )
-
-
-def _powers(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Power]:
-    """What the log can show of each policy; the effect in question is a share of what was booked."""
-    log, settings, reward = study.log, study.settings, amounts(study.log, study.prices)[REWARD]
-    effect = settings.effect * abs(float(log.by_customer(log.discount * reward).mean()))
-    for policy, p in zip(chosen, study.probabilities, strict=True):
-        ratio = log.padded(weights(log, p), fill=1.0)
-        yield power(policy.name, log, ratio, reward, lead, effect, settings.confidence)
-
-
-def _sensitivities(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Sensitivity]:
-    """How each policy's difference to the logging policy bears confounding; nothing where only a model answers."""
-    log, reward = study.log, amounts(study.log, study.prices)[REWARD]
-    booked = float(log.by_customer(log.discount * reward).mean())
-    for policy, p in zip(chosen, study.probabilities, strict=True):
-        if not lead.model_based and p[np.arange(len(log)), log.treatment].any():
-            mean = weighed(log, p[np.arange(len(log)), log.treatment], reward, lead)
-            yield sensitivity(policy.name, mean, booked)
-
-
-def _untried(
-    study: Study, supports: tuple[Support, ...], estimates: tuple[Estimate, ...], lead: Lead
-) -> Iterator[Untried]:
-    """Where a policy would do what the log never tried, the value at either end of what that may be worth."""
-    reward = amounts(study.log, study.prices)[REWARD]
-    values = {e.policy: e.interval.value for e in estimates if (e.estimator, e.amount) == (lead.estimator, REWARD)}
-    for found in supports:
-        if found.untried > 0:
-            yield untried(found.policy, found.untried, values[found.policy], study.log, reward)
-
-
-def _guaranteed(study: Study, chosen: tuple[Adapted, ...]) -> Iterator[Guaranteed]:
-    """Bounds at any size of log, where a range was stated."""
-    stated, reward = study.settings.reward_range, amounts(study.log, study.prices)[REWARD]
-    if stated is None:
-        return
-    for policy, p in zip(chosen, study.probabilities, strict=True):
-        found = guaranteed(policy.name, study.log, p, reward, stated, study.settings.confidence)
-        if found is not None:
-            yield found
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """One estimator of one amount, for every policy."""
-
-    estimator: Estimator
-    amount: str
-    found: dict[str, Estimated]
-
-    @classmethod
-    def of(cls, estimator: Estimator, amount: str, inputs: dict[str, Inputs]) -> _Asked:
-        found = {name: estimated(estimator, given, logging=name == LOGGED) for name, given in inputs.items()}
-        return cls(estimator, amount, found)
-
-
-def _estimates(
-    asked: tuple[_Asked, ...], reference: str, resamples: Resamples, confidence: float
-) -> Iterator[Estimate]:
-    """Everything that is asked, with intervals from one pass over the customers."""
-    draws = iter(resamples.of_all([one.terms for ask in asked for one in ask.found.values()]))
-    for ask in asked:
-        yield from _compared(ask, {name: next(draws) for name in ask.found}, reference, confidence)
-
-
-def _slices(
-    study: Study,
-    chosen: tuple[Adapted, ...],
-    asked: tuple[_Asked, ...],
-    lead: Lead,
-    reference: str,
-    labels: Mapping[str, np.ndarray],
-    deciding: set[str],
-) -> Iterator[Slice]:
-    """The lead estimate by groups of customers, of the policies that the evaluation is about."""
-    log, by = study.log, {(ask.estimator.name, ask.amount): ask.found for ask in asked}
-    for name, of in labels.items():
-        if np.shape(of) != (log.customers,):
-            raise InputError(
-                f"must label each of {log.customers} customers", field=f"labels[{name}]", value=np.shape(of)
-            )
-    reward, annoyance = by[lead.estimator, REWARD], by[lead.estimator, "annoyance"]
-    before, decisions = log.by_customer((log.treatment > 0).astype(np.float64)), log.by_customer(np.ones(len(log)))
-    for policy, p in zip(chosen, study.probabilities, strict=True):
-        if policy.name in deciding - {reference} and labels:
-            name = policy.name
-            gained, annoyed = ((found[name].terms, found[reference].terms) for found in (reward, annoyance))
-            one = Sliced(name, gained, annoyed, log.by_customer(1 - p[:, 0]), before, decisions)
-            yield from slices(one, labels, study.settings.confidence)
-
-
-def _asked(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[_Asked]:
-    """Every estimator of the reward, then the lead estimator of each part of it."""
-    names = (LOGGED, *(p.name for p in chosen))
-    k = lead.decisions if lead.kind == "k-step" else 0
-    path = study.log.horizon > 1 and (study.settings.full_horizon or lead.model_based)
-    ratios = 1 < study.log.horizon <= study.settings.ratio_decisions
-    every = {name: study.inputs(i, REWARD, k, path=path, ratios=ratios) for name, i in _numbered(names)}
-    there = {"path": path, "k": k >= 2, "ratios": ratios, "one step": study.log.horizon == 1, "groups": study.grouped}
-    for estimator in estimators_for(study.log.horizon, frozenset(name for name, known in there.items() if known)):
-        yield _Asked.of(estimator, REWARD, every)
-    leading = ESTIMATORS[lead.estimator]
-    needs_k = k if "k" in leading.needs else 0
-    for amount in COMPONENTS:
-        parts = {n: study.inputs(i, amount, needs_k, path="path" in leading.needs) for n, i in _numbered(names)}
-        yield _Asked.of(leading, amount, parts)
-    if study.log.gamma < 1 and study.log.horizon > 1 and not leading.model_based:
-        # Any q with v its expectation leaves the weighted form consistent, so the models may stay discounted.
-        plain = {name: replace(i, discount=i.alive.astype(np.float64)) for name, i in every.items()}
-        yield _Asked.of(leading, UNDISCOUNTED, plain)
-
-
-def _numbered(names: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
-    return ((name, index - 1 if index else None) for index, name in enumerate(names))
-
-
-def _compared(ask: _Asked, draws: dict[str, np.ndarray], reference: str, confidence: float) -> Iterator[Estimate]:
-    """One estimator of one amount for every policy, and its paired difference to the reference."""
-    base = ask.found[reference].terms
-    for name, one in ask.found.items():
-        value, moved = one.terms.estimate(), one.terms.influence()
-        apart, moved_apart = value - base.estimate(), moved - base.influence()
-        difference = interval(apart, draws[name] - draws[reference], confidence, moved_apart)
-        own = interval(value, draws[name], confidence, moved)
-        other = None if name == reference else difference
-        yield Estimate(name, ask.estimator.name, ask.amount, own, other, one.weighting)
 
 
 def _known(reference: str, chosen: tuple[Adapted, ...]) -> str:

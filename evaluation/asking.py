@@ -1,0 +1,78 @@
+"""What an evaluation asks of a study: every estimator of the reward, the lead's of its parts, intervals in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from evaluation.adapt import LOGGED, Adapted
+from evaluation.estimators import ESTIMATORS, Estimated, Estimator, Inputs, estimated, estimators_for
+from evaluation.intervals import interval
+from evaluation.lead import Lead
+from evaluation.report import Estimate
+from evaluation.resampling import Resamples
+from evaluation.study import COMPONENTS, REWARD, Study
+
+UNDISCOUNTED = "undiscounted"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One estimator of one amount, for every policy."""
+
+    estimator: Estimator
+    amount: str
+    found: dict[str, Estimated]
+
+    @classmethod
+    def of(cls, estimator: Estimator, amount: str, inputs: dict[str, Inputs]) -> Asked:
+        found = {name: estimated(estimator, given, logging=name == LOGGED) for name, given in inputs.items()}
+        return cls(estimator, amount, found)
+
+
+def estimates_of(
+    asked: tuple[Asked, ...], reference: str, resamples: Resamples, confidence: float
+) -> Iterator[Estimate]:
+    """Everything that is asked, with intervals from one pass over the customers."""
+    draws = iter(resamples.of_all([one.terms for ask in asked for one in ask.found.values()]))
+    for ask in asked:
+        yield from _compared(ask, {name: next(draws) for name in ask.found}, reference, confidence)
+
+
+def ask(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Asked]:
+    """Every estimator of the reward, then the lead estimator of each part of it."""
+    names = (LOGGED, *(p.name for p in chosen))
+    k = lead.decisions if lead.kind == "k-step" else 0
+    path = study.log.horizon > 1 and (study.settings.full_horizon or lead.model_based)
+    ratios = 1 < study.log.horizon <= study.settings.ratio_decisions
+    every = {name: study.inputs(i, REWARD, k, path=path, ratios=ratios) for name, i in _numbered(names)}
+    there = {"path": path, "k": k >= 2, "ratios": ratios, "one step": study.log.horizon == 1, "groups": study.grouped}
+    for estimator in estimators_for(study.log.horizon, frozenset(name for name, known in there.items() if known)):
+        yield Asked.of(estimator, REWARD, every)
+    leading = ESTIMATORS[lead.estimator]
+    needs_k = k if "k" in leading.needs else 0
+    for amount in COMPONENTS:
+        parts = {n: study.inputs(i, amount, needs_k, path="path" in leading.needs) for n, i in _numbered(names)}
+        yield Asked.of(leading, amount, parts)
+    if study.log.gamma < 1 and study.log.horizon > 1 and not leading.model_based:
+        # Any q with v its expectation leaves the weighted form consistent, so the models may stay discounted.
+        plain = {name: replace(i, discount=i.alive.astype(np.float64)) for name, i in every.items()}
+        yield Asked.of(leading, UNDISCOUNTED, plain)
+
+
+def _numbered(names: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
+    return ((name, index - 1 if index else None) for index, name in enumerate(names))
+
+
+def _compared(ask: Asked, draws: dict[str, np.ndarray], reference: str, confidence: float) -> Iterator[Estimate]:
+    """One estimator of one amount for every policy, and its paired difference to the reference."""
+    base = ask.found[reference].terms
+    for name, one in ask.found.items():
+        value, moved = one.terms.estimate(), one.terms.influence()
+        apart, moved_apart = value - base.estimate(), moved - base.influence()
+        difference = interval(apart, draws[name] - draws[reference], confidence, moved_apart)
+        own = interval(value, draws[name], confidence, moved)
+        other = None if name == reference else difference
+        yield Estimate(name, ask.estimator.name, ask.amount, own, other, one.weighting)
