@@ -36,7 +36,8 @@ def sensitivities(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iter
     for policy, p in zip(chosen, study.probabilities, strict=True):
         if not lead.model_based and p[np.arange(len(log)), log.treatment].any():
             mean = weighed(log, p[np.arange(len(log)), log.treatment], reward, lead)
-            yield sensitivity(policy.name, mean, booked)
+            if np.isfinite(mean.bounds(1.0)).all():
+                yield sensitivity(policy.name, mean, booked)
 
 
 def untried_of(

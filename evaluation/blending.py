@@ -35,15 +35,17 @@ def blended(
     """The blend with the least estimated squared error; arguments as `sequential.blend`.
 
     Minimises x' (Omega + b b') x over x >= 0 that sum to 1: Omega the covariance of the partial returns, b how far each
-    lies outside the 90 % interval of the full one, which has no bias. Thomas & Brunskill (2016), equations 9 to 11;
-    their bootstrap of the interval is replaced by the normal one.
+    lies outside the 90 % interval of the longest one that has a value, which is taken to have no bias. Thomas &
+    Brunskill (2016), equations 9 to 11; their bootstrap of the interval is replaced by the normal one.
     """
     horizon = ratio.shape[1]
     steps = np.unique(np.linspace(0, horizon, min(horizon, MOST_RETURNS) + 1).round().astype(int))
     partial = [blend(ratio, reward, q, v, discount, (np.arange(horizon) < j).astype(np.float64)) for j in steps]
     values = np.array([terms.estimate() for terms in partial])
     spread = np.stack([terms.influence() for terms in partial])  # (J, C)
-    covariance = np.cov(spread) / spread.shape[1]
+    known = np.isfinite(values) & np.isfinite(spread).all(axis=1)  # until weights have run out
+    steps, values, spread = steps[known], values[known], spread[known]
+    covariance = np.atleast_2d(np.cov(spread)) / spread.shape[1]
     reach = REACH * np.sqrt(covariance[-1, -1])
     apart = values - values[-1]
     bias = np.sign(apart) * np.maximum(np.abs(apart) - reach, 0.0)

@@ -121,8 +121,10 @@ def blend(
     """
     rho = cumulative(ratio)
     earlier, modelled = before(rho), np.concatenate([[1.0], sampled[:-1]])
+    here, there = sampled > 0, modelled > 0  # a step that is left to the model needs no weight
+    gained = (discount * sampled * rho * (reward - q))[:, here]
     return joined(
-        ratio_of(discount * sampled * rho * (reward - q), rho), ratio_of(discount * modelled * earlier * v, earlier)
+        ratio_of(gained, rho[:, here]), ratio_of((discount * modelled * earlier * v)[:, there], earlier[:, there])
     )
 
 

@@ -146,6 +146,21 @@ def test_a_right_model_is_believed_and_a_wrong_one_is_not() -> None:
         assert (np.diff(found.sampled(H)) <= 1e-12).all()
 
 
+def test_where_weights_run_out_the_model_goes_on() -> None:
+    """Nobody follows the policy beyond the third decision: the blend samples at most so far, and has a value."""
+    rng = np.random.default_rng(7)
+    ratio = np.where(np.arange(H) < 3, rng.uniform(0.5, 1.5, (200, H)), 0.0)
+    reward, ones = rng.normal(1.0, 0.1, (200, H)), np.ones((200, H))
+    v = np.tile(np.arange(H, 0, -1.0), (200, 1))
+    terms, found = blended(ratio, reward, v, v, ones)
+    assert np.isnan(sequential.snpddr(ratio, reward, v, v, ones).estimate())
+    assert found.steps.max() <= 3
+    assert terms.estimate() == pytest.approx(10.0, abs=0.3)
+    never, alone = blended(np.zeros((200, H)), reward, v, v, ones)
+    assert never.estimate() == pytest.approx(10.0)
+    assert alone.steps.tolist() == [0]
+
+
 def test_influence_is_what_leaving_one_customer_out_says() -> None:
     rng = np.random.default_rng(5)
     weight, reward = rng.exponential(size=200), rng.normal(size=200)
