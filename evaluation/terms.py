@@ -15,8 +15,8 @@ class Terms:
     normaliser is kept per customer, a resample of customers recomputes it: the interval has its variance.
 
     numerator:   (customers, blocks) float64
-    denominator: (customers, blocks) or (1, 1) float64
-    scale:       (customers, blocks) or (1, 1) float64
+    denominator: (customers or 1, blocks or 1) float64; one row: the same for every customer
+    scale:       (customers or 1, blocks or 1) float64
     """
 
     numerator: np.ndarray
@@ -73,10 +73,9 @@ def ratio_of(numerator: np.ndarray, denominator: np.ndarray, scale: np.ndarray =
 
 def joined(*parts: Terms) -> Terms:
     """The sum of estimates as one estimate."""
-    size = len(parts[0].numerator)
-
     def blocks(name: str) -> np.ndarray:
-        wide = [np.broadcast_to(getattr(p, name), (size, p.numerator.shape[1])) for p in parts]
+        rows = max(len(getattr(p, name)) for p in parts)  # 1 where it is the same for every customer
+        wide = [np.broadcast_to(getattr(p, name), (rows, p.numerator.shape[1])) for p in parts]
         return np.concatenate(wide, axis=1)
 
     return Terms(blocks("numerator"), blocks("denominator"), blocks("scale"))
