@@ -98,9 +98,8 @@ def learn(
         seed=seed,
         device="cpu",
     )
-    surroundings.value_of = values_of(
-        learner
-    )  # the environment's short cut for horizons; SB3 would ask customer by customer
+    # The environment's short cut for horizons; SB3 would ask customer by customer.
+    surroundings.value_of = values_of(learner)
     clocked.decisions = lambda: learner.num_timesteps
     learner.learn(ENDLESS, callback=_Timed(clocked, seconds, points, watch), log_interval=ENDLESS)
     return clocked.curve

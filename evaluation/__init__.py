@@ -16,6 +16,8 @@ VERBS = {
     "EvaluationSettings": "evaluation.settings",
     "estimates": "evaluation.estimates",
     "one_step": "evaluation.estimates",
+    "Bounded": "evaluation.betting",
+    "confidence_sequence": "evaluation.betting",
     "apply": "evaluation.apply",
     "apply_policy": "evaluation.apply",
     "watch": "evaluation.watch",

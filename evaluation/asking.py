@@ -48,8 +48,7 @@ def ask(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Asked
     path = study.log.horizon > 1 and (study.settings.full_horizon or lead.model_based)
     ratios = 1 < study.log.horizon <= study.settings.ratio_decisions
     every = {name: study.inputs(i, REWARD, k, path=path, ratios=ratios) for name, i in _numbered(names)}
-    there = {"path": path, "k": k >= 2, "ratios": ratios, "one step": study.log.horizon == 1, "groups": study.grouped}
-    for estimator in estimators_for(study.log.horizon, frozenset(name for name, known in there.items() if known)):
+    for estimator in estimators_for(study.log.horizon, every[names[-1]].given):
         yield Asked.of(estimator, REWARD, every)
     leading = ESTIMATORS[lead.estimator]
     needs_k = k if "k" in leading.needs else 0

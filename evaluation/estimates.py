@@ -14,15 +14,7 @@ def estimates(inputs: Inputs, *, resamples: int = 1000, confidence: float = 0.95
 
     A customer is a row of the inputs; fields that are not known stay None.
     """
-    horizon = inputs.ratio.shape[1]
-    there = {
-        "path": inputs.path_q is not None and inputs.path_v is not None,
-        "k": inputs.k >= 2,
-        "ratios": inputs.state_ratio is not None,
-        "one step": inputs.weighted_q is not None and inputs.weighted_v is not None,
-        "groups": inputs.group_ratio is not None,
-    }
-    asked = estimators_for(horizon, frozenset(name for name, known in there.items() if known))
+    asked = estimators_for(inputs.ratio.shape[1], inputs.given)
     terms = {estimator.name: estimated(estimator, inputs, logging=False).terms for estimator in asked}
     draws = Resamples(len(inputs.ratio), resamples, seed).of_all(list(terms.values()))
     return {

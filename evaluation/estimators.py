@@ -36,6 +36,18 @@ class Inputs:
     weighted_v: np.ndarray | None = None
     group_ratio: np.ndarray | None = None  # (C, H) as ratio, of groups of treatments
 
+    @property
+    def given(self) -> frozenset[str]:
+        """Which of the inputs there are that not every estimator needs, see `Estimator.needs`."""
+        known = {
+            "path": self.path_q is not None and self.path_v is not None,
+            "k": self.k >= 2,
+            "ratios": self.state_ratio is not None,
+            "weighted": self.weighted_q is not None and self.weighted_v is not None,
+            "groups": self.group_ratio is not None,
+        }
+        return frozenset(name for name, there in known.items() if there)
+
 
 @dataclass(frozen=True)
 class Estimator:
@@ -48,7 +60,7 @@ class Estimator:
     family: Family
     model_based: bool
     terms: Callable[[Inputs], Terms] = field(repr=False)
-    needs: frozenset[str] = frozenset()  # inputs without which it is not computed: path, k, ratios, one step, groups
+    needs: frozenset[str] = frozenset()  # inputs without which it is not computed: path, k, ratios, weighted, groups
     form: Form | None = None  # in which weights are made smaller; its parameter is chosen for each policy
 
 
@@ -87,7 +99,7 @@ _ALL = (
               "the propensities or the reward model are right; the model was fitted to leave least variance",
               "one-step", False,
               lambda i: onestep.dr(*_flat(i)[:2], _given(i.weighted_q)[:, 0], _given(i.weighted_v)[:, 0]),
-              frozenset({"one step"})),
+              frozenset({"weighted"})),
     Estimator("ips_clipped", "IPS, clipped", "mean w′ r,  w′ = min(w, λ)", f"{_PROPENSITY}; {_SMALLER}", "one-step",
               False, lambda i: onestep.ips(*_flat(i)[:2]), form=CLIPPED),
     Estimator("ips_subgaussian", "IPS, sub-Gaussian", "mean w′ r,  w′ = w / (1 − λ + λ w)",
@@ -163,7 +175,7 @@ ESTIMATORS: dict[str, Estimator] = {estimator.name: estimator for estimator in _
 
 
 def estimators_for(horizon: int, given: frozenset[str]) -> tuple[Estimator, ...]:
-    """The estimators that apply to a log; given: which inputs there are, see `Estimator.needs`."""
+    """The estimators that apply to a log; given: see `Inputs.given`."""
     family = "one-step" if horizon == 1 else "sequential"
     return tuple(e for e in _ALL if e.family == family and e.needs <= given)
 

@@ -139,7 +139,7 @@ def _on_training(
     log: Log,
 ) -> tuple[np.ndarray, ...]:
     fits_q = log.horizon > 1 and (settings.full_horizon or lead.kind in ("k-step", "model"))
-    fits = fits_q or log.horizon <= settings.ratio_decisions
+    fits = fits_q or log.horizon == 1 or log.horizon <= settings.ratio_decisions
     return tuple(on_log(p, training, prices) for p in chosen) if training is not None and fits else ()
 
 

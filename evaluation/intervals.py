@@ -73,12 +73,6 @@ def estimate_interval(terms: Terms, resamples: Resamples, confidence: float = 0.
     return interval(terms.estimate(), resamples.of(terms), confidence, terms.influence())
 
 
-def paired_difference(a: Terms, b: Terms, resamples: Resamples, confidence: float = 0.95) -> Interval:
-    """a - b with its interval, both on the same resamples: what their customers share cancels."""
-    mine, theirs = resamples.of_all([a, b])
-    return interval(a.estimate() - b.estimate(), mine - theirs, confidence, a.influence() - b.influence())
-
-
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
     """The mean of independent values (n,) with its normal-theory interval: for simulations, where n is large."""
     mean, se = float(values.mean()), float(values.std(ddof=1)) / float(np.sqrt(len(values)))

@@ -11,14 +11,14 @@ from evaluation.adapt import LOGGED
 from evaluation.estimators import ESTIMATORS
 from evaluation.figures import FIGURES, drawable, svg
 from evaluation.intervals import Interval
-from evaluation.verdict import (
+from evaluation.sentences import (
     confounding_sentences,
-    lead_title,
     propensity_sentences,
     slice_sentences,
     support_sentences,
     untried_sentences,
 )
+from evaluation.verdict import lead_title
 
 if TYPE_CHECKING:
     from jinja2 import Template

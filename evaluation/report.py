@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from envs.errors import InputError
 from evaluation.confounding import Sensitivity
 from evaluation.diagnostics import Support
 from evaluation.guaranteed import Guaranteed
@@ -153,9 +154,14 @@ class Report:
         return verdicts(self)
 
     def figure(self, kind: str = "forest") -> Figure:
-        """A picture: "forest" (estimates and intervals), "support" (ESS by decision) or "mix" (treatments)."""
-        from evaluation.figures import FIGURES
+        """A picture: "forest" (estimates), "support" (ESS by decision), "mix" (treatments) or "confounding".
 
+        InputError where there is nothing to draw: a model-based lead has no weights that could be confounded.
+        """
+        from evaluation.figures import FIGURES, drawable
+
+        if not drawable(self, kind):
+            raise InputError("must be another one: this report's lead has no weights", field="figure", value=kind)
         return FIGURES[kind](self)
 
     def to_dict(self) -> dict[str, Any]:

@@ -60,8 +60,9 @@ class Study:
         modelled = self.modelled(amount)
         to_end = self._path(policy, amount, None) if path else None
         to_k = self._path(policy, amount, k) if k >= 2 and policy is not None else None
-        one_step = log.horizon == 1 and policy is not None and amount == REWARD
-        weighted = self._weighted(policy) if one_step and policy is not None else None
+        alone = policy if log.horizon == 1 and amount == REWARD else None  # what is made for one policy
+        weighted = None if alone is None else self._weighted(alone)
+        grouped = None if alone is None else self._group_ratio(alone)
         return Inputs(
             ratio=lay(ratio, fill=1.0),
             reward=lay(amounts(log, self.prices)[amount]),
@@ -78,17 +79,13 @@ class Study:
             state_ratio=lay(self._state_ratio(policy), fill=1.0) if ratios else None,
             weighted_q=None if weighted is None else lay(weighted.logged),
             weighted_v=None if weighted is None else lay(weighted.policy[0]),
-            group_ratio=lay(self._group_ratio(policy), fill=1.0) if one_step and self.grouped else None,
+            group_ratio=None if grouped is None else lay(grouped, fill=1.0),
         )
 
-    @property
-    def grouped(self) -> bool:
-        """Whether weights of groups of treatments can be had: the groups and the logged distribution are known."""
-        return self.features.groups is not None and self.log.behaviour is not None
-
-    def _group_ratio(self, policy: int | None) -> np.ndarray:
-        if policy is None or self.features.groups is None:
-            return np.ones(len(self.log))
+    def _group_ratio(self, policy: int) -> np.ndarray | None:
+        """Weights of groups of treatments, where the groups and the logged distribution are known."""
+        if self.features.groups is None or self.log.behaviour is None:
+            return None
         return group_weights(self.log, self.probabilities[policy], self.features.groups)
 
     def _state_ratio(self, policy: int | None) -> np.ndarray:
@@ -113,11 +110,10 @@ class Study:
         out = Modelled(np.zeros(len(log)), np.zeros((1, len(log))))
         for source, usable, here in other_customers(log, self.training, rng):
             there_on = here_on if source is log else self.on_training[policy]
-            rows = np.flatnonzero(usable)
-            rows = rows[at_most(source.rows(usable), self.settings.model_rows, rng)]
-            fit = source.rows(np.isin(np.arange(len(source)), rows))
+            keep = _at_most(source, usable, self.settings.model_rows, rng)
+            fit = source.rows(keep)
             target = amounts(fit, self.prices)[REWARD]
-            model = fit_more_robust(fit, there_on[rows], target, self.features, self._recipe, self.seed)
+            model = fit_more_robust(fit, there_on[keep], target, self.features, self._recipe, self.seed)
             out.logged[here] = model.values(log.state[here], log.treatment[here])
             out.policy[0, here] = model.expected(log.state[here], here_on[here])
         return out
@@ -163,12 +159,9 @@ class Study:
         here_on = None if policy is None else self.probabilities[policy]
         for source, usable, here in other_customers(log, self.training, rng):
             there_on = here_on if source is log else None if policy is None else self.on_training[policy]
-            rows = np.flatnonzero(usable)
             stationary = log.kind == "continuing" and decisions is None
             most = self.settings.path_rows if stationary else self.settings.model_rows
-            rows = rows[at_most(source.rows(usable), most, rng)]
-            keep = np.zeros(len(source), dtype=bool)
-            keep[rows] = True
+            keep = _at_most(source, usable, most, rng)
             fit = Side(source.rows(keep), None if there_on is None else thinned(there_on[keep]))
             reward = amounts(fit.log, self.prices)[amount]
             if not reward.any():
@@ -186,3 +179,10 @@ class Study:
 def amounts(log: Log, prices: Prices | None) -> dict[str, np.ndarray]:
     """The reward at these prices and its three parts, each (n,)."""
     return {REWARD: log.reward(prices), "margin": log.margin, "cost": log.cost, "annoyance": log.annoyance}
+
+
+def _at_most(source: Log, usable: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:  # (n,) bool
+    """As `at_most`, among the usable rows. usable: (n,) bool"""
+    keep = usable.copy()
+    keep[usable] = at_most(source.rows(usable), most, rng)
+    return keep

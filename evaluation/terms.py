@@ -73,6 +73,7 @@ def ratio_of(numerator: np.ndarray, denominator: np.ndarray, scale: np.ndarray =
 
 def joined(*parts: Terms) -> Terms:
     """The sum of estimates as one estimate."""
+
     def blocks(name: str) -> np.ndarray:
         rows = max(len(getattr(p, name)) for p in parts)  # 1 where it is the same for every customer
         wide = [np.broadcast_to(getattr(p, name), (rows, p.numerator.shape[1])) for p in parts]

@@ -98,8 +98,8 @@ class Weighting:
 
     @property
     def plain(self) -> Tried:
-        """What the weights as they are cost."""
-        return next(one for one in self.tried if one.bias == 0 and one.parameter in (0.0, np.inf))
+        """What the weights as they are cost: the last of a form's grid."""
+        return self.tried[-1]
 
 
 def choose(form: Form, weight: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> Weighting:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envs.errors import InputError
 from evaluation import sequential
 from evaluation.confounding import LARGEST, Weighed, largest_mean, sensitivity, weighed
 from evaluation.diagnostics import support
@@ -182,6 +183,15 @@ def test_a_log_that_always_did_the_same_cannot_be_confounded() -> None:
     assert found.overturned_at is None
 
 
+class _Known:
+    """Every treatment alike."""
+
+    name = "known"
+
+    def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return np.full(mask.shape, 1 / A)
+
+
 class _Bold:
     """A third of its decisions on a treatment that nobody tried."""
 
@@ -203,3 +213,13 @@ def test_what_was_never_tried_is_worth_something_between_the_ends() -> None:
     value = report.estimate("bold").interval.value
     assert (found.lo, found.hi) == pytest.approx((2 / 3 * value, 2 / 3 * value + 1.0))
     assert "never tried there" in report.to_html()
+
+
+def test_a_model_based_lead_has_nothing_to_confound() -> None:
+    log = log_of(10, 200)
+    settings = EvaluationSettings(model="ridge", resamples=100, min_ess=10_000)
+    report = evaluate(log, [_Known()], settings=settings)
+    assert report.lead.model_based
+    assert report.sensitivities == ()
+    with pytest.raises(InputError, match="figure == 'confounding'"):
+        report.figure("confounding")

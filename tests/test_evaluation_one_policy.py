@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from evaluation.log import Log, log_from_arrays
 from evaluation.more_robust import emphasis, fit_more_robust
 from evaluation.onestep import dr, ips
 from evaluation.regression import Recipe, TreatmentFeatures
+from evaluation.settings import EvaluationSettings
 
 A = 6
 GROUPS = np.array([0, 1, 1, 1, 2, 2])
@@ -108,3 +110,19 @@ def test_a_report_holds_them_where_they_can_be_had() -> None:
         assert "λ" in report.to_html()
     values = [report.estimate("fixed", name).interval for name in ("ips", "dr", "mrdr", "dr_shrunk", "ips_clipped")]
     assert max(v.lo for v in values) < min(v.hi for v in values)
+
+
+def test_models_for_one_policy_need_no_density_ratios() -> None:
+    """Nor does a log of one decision need them: other customers' probabilities are there all the same."""
+    (log, target), (other, there) = log_of(6, 400), log_of(7, 400)
+    other = replace(other, customer_id=np.char.add("other-", other.customer_id))
+
+    class Both:
+        name = "both"
+
+        def probabilities(self, observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
+            return target if np.array_equal(observation, log.observation) else there
+
+    settings = EvaluationSettings(model="ridge", resamples=100, ratio_decisions=0)
+    report = evaluate(log, [Both()], training_log=other, settings=settings)
+    assert np.isfinite(report.estimate("both", "mrdr").interval.value)
