@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from evaluation.lead import Lead
 from evaluation.report import Estimate
 from evaluation.resampling import Resamples
 from evaluation.study import COMPONENTS, REWARD, Study
+from evaluation.together import Together, together
 
 UNDISCOUNTED = "undiscounted"
 
@@ -32,13 +33,33 @@ class Asked:
         return cls(estimator, amount, found)
 
 
-def estimates_of(
-    asked: tuple[Asked, ...], reference: str, resamples: Resamples, confidence: float
-) -> Iterator[Estimate]:
-    """Everything that is asked, with intervals from one pass over the customers."""
+Draws = Sequence[Mapping[str, np.ndarray]]  # per asked: by policy, (resamples,)
+
+
+def drawn(asked: Sequence[Asked], resamples: Resamples) -> Draws:
+    """Everything that is asked in every resample, from one pass over the customers."""
     draws = iter(resamples.of_all([one.terms for ask in asked for one in ask.found.values()]))
-    for ask in asked:
-        yield from _compared(ask, {name: next(draws) for name in ask.found}, reference, confidence)
+    return [{name: next(draws) for name in ask.found} for ask in asked]
+
+
+def estimates_of(asked: Sequence[Asked], draws: Draws, reference: str, confidence: float) -> Iterator[Estimate]:
+    """Everything that is asked, with intervals."""
+    for ask, own in zip(asked, draws, strict=True):
+        yield from _compared(ask, own, reference, confidence)
+
+
+def together_of(
+    asked: Sequence[Asked], draws: Draws, lead: Lead, reference: str, deciding: Set[str], confidence: float
+) -> tuple[Together, ...]:
+    """The lead's differences of the policies that the evaluation is about, where these are several."""
+    leading = [(ask.estimator.name, ask.amount) for ask in asked].index((lead.estimator, REWARD))
+    found, own = asked[leading].found, draws[leading]
+    names = [name for name in found if name in deciding and name != reference]
+    if len(names) < 2:
+        return ()
+    base = found[reference].terms.estimate()
+    values = {name: found[name].terms.estimate() - base for name in names}
+    return together(values, {name: own[name] - own[reference] for name in names}, confidence)
 
 
 def ask(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Asked]:
@@ -65,7 +86,7 @@ def _numbered(names: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
     return ((name, index - 1 if index else None) for index, name in enumerate(names))
 
 
-def _compared(ask: Asked, draws: dict[str, np.ndarray], reference: str, confidence: float) -> Iterator[Estimate]:
+def _compared(ask: Asked, draws: Mapping[str, np.ndarray], reference: str, confidence: float) -> Iterator[Estimate]:
     """One estimator of one amount for every policy, and its paired difference to the reference."""
     base = ask.found[reference].terms
     for name, one in ask.found.items():

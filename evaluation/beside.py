@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from envs.errors import InputError
-from evaluation.adapt import Adapted
+from evaluation.adapt import LOGGED, Adapted
 from evaluation.asking import Asked
 from evaluation.confounding import Sensitivity, sensitivity, weighed
+from evaluation.demand import Demand, Resources, demands
 from evaluation.diagnostics import Support, weights
 from evaluation.guaranteed import Guaranteed, guaranteed
 from evaluation.lead import Lead
@@ -49,6 +50,16 @@ def untried_of(
     for found in supports:
         if found.untried > 0:
             yield untried(found.policy, found.untried, values[found.policy], study.log, reward)
+
+
+def demands_of(study: Study, chosen: tuple[Adapted, ...], resources: Resources | None) -> Iterator[Demand]:
+    """What every policy asks of the pools, the log's own first; nothing where no pools are told."""
+    if resources is None:
+        return
+    log = study.log
+    yield from demands(LOGGED, log, np.eye(log.width)[log.treatment], resources)
+    for policy, p in zip(chosen, study.probabilities, strict=True):
+        yield from demands(policy.name, log, p, resources)
 
 
 def guaranteed_of(study: Study, chosen: tuple[Adapted, ...]) -> Iterator[Guaranteed]:

@@ -10,8 +10,9 @@ import polars as pl
 from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
-from evaluation.asking import ask, estimates_of
-from evaluation.beside import guaranteed_of, powers, sensitivities, slices_of, untried_of
+from evaluation.asking import ask, drawn, estimates_of, together_of
+from evaluation.beside import demands_of, guaranteed_of, powers, sensitivities, slices_of, untried_of
+from evaluation.demand import Resources
 from evaluation.diagnostics import Support, support
 from evaluation.lead import Lead, choose_lead
 from evaluation.log import Log
@@ -31,12 +32,14 @@ def evaluate(
     prices: Prices | None = None,
     attributes: np.ndarray | None = None,
     groups: np.ndarray | None = None,
+    resources: Resources | None = None,
     reference: str | None = None,
     candidates: Sequence[str] | None = None,
     labels: Mapping[str, np.ndarray] | None = None,
     settings: EvaluationSettings | None = None,
     seed: int = 0,
     simulation: pl.DataFrame | None = None,
+    burden: pl.DataFrame | None = None,
 ) -> Report:
     """Estimate the value of policies from a log, with intervals, paired differences and their support.
 
@@ -47,11 +50,13 @@ def evaluate(
     prices:       shown to the policies and used to recompute logged rewards; None: as logged
     attributes:   (treatments, attributes), how models tell treatments apart; None: by name alone
     groups:       (treatments,) int, which of them marginalised IPS takes to be alike; None: it is not computed
+    resources:    what treatments draw from pools and what there is; None: capacity is not looked at
     reference:    the policy that differences are taken to; None: the logging policy
     candidates:   names of the policies that the evaluation is about: their support picks the lead estimate, and the
                   reference's; None: all. A baseline that the log supports less is shown and marked, not believed
     labels:       groups of customers to report by themselves, (customers,) str by dimension; see `customer_labels`
     simulation:   a frame with a `policy` column, shown beside the estimates
+    burden:       another one: how often customers are contacted in simulation, and how they take it
     """
     settings = settings or EvaluationSettings()
     chosen = adapted(policies)
@@ -70,7 +75,8 @@ def evaluate(
     study = Study(log, training_log, probabilities, on_training, prices, features, settings, seed)
     resamples = resample(log.customers, settings.resamples, np.random.default_rng([seed, 0]))
     asked = tuple(ask(study, chosen, lead))
-    estimates = tuple(estimates_of(asked, reference, resamples, settings.confidence))
+    draws = drawn(asked, resamples)
+    estimates = tuple(estimates_of(asked, draws, reference, settings.confidence))
     return Report(
         policies=(LOGGED, *(p.name for p in chosen)),
         digests=(None, *(p.digest for p in chosen)),
@@ -87,11 +93,14 @@ def evaluate(
         settings=settings,
         seed=seed,
         simulation=simulation,
+        burden=burden,
+        together=together_of(asked, draws, lead, reference, deciding, settings.confidence),
         powers=tuple(powers(study, chosen, lead)),
         check=check_propensities(log) if log.propensity_source == "logged" else None,
         sensitivities=tuple(sensitivities(study, chosen, lead)),
         guaranteed=tuple(guaranteed_of(study, chosen)),
         untried=tuple(untried_of(study, supports, estimates, lead)),
+        demands=tuple(demands_of(study, chosen, resources)),
         slices=tuple(slices_of(study, chosen, asked, lead, reference, labels or {}, deciding)),
     )
 

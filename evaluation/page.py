@@ -21,6 +21,7 @@ from evaluation.sentences import (
 from evaluation.verdict import lead_title
 
 if TYPE_CHECKING:
+    import polars as pl
     from jinja2 import Template
 
     from evaluation.report import Report
@@ -43,6 +44,7 @@ def page(report: Report) -> str:
         powers=_powers(report),
         worse=slice_sentences(report),
         untried=untried_sentences(report),
+        demands=_demands(report),
         slices=_slices(report),
         guaranteed=[
             (g.policy, number(g.value, True), f"{number(g.lo, True)} to {number(g.hi, True)}", number(g.lower, True))
@@ -56,7 +58,8 @@ def page(report: Report) -> str:
         sizes=_sizes(report),
         weightings=_weightings(report),
         prices=price_text(report),
-        simulation=_simulation(report),
+        simulation=_simulated_table(report.simulation),
+        burden=_simulated_table(report.burden),
         part_names=PARTS,
         zip_policies=list(zip(report.policies, report.digests, strict=True)),
     )
@@ -75,6 +78,15 @@ def _slices(report: Report) -> list[tuple[str, list[tuple[bool, tuple[str, ...]]
 
     names = dict.fromkeys(one.policy for one in report.slices)
     return [(name, [row(one) for one in report.slices if one.policy == name]) for name in names]
+
+
+def _demands(report: Report) -> list[tuple[bool, tuple[str, ...]]]:
+    """Per policy and pool whether more is asked for than there is, and the figures as text."""
+    return [
+        (one.above, (one.policy, one.pool, *(f"{x:,.0f}" for x in (one.asked, one.busiest, one.capacity)), one.unit,
+                     f"{one.days_above:.0%}"))
+        for one in report.demands
+    ]  # fmt: skip
 
 
 def _powers(report: Report) -> list[tuple[str, ...]]:
@@ -107,18 +119,30 @@ def lead_rows(report: Report) -> list[dict[str, Any]]:
     for policy in report.policies:
         found = report.estimate(policy)
         size, largest = report.support(policy)
+        joint = next((one for one in report.together if one.policy == policy), None)
         rows.append(
             {
                 "policy": policy,
                 "value": shown(found.interval),
                 "difference": shown(found.difference, signed=True) if found.difference else "reference",
                 "lower": number(found.difference.lower, signed=True) if found.difference else "",
+                "total": _total(report, policy),
+                "joint": "" if joint is None else f"{number(joint.lo, True)} to {number(joint.hi, True)}",
                 "ess": f"{size:,.0f}",
                 "max_weight": f"{largest:,.1f}",
                 "untried": f"{report.supports[report.policies.index(policy)].untried:.1%}",
             }
         )
     return rows
+
+
+def _total(report: Report, policy: str) -> str:
+    """The difference for all of the bank's customers."""
+    found, many = report.estimate(policy).difference, report.settings.population
+    if found is None or many is None:
+        return ""
+    lo, hi = report.bounds(policy)
+    return f"{number(many * found.value, True)} ({number(many * lo, True)} to {number(many * hi, True)})"
 
 
 def shown(interval: Interval, signed: bool = False) -> str:
@@ -201,21 +225,24 @@ def _sizes(report: Report) -> tuple[range, list[tuple[str, list[tuple[str, list[
     return numbers, rows
 
 
-def _simulation(report: Report) -> tuple[list[str], list[list[tuple[str, str]]]] | None:
+def _simulated_table(frame: pl.DataFrame | None) -> tuple[list[str], list[list[tuple[str, str]]]] | None:
     """Titles, and rows of (value, interval); columns `x_lo` and `x_hi` stand under `x`."""
-    frame = report.simulation
     if frame is None:
         return None
     bounds = {name: (f"{name}_lo", f"{name}_hi") for name in frame.columns}
     paired = {name: pair for name, pair in bounds.items() if set(pair) <= set(frame.columns)}
     titles = [name for name in frame.columns if not any(name in pair for pair in paired.values())]
     rows = [[_simulated(row, name, paired.get(name)) for name in titles] for row in frame.iter_rows(named=True)]
-    return titles, rows
+    return [title.replace("_", " ") for title in titles], rows
 
 
 def _simulated(row: dict[str, Any], name: str, bounds: tuple[str, str] | None) -> tuple[str, str]:
+    if row[name] is None:
+        return "–", ""
     value = number(row[name]) if isinstance(row[name], float) else str(row[name])
-    return value, "" if bounds is None else " to ".join(number(row[bound], digits=3) for bound in bounds)
+    if bounds is None or row[bounds[0]] is None:
+        return value, ""
+    return value, " to ".join(number(row[bound], digits=3) for bound in bounds)
 
 
 @cache

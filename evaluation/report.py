@@ -15,6 +15,7 @@ import polars as pl
 
 from envs.errors import InputError
 from evaluation.confounding import Sensitivity
+from evaluation.demand import Demand
 from evaluation.diagnostics import Support
 from evaluation.guaranteed import Guaranteed
 from evaluation.intervals import Interval
@@ -25,6 +26,7 @@ from evaluation.propensity_check import PropensityCheck
 from evaluation.reward_model import Choice
 from evaluation.settings import EvaluationSettings
 from evaluation.slices import Slice
+from evaluation.together import Together
 from evaluation.untried import Untried
 from evaluation.verdict import Verdict, verdicts
 from evaluation.weighting import Weighting
@@ -95,11 +97,14 @@ class Report:
     settings: EvaluationSettings
     seed: int
     simulation: pl.DataFrame | None = None
+    burden: pl.DataFrame | None = None  # how often simulated customers are contacted, and how they take it
+    together: tuple[Together, ...] = ()  # of the policies that the evaluation is about, where these are several
     powers: tuple[Power, ...] = ()  # per policy but the logging one
     check: PropensityCheck | None = None  # of logged propensities; None: they were estimated
     sensitivities: tuple[Sensitivity, ...] = ()  # per policy whose lead estimate is sampled
     guaranteed: tuple[Guaranteed, ...] = ()  # per policy, where a range of rewards was stated
     slices: tuple[Slice, ...] = ()  # of the policies that the evaluation is about
+    demands: tuple[Demand, ...] = ()  # per policy and pool
     untried: tuple[Untried, ...] = ()  # per policy that would do what the log never did
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
@@ -129,6 +134,18 @@ class Report:
             return float(found.ess_cumulative[at]), float(found.largest_cumulative[at])
         size = single_size(found, self.data.customers, self.data.kind == "continuing")
         return size, float(found.largest_weight.max())
+
+    def bounds(self, policy: str) -> tuple[float, float]:
+        """Of a policy's difference to the reference; where several policies are compared, of all of them together."""
+        for one in self.together:
+            if one.policy == policy:
+                return one.lo, one.hi
+        difference = self.estimate(policy).difference
+        return (0.0, 0.0) if difference is None else (difference.lo, difference.hi)
+
+    def above(self, policy: str) -> tuple[Demand, ...]:
+        """Pools of which a policy asks for more than there is."""
+        return tuple(one for one in self.demands if one.policy == policy and one.above)
 
     @cached_property
     def frame(self) -> pl.DataFrame:
@@ -174,10 +191,12 @@ class Report:
             "verdicts": [asdict(v) for v in self.verdicts],
             "estimates": [asdict(e) for e in self.estimates],
             "support": [asdict(s) for s in self.supports],
+            "together": [asdict(one) for one in self.together],
             "power": [asdict(p) for p in self.powers],
             "propensities": None if self.check is None else asdict(self.check),
             "confounding": [asdict(s) for s in self.sensitivities],
             "slices": [asdict(one) | {"worse": one.worse} for one in self.slices],
+            "demand": [asdict(one) | {"above": one.above} for one in self.demands],
             "untried": [asdict(one) for one in self.untried],
             "guaranteed": [asdict(g) for g in self.guaranteed],
             "models": [asdict(c) for c in self.choices],
@@ -189,6 +208,7 @@ class Report:
             "seed": self.seed,
             "tables": self.tables,
             "simulation": None if self.simulation is None else self.simulation.to_dicts(),
+            "burden": None if self.burden is None else self.burden.to_dicts(),
             "table": self.frame.to_dicts(),
         }
         values: dict[str, Any] = plain(listed)

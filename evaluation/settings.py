@@ -48,6 +48,9 @@ class EvaluationSettings(Config):
         description="Difference in question, as a share of what the logging policy earned per customer: for it the "
         "report says how many customers a log would need. Assumed: what a bank would change a policy for.",
     )
+    population: int | None = Field(
+        None, ge=1, description="Customers of the bank: the difference is also stated for all of them, in currency."
+    )
     correction: Literal["auto", "dr", "sn"] = Field(
         "auto",
         description="Form of the lead estimate: dr adds a reward model, sn is self-normalised without one; "

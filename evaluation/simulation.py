@@ -14,7 +14,7 @@ from envs.prices import Prices
 from envs.randomness import Luck
 from envs.simulator import Outcome, Simulator
 from envs.world import World
-from evaluation.intervals import mean_interval
+from evaluation.intervals import mean_interval, pooled_ratio
 
 CHOICE = 9000  # number of the draw that picks a treatment; plus the desk
 BATCH = 2048  # customers simulated at once
@@ -118,6 +118,23 @@ class Comparison:
         """One row per policy: means per customer with 95 % intervals, gain over silence paired."""
         base = self.totals[self.reference].profit if self.reference in self.totals else None
         return pl.DataFrame([_row(name, t, base) for name, t in self.totals.items()])
+
+    @property
+    def burden(self) -> pl.DataFrame:
+        """One row per policy: how often customers are contacted, the busiest of them too, and how they take it."""
+        return pl.DataFrame([_burden(name, t) for name, t in self.totals.items()])
+
+
+def _burden(name: str, totals: Totals) -> dict[str, object]:
+    """Complaints and opt-outs for every 10,000 contacts with their 95 % intervals; none where nobody is contacted."""
+    contacts = totals.contacts
+    row: dict[str, object] = {"policy": name, "contacts": float(contacts.mean())}
+    row |= {f"contacts_p{q}": float(np.quantile(contacts, q / 100)) for q in (95, 99)}
+    row["contacts_most"] = float(contacts.max())
+    for title, events in (("complaints", totals.complaints), ("opt_outs", totals.opt_outs)):
+        found = pooled_ratio(events[None], contacts[None]).named(f"{title}_per_10k")
+        row |= {key: 10_000 * value if np.isfinite(value) else None for key, value in found.items()}
+    return row
 
 
 def _row(name: str, totals: Totals, base: np.ndarray | None) -> dict[str, object]:

@@ -37,10 +37,15 @@ def verdicts(report: Report) -> tuple[Verdict, ...]:
 def _verdict(report: Report, policy: str) -> Verdict:
     difference = report.estimate(policy).difference
     assert difference is not None  # only the reference has none
+    many = report.settings.population
     level, unit = f"{report.settings.confidence:.0%}", f" {report.data.currency}".rstrip()
     amount = f"{told(difference.value)}{unit} per customer against {_named(report.reference)}"
-    bounds = f"({level} interval {told(difference.lo)} to {told(difference.hi)}{unit})"
-    if math.isnan(difference.lo):
+    lo, hi = report.bounds(policy)
+    several = f" for {len(report.together)} policies together" if policy in {t.policy for t in report.together} else ""
+    bounds = f"({level} interval{several} {told(lo)} to {told(hi)}{unit})"
+    if many is not None:
+        bounds += f", {told(many * difference.value)}{unit} for {many:,} customers"
+    if math.isnan(lo):
         return Verdict(policy, "undecided", f"{policy}: no interval; the log hardly ever did what it does.")
     ess = report.support(policy)[0]
     if not report.lead.model_based and ess < report.lead.threshold:
@@ -52,12 +57,19 @@ def _verdict(report: Report, policy: str) -> Verdict:
         need = f"{report.settings.min_positives:,.0f}"
         text = f"{policy}: the log cannot say; {known:,.0f} customers like its own earned anything, fewer than {need}."
         return Verdict(policy, "undecided", text)
+    if crowded := report.above(policy):
+        asked = ", ".join(f"{one.asked:,.0f} of {one.capacity:,.0f} {one.unit} of {one.pool}" for one in crowded)
+        text = (
+            f"{policy}: only a simulation can tell. At the log's congestion it would be {amount} {bounds}, but for "
+            f"every 10,000 customers it asks for {asked}."
+        )
+        return Verdict(policy, "model only", text)
     if report.lead.model_based:
         text = f"{policy}: a model expects {amount} {bounds}. The log cannot confirm it."
         return Verdict(policy, "model only", text)
-    if difference.lo > 0:
+    if lo > 0:
         return Verdict(policy, "better", f"{policy} earns more: {amount} {bounds}.")
-    if difference.hi < 0:
+    if hi < 0:
         return Verdict(policy, "worse", f"{policy} earns less: {amount} {bounds}.")
     return Verdict(policy, "undecided", f"{policy} is not told apart: {amount} {bounds}.")
 

@@ -53,6 +53,7 @@ def test_good_evidence_passes_every_line() -> None:
         ({"ess": 99.9}, "effective sample"),
         ({"ess": float("nan")}, "effective sample"),
         ({"wrong_propensities": ("sms_loan",)}, "propensities"),
+        ({"above": ("agents 1,200 of 900",)}, "capacity"),
         ({"groups": (Group("region east", 0.1), Group("special_care 1", 0.3))}, "annoyance by group"),
         ({"groups": (Group("region east", float("nan")),)}, "annoyance by group"),
         ({"lower": 0.0}, "paired difference"),
@@ -75,11 +76,15 @@ def test_a_price_that_is_not_named_is_zero() -> None:
     assert _failed(replace(GOOD, prices={"annoyance": 1.0})) == []
 
 
-def test_only_a_model_based_lead_goes_to_shadow() -> None:
+def test_what_only_a_model_or_a_simulation_can_tell_goes_to_shadow() -> None:
     modelled = replace(GOOD, model_based=True, estimator="fqe", ess=float("nan"))
     lines = judge(GATE, modelled, registered_digest="d1", champion_digest="", declared_prices=PRICES)
     assert destination(GATE, lines) == "shadow"
     assert destination(GATE.model_copy(update={"model_based": "none"}), lines) is None
+    crowded = replace(GOOD, above=("agents 1,200 of 900",))
+    for evidence, place in ((crowded, "shadow"), (replace(crowded, lower=-1.0), None)):
+        lines = judge(GATE, evidence, registered_digest="d1", champion_digest="", declared_prices=PRICES)
+        assert destination(GATE, lines) == place
     worse = replace(modelled, lower=-1.0)
     lines = judge(GATE, worse, registered_digest="d1", champion_digest="", declared_prices=PRICES)
     assert destination(GATE, lines) is None

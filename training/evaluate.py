@@ -19,11 +19,12 @@ from envs.prices import Prices, prices_from
 from envs.tables import Tables, read_tables
 from envs.world import World, load_world
 from evaluation.adapt import LOGGED
+from evaluation.demand import Resources
 from evaluation.evaluate import evaluate as estimate
 from evaluation.log import Log
 from evaluation.reading import customer_labels, read_log
 from evaluation.report import Report
-from evaluation.simulation import compare
+from evaluation.simulation import Comparison, compare
 from training import registry, tracking
 from training.baselines import baseline
 from training.configs import EvaluateConfig
@@ -63,9 +64,9 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
         log = read_log(tables, "test", assignment)
         training_log = read_log(tables, "train", assignment)
     policies = _policies(config, tables, world, training_log, prices)
-    simulation = None
+    simulated = None
     if world is not None and config.simulate_customers:
-        simulation = _simulated(config, world, policies, prices)
+        simulated = _simulated(config, world, policies, prices)
     with progress("estimating"):
         report = estimate(
             log,
@@ -74,12 +75,14 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             prices=prices,
             attributes=descriptive(tables.catalogue).values,
             groups=product_channel(tables.catalogue),
+            resources=Resources.of(tables.catalogue),
             reference=_reference(config, policies),
             candidates=_candidates(config, policies),
             labels=customer_labels(tables, log),
             settings=config.settings,
             seed=config.seed,
-            simulation=simulation,
+            simulation=None if simulated is None else simulated.frame,
+            burden=None if simulated is None else simulated.burden,
         )
     directory = run_directory("evaluate", config.out)
     report = replace(report, tables=str(config.tables.absolute()))
@@ -191,13 +194,12 @@ def _champion(config: EvaluateConfig, tables: Tables, artifacts: list[ArtifactPo
     return champion
 
 
-def _simulated(config: EvaluateConfig, world: World, policies: dict[str, Policy], prices: Prices) -> pl.DataFrame:
+def _simulated(config: EvaluateConfig, world: World, policies: dict[str, Policy], prices: Prices) -> Comparison:
     customers = FIRST_COMPARED + np.arange(config.simulate_customers)
     with progress("simulating (customers)", total=len(customers) * len(policies)) as advance:
-        compared = compare(
+        return compare(
             world, policies, customers, config.simulate_days, seed=config.seed, prices=prices, progress=advance
         )
-    return compared.frame
 
 
 def _metrics(report: Report) -> dict[str, float]:

@@ -46,15 +46,24 @@ def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str) -> Ev
         policy_digest=policy_digest,
         estimator=str(lead.get("estimator")),
         model_based=lead.get("model_based") is not False,
-        lower=_number(file, rows[0], "difference_lower"),
+        lower=_lower(file, report, rows[0]),
         confidence=_number(file, settings, "confidence"),
         reference=reference,
         reference_digest=digests.get(reference, ""),
         ess=_number(file, rows[0], "ess"),
         prices=None if prices is None else {name: _number(file, prices, name) for name in prices},
         groups=_groups(file, report, names[0]),
+        above=_above(file, report, names[0]),
         wrong_propensities=_wrong(file, report),
     )
+
+
+def _lower(file: Path, report: Mapping[str, Any], row: Mapping[str, Any]) -> float:
+    """Of the difference to the reference; where several policies were compared, of all of them together."""
+    for one in _list(file, report, "together"):
+        if one.get("policy") == row["policy"]:
+            return _number(file, one, "lower")
+    return _number(file, row, "difference_lower")
 
 
 def _groups(file: Path, report: Mapping[str, Any], policy: str) -> tuple[Group, ...]:
@@ -63,6 +72,15 @@ def _groups(file: Path, report: Mapping[str, Any], policy: str) -> tuple[Group, 
     return tuple(
         Group(f"{row.get('dimension')} {row.get('label')}", _number(file, _record(file, row, "annoyance"), "lo"))
         for row in rows
+    )
+
+
+def _above(file: Path, report: Mapping[str, Any], policy: str) -> tuple[str, ...]:
+    """What a policy asks of pools that have less."""
+    return tuple(
+        f"{row.get('pool')} {_number(file, row, 'asked'):,.0f} of {_number(file, row, 'capacity'):,.0f}"
+        for row in _list(file, report, "demand")
+        if row.get("policy") == policy and row.get("above") is not False
     )
 
 

@@ -18,6 +18,7 @@ from envs.config import Config, load_config
 
 SUM_TOLERANCE = 1e-4  # of a row of float32 probabilities
 HERE = Path(__file__).resolve().parent
+MODELLED = {"measured, not modelled", "capacity"}  # lines that fail where only a model, or a simulation, can tell
 LOGGING = "logged"  # how a report names the policy that wrote the log
 
 
@@ -83,6 +84,7 @@ class Evidence:
     ess: float  # of the lead, in customers
     prices: dict[str, float] | None  # at which it was measured; None: as logged
     groups: tuple[Group, ...] = ()  # of customers, as the report divides them
+    above: tuple[str, ...] = ()  # pools of which the policy asks for more than there is
     wrong_propensities: tuple[str, ...] = ()  # treatments that were chosen more or less often than the log says
 
 
@@ -113,6 +115,7 @@ def judge(
         _support(gate, evidence),
         _propensities(evidence),
         _groups(gate, evidence),
+        _capacity(evidence),
         _gain(gate, evidence),
         _measured(gate, evidence),
     ]
@@ -168,11 +171,11 @@ def unexpired(gate: Gate, made: date, ends: date | None, today: date) -> Line:
 
 
 def destination(gate: Gate, lines: list[Line]) -> Literal["champion", "shadow"] | None:
-    """Where the policy may go: champion if all pass, shadow if only the model-based rule fails."""
+    """Where the policy may go: champion if all pass, shadow if all that fails is that only a model could tell."""
     failed = {line.name for line in lines if not line.passed}
     if not failed:
         return "champion"
-    return "shadow" if failed == {"measured, not modelled"} and gate.model_based == "shadow" else None
+    return "shadow" if failed <= MODELLED and gate.model_based == "shadow" else None
 
 
 def _same_policy(evidence: Evidence, registered: str) -> Line:
@@ -225,6 +228,13 @@ def _groups(gate: Gate, evidence: Evidence) -> Line:
     worst = max(evidence.groups, key=lambda g: math.inf if math.isnan(g.annoyance) else g.annoyance)
     passed = worst.annoyance <= gate.max_group_annoyance  # False for NaN
     return Line("annoyance by group", passed, f"{worst.name} {worst.annoyance:+.3g}", need)
+
+
+def _capacity(evidence: Evidence) -> Line:
+    """A log says nothing of what happens when people run out."""
+    return Line(
+        "capacity", not evidence.above, ", ".join(evidence.above) or "enough", "no pool asked for more than it has"
+    )
 
 
 def _gain(gate: Gate, evidence: Evidence) -> Line:

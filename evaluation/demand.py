@@ -1,0 +1,71 @@
+"""Demand: what a policy asks of each pool at the log's own states, beside what there is.
+
+An estimate from a log holds at its congestion: whoever was called found an agent free. A policy that asks for more
+than there is would meet another world, of which the log says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.catalogue import Catalogue
+from evaluation.log import Log
+
+CUSTOMERS = 10_000  # for which capacities are stated
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What treatments draw from the pools, and what there is for every 10,000 customers."""
+
+    pools: tuple[str, ...]
+    units: tuple[str, ...]
+    capacity: np.ndarray  # (pools,) a day's; of a stock, all there is
+    stock: np.ndarray  # (pools,) bool
+    effort: np.ndarray  # (treatments, pools) units a contact
+
+    @classmethod
+    def of(cls, catalogue: Catalogue) -> Resources:
+        """A catalogue's."""
+        pools = catalogue.pools
+        capacity, stock = (np.array([getattr(pool, name) for pool in pools]) for name in ("capacity", "stock"))
+        ids, units = (tuple(getattr(pool, name) for pool in pools) for name in ("id", "unit"))
+        return cls(ids, units, capacity.astype(np.float64), stock.astype(bool), catalogue.effort)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one policy asks of one pool, in units for every 10,000 customers; of a stock over the whole log."""
+
+    policy: str
+    pool: str
+    unit: str
+    capacity: float  # a day, or in all
+    asked: float  # mean of the days, or in all
+    busiest: float  # of the log's days; of a stock the same as asked
+    days_above: float  # share of the days on which more is asked for than there is
+
+    @property
+    def above(self) -> bool:
+        """More is asked for than there is, day in, day out."""
+        return self.asked > self.capacity
+
+
+def demands(policy: str, log: Log, chosen: np.ndarray, resources: Resources) -> Iterator[Demand]:
+    """One per pool. chosen: (n, treatments) probabilities at the log's decisions
+
+    Days are those of the calendar from the first decision to the last; a day without decisions asks for nothing.
+    """
+    day = log.at.astype("datetime64[D]").astype(np.int64)
+    days = int(day.max() - day.min()) + 1
+    for k, pool in enumerate(resources.pools):
+        used = np.bincount(day - day.min(), chosen @ resources.effort[:, k], days) * CUSTOMERS / log.customers
+        by_day = np.array([used.sum()]) if resources.stock[k] else used
+        capacity = float(resources.capacity[k])
+        yield Demand(
+            policy, pool, resources.units[k], capacity, float(by_day.mean()), float(by_day.max()),
+            float((by_day > capacity).mean()),
+        )  # fmt: skip
