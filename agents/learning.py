@@ -12,6 +12,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
+from agents.expecting import Expecting
 from agents.finite import check_losses, watch
 from agents.layout import Layout, Reading
 from agents.network import ScoringPolicy
@@ -55,6 +56,7 @@ def new_learner(
 
     reading: of a network that was made for another catalogue; network: another one to compare it with
     """
+    world = environment.world
     learner = MaskablePPO(
         network,
         environment,
@@ -67,7 +69,7 @@ def new_learner(
         clip_range=learning.clip,
         ent_coef=learning.entropy,
         target_kl=0.1,  # assumed: an update that moves this far has left the region where the clip is honest
-        policy_kwargs={"layout": Layout.of(environment.world.encoder, reading), **vars(shape)},
+        policy_kwargs={"layout": Layout.of(world.encoder, reading), "expecting": Expecting(world), **vars(shape)},
         seed=seed,
         device="cpu",
     )

@@ -3,11 +3,15 @@
     p_j  = relu(product j's fields and features, and the trunk)           one embedding per product
     c_k  = relu(channel k's fields and features, and the trunk)           one embedding per channel
     score of product j over channel k = <M p_j, c_k> + w p_j + v c_k + <gate(trunk), attributes of the treatment>
+                                        + <weigh(trunk), what the treatment is expected to bring>
 
 Silence scores 0: what the others are measured by. The trunk reads the fields of the whole customer and the means of
 what products and channels show. Products and channels stand in places, and all places share their weights: there are
 no identity inputs and no biases per treatment, so that a product, a channel or a treatment can be added to a trained
 network. Products meet channels in embeddings, not treatment by treatment: the work grows with products + channels.
+
+What a treatment is expected to bring is reckoned by the heads of the world (`agents/expecting.py`): learning starts
+from what calibration knows, and corrects it (Silver, Allen, Tenenbaum & Kaelbling 2018, "Residual policy learning").
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import torch
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from torch import nn
 
+from agents.expecting import SCALED, Expecting
 from agents.layout import Layout
 
 VALUE_WIDTH = 64  # units of the value's hidden layer
@@ -31,7 +36,7 @@ VALUE_WIDTH = 64  # units of the value's hidden layer
 class TreatmentScorer(nn.Module):
     """Scores of all treatments and the latent of the value, from the observation."""
 
-    LAST = ("meet", "of_product", "of_channel", "treatment_is")  # layers that scores come out of
+    LAST = ("meet", "of_product", "of_channel", "treatment_is", "weigh")  # layers that scores come out of
     _general: torch.Tensor  # columns, see Layout; products' and channels' follow
     _product: torch.Tensor
     _channel: torch.Tensor
@@ -40,8 +45,11 @@ class TreatmentScorer(nn.Module):
     _about_channel: torch.Tensor
     _about_treatment: torch.Tensor
 
-    def __init__(self, layout: Layout, width: int, layers: int, embedding: int) -> None:
-        """width, layers: of the trunk; embedding: units in which products and channels meet."""
+    def __init__(
+        self, layout: Layout, width: int, layers: int, embedding: int, expecting: Expecting | None = None
+    ) -> None:
+        """width, layers: of the trunk; embedding: units in which products and channels meet; expecting: None is told
+        nothing of what treatments bring."""
         super().__init__()
         self.latent_dim_pi, self.latent_dim_vf = len(layout.pair) + 1, width
         self.layout = layout
@@ -59,14 +67,15 @@ class TreatmentScorer(nn.Module):
         self.of_product, self.of_channel = (nn.Linear(embedding, 1, bias=False) for _ in range(2))
         self.gate = nn.Linear(width, embedding)
         self.treatment_is = nn.Linear(layout.about_treatment.shape[1], embedding, bias=False)
+        self.expecting, self.weigh = expecting, nn.Linear(width, SCALED)
 
     def forward(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, fields) -> scores (batch, treatments), latent of the value (batch, width)."""
         products, channels, latent = self._read(observation)
-        return self._scores(products, channels, latent), latent
+        return self._scores(observation, products, channels, latent), latent
 
     def forward_actor(self, observation: torch.Tensor) -> torch.Tensor:
-        return self._scores(*self._read(observation))
+        return self._scores(observation, *self._read(observation))
 
     def forward_critic(self, observation: torch.Tensor) -> torch.Tensor:
         return self._read(observation)[2]
@@ -78,13 +87,20 @@ class TreatmentScorer(nn.Module):
         means = [torch.relu(shown).mean(dim=1) for shown in (products, channels)]
         return products, channels, self.trunk(torch.cat([_taken(observation, self._general), *means], dim=1))
 
-    def _scores(self, products: torch.Tensor, channels: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+    def _scores(
+        self, observation: torch.Tensor, products: torch.Tensor, channels: torch.Tensor, latent: torch.Tensor
+    ) -> torch.Tensor:
         wanted = torch.relu(products + self.to_product(latent)[:, None])
         liked = torch.relu(channels + self.to_channel(latent)[:, None])
         pairs = torch.bmm(self.meet(wanted), liked.transpose(1, 2))  # (batch, products, channels)
         pairs = pairs + self.of_product(wanted) + self.of_channel(liked).transpose(1, 2)
         contacts = _taken(pairs.flatten(1), self._pair) + self.gate(latent) @ self.treatment_is(self._about_treatment).T
-        return nn.functional.pad(contacts, (1, 0))
+        contacts = nn.functional.pad(contacts, (1, 0))
+        if self.expecting is None:
+            return contacts
+        with torch.no_grad():
+            told = self.expecting.scaled(observation)
+        return contacts + torch.bmm(self.weigh(latent)[:, None], told)[:, 0]
 
 
 def _taken(values: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
@@ -97,8 +113,17 @@ class ScoringPolicy(MaskableActorCriticPolicy):
 
     Scorer = TreatmentScorer
 
-    def __init__(self, *args: Any, layout: Layout, width: int, layers: int, embedding: int, **kwargs: Any) -> None:
-        self._make = partial(self.Scorer, layout, width=width, layers=layers, embedding=embedding)
+    def __init__(
+        self,
+        *args: Any,
+        layout: Layout,
+        width: int,
+        layers: int,
+        embedding: int,
+        expecting: Expecting | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._make = partial(self.Scorer, layout, width, layers, embedding, expecting)
         super().__init__(*args, **kwargs)
 
     def _build_mlp_extractor(self) -> None:

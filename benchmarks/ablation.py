@@ -4,6 +4,7 @@ Trainings by the defaults but for the number of decisions, and each of them with
 
     cold start         no teacher, no imitation; and once more with decisions for as many seconds as the whole takes
     plain network      stable-baselines3's perceptron with an output per treatment, as wide and deep; else the same
+    told no heads      the network must learn by itself what treatments bring, which the world's heads say
     not told prices    prices are drawn and charged all the same; the network sees the usual ones, always
     sampled rewards    learns from what happens instead of from what can be expected
     deaf to histories  the teacher takes hidden states at their mean instead of learning what histories say of them
@@ -31,7 +32,7 @@ from benchmarks.curves import Curve, judge_of, trained, warm_up
 from benchmarks.curves_picture import curves_figure
 from benchmarks.judged import Judge
 from benchmarks.kit import Options, Result, main, show, within
-from benchmarks.networks import PlainPolicy, parameters, unpriced
+from benchmarks.networks import PlainPolicy, UntoldPolicy, parameters, unpriced
 from envs.world import World, load_world
 from evaluation.intervals import pooled_ratio, pooled_seeds
 from training.configs import TrainConfig
@@ -60,6 +61,7 @@ def variants(world: World) -> dict[str, Variant]:
         WHOLE: Variant(),
         "cold start": Variant(COLD),
         "plain network": Variant(network=PlainPolicy),
+        "told no heads": Variant(network=UntoldPolicy),
         "not told prices": Variant(network=unpriced(world)),
         "sampled rewards": Variant({"expected_rewards": False}),
         "deaf to histories": Variant({"foresight_customers": 0}),

@@ -18,6 +18,7 @@ import polars as pl
 
 from agents.baselines import parameters
 from benchmarks.kit import Options, Result, main, show
+from benchmarks.measured_baselines import CUSTOMERS, DAYS, SEEDS, measured_baselines
 from benchmarks.pilot import pilot
 from benchmarks.trained import customer_days, price_frontier, trained
 from envs.frozen import check_frozen
@@ -27,10 +28,8 @@ from evaluation.frontier_figure import frontier_figure
 from evaluation.trial import Trial
 from training.configs import TrainConfig
 from training.evaluate import FIRST_COMPARED
-from training.tuned import NAMES, BaselinesConfig, Name, tuned_baselines
+from training.tuned import NAMES, Name
 
-DAYS = 91
-SEEDS = 5
 LEVELS = (0.05, 0.15, 0.3, 0.6, 1.0)  # opt-outs per customer in the quarter
 SELECTION = 15_000_000  # number of the first customer on whom prices are chosen
 MARGINS = {"propensity_margin": 0.25, "clairvoyant": 0.10, "true_heads": 0.10}  # gains to be had over each, as shares
@@ -41,7 +40,7 @@ def agent(options: Options, result: Result) -> None:
     """Train every seed, tune every baseline, test all of them on the same customers."""
     world, quick = load_world("bank"), options.quick
     result.conditions["bank"] = str(check_frozen(BUILT_IN / "bank", parameters()))
-    seeds, days, count = (1, 28, 300) if quick else (SEEDS, DAYS, 4000)
+    seeds, days, count = (1, 28, 300) if quick else (SEEDS, DAYS, CUSTOMERS)
     policies = [
         trained(options.work / f"training-{options.seed + k}", "bank", options.seed + k, days, quick=quick)
         for k in range(seeds)
@@ -53,22 +52,22 @@ def agent(options: Options, result: Result) -> None:
     mine = [price_frontier(policy, chosen).measured(tested) for policy in policies]
     _steered(mine, result)
     pilot(policies, chosen, tested, result)
-    theirs = _baselines(options, tested, days)
+    theirs = _baselines(options, tested)
     _beside(mine, theirs, result)
     picture = frontier_figure([mine[0], *(found[0] for found in theirs.values())], world.catalogue.currency, most=2.0)
     picture.savefig(options.work / "agent.png", dpi=150)
     result.conditions |= {"customers": count, "days": days, "seeds": seeds}
 
 
-def _baselines(options: Options, tested: Trial, days: int) -> dict[str, list[Measured]]:
+def _baselines(options: Options, tested: Trial) -> dict[str, list[Measured]]:
     """Tuned with the budget that a training takes, on test customers."""
     names = QUICK if options.quick else NAMES
-    budget, seeds = (250_000, 1) if options.quick else (customer_days(TrainConfig(world="bank")), 2)
+    budget, seeds = (250_000, 1) if options.quick else (customer_days(TrainConfig(world="bank")), SEEDS)
     found: dict[str, list[Measured]] = {}
     for k in range(seeds):
-        config = BaselinesConfig(names=names, customer_days=budget, days=days, seed=options.seed + k)
-        for name, frontier in tuned_baselines(config).frontiers.items():
-            found.setdefault(name, []).append(frontier.measured(tested))
+        kept = measured_baselines(options.work / "baselines", names, budget, tested, options.seed + k)
+        for name, measured in kept.items():
+            found.setdefault(name, []).append(measured)
     return found
 
 

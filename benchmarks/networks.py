@@ -1,4 +1,4 @@
-"""Networks to compare the treatment-scoring one with: a plain one, and one that is not told the prices."""
+"""Networks to compare the treatment-scoring one with: a plain one, and ones not told the heads or the prices."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import nn
 
+from agents.expecting import Expecting
 from agents.layout import Layout
 from agents.network import ScoringPolicy, TreatmentScorer
 from envs.prices import prices_from
@@ -17,8 +18,10 @@ class PlainScorer(nn.Module):
 
     LAST = ("scores",)
 
-    def __init__(self, layout: Layout, width: int, layers: int, embedding: int) -> None:
-        """embedding: of no use here."""
+    def __init__(
+        self, layout: Layout, width: int, layers: int, embedding: int, expecting: Expecting | None = None
+    ) -> None:
+        """embedding, expecting: of no use here."""
         super().__init__()
         fields, treatments = len(layout.general) + layout.product.size + layout.channel.size, len(layout.pair) + 1
         self.layout, self.latent_dim_pi, self.latent_dim_vf = layout, treatments, width
@@ -40,6 +43,21 @@ class PlainPolicy(ScoringPolicy):
     """The same learner, imitation and masks with the plain network."""
 
     Scorer = PlainScorer
+
+
+class UntoldScorer(TreatmentScorer):
+    """The scoring network without the heads of the world."""
+
+    def __init__(
+        self, layout: Layout, width: int, layers: int, embedding: int, expecting: Expecting | None = None
+    ) -> None:
+        super().__init__(layout, width, layers, embedding)
+
+
+class UntoldPolicy(ScoringPolicy):
+    """The same learner with it."""
+
+    Scorer = UntoldScorer
 
 
 def unpriced(world: World) -> type[ScoringPolicy]:

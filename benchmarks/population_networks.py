@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from agents.expecting import Expecting
 from agents.layout import Layout
 from agents.network import ScoringPolicy
 from agents.onnx_export import STATES, export_graph, export_onnx
@@ -42,7 +43,7 @@ def scorer(world: World) -> bytes:
     """The network that this project trains, of its default size."""
     policy = ScoringPolicy(
         observation_space(world.encoder), action_space(world.catalogue), lambda _: 0.0,
-        layout=Layout.of(world.encoder), width=HIDDEN, layers=2, embedding=16,
+        layout=Layout.of(world.encoder), width=HIDDEN, layers=2, embedding=16, expecting=Expecting(world),
     )  # fmt: skip
     return export_onnx(policy, 1.0, 0.0, random_states(world, STATES, 0))
 

@@ -146,8 +146,7 @@ class Expectation:
 
     @cached_property
     def _needed(self) -> tuple[str, ...]:
-        names = (*CHAIN, "redeemed", *(f"{event}_value" for event in CHAIN))
-        return tuple(name for name in names if name in self.world.coefficients.heads)
+        return needed(self.world)
 
     def _split(self, name: str, head: Head) -> _Model:
         if not any(FRAILTY in term.feature for term in head.terms):
@@ -237,6 +236,12 @@ class Expectation:
         if option is not self._all:  # each row has its own product already
             return np.where(self.world.catalogue.product_of[option] < 0, 0.0, amounts)
         return self._own(np.concatenate([amounts, np.zeros((len(amounts), 1))], axis=1), option)
+
+
+def needed(world: World) -> tuple[str, ...]:
+    """Names of the heads that expectations are made of."""
+    names = (*CHAIN, "redeemed", *(f"{event}_value" for event in CHAIN))
+    return tuple(name for name in names if name in world.coefficients.heads)
 
 
 def grades(schema: Schema, encoder: Encoder, observation: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import torch
 
 from agents.artifact import ArtifactPolicy, load_policy, write_artifact
 from agents.checkpoint import Checkpoint, read_checkpoint
+from agents.expecting import Expecting
 from agents.layout import Layout, Reading
 from agents.manifest import Manifest
 from agents.network import Exported, TreatmentScorer
@@ -81,7 +82,7 @@ def adapt(config: AdaptConfig) -> Adapted:
 def rebuilt(kept: Checkpoint, said: TrainConfig, world: World, file: Path) -> TreatmentScorer:
     """The scorer of a checkpoint's best weights over another world's catalogue. file: for error messages"""
     layout = Layout.of(world.encoder, reading_of(kept))
-    network = TreatmentScorer(layout, said.width, said.layers, said.embedding)
+    network = TreatmentScorer(layout, said.width, said.layers, said.embedding, Expecting(world))
     best = {name.removeprefix("best/"): array for name, array in kept.arrays.items() if name.startswith("best/")}
     best = best or {n.removeprefix("network/"): a for n, a in kept.arrays.items() if n.startswith("network/")}
     own = {n.removeprefix(OF_SCORES): torch.as_tensor(a) for n, a in best.items() if n.startswith(OF_SCORES)}
