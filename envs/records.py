@@ -19,6 +19,7 @@ from envs.errors import InputError
 from envs.history import CONTACTED, NAMES
 
 DAY = 86_400_000_000  # microseconds
+WAITS_DAYS = 30  # after which a delayed contact that was never reported no longer closes its channel; assumed
 DECISION = -1  # the kind of a record at which somebody looks; the others are positions in NAMES
 
 

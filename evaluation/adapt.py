@@ -91,9 +91,14 @@ def adapt(policy: Any, name: str | None = None) -> Adapted:
     )
 
 
-def on_log(policy: Adapted, log: Log, prices: Prices | None) -> np.ndarray:  # (n, A) float64
-    """What a policy would have done at every decision of a log, as declared and at these prices."""
-    return policy.probabilities(log.observation_at(prices), log.mask)
+def on_log(
+    policy: Adapted, log: Log, prices: Prices | None, mask: np.ndarray | None = None
+) -> np.ndarray:  # (n, A) float64
+    """What a policy would have done at every decision of a log, as declared and at these prices.
+
+    mask: what its own rules would have allowed, (n, A) bool; None: what the log's did
+    """
+    return policy.probabilities(log.observation_at(prices), log.mask if mask is None else mask)
 
 
 def _of_model(model: Any) -> Probabilities:

@@ -53,13 +53,14 @@ def group_weights(log: Log, probabilities: np.ndarray, groups: np.ndarray) -> np
 
 
 def untried_share(log: Log, probabilities: np.ndarray) -> float:
-    """Share of the policy's probability on treatments that no logged decision at that step ever chose."""
+    """Share of the policy's probability on treatments that the log's rules closed, or that no logged decision at that
+    step ever chose."""
     seen = np.zeros((log.horizon, len(log.treatments)), dtype=bool)
     seen[log.step, log.treatment] = True
     anywhere = seen.any(axis=0)
     pooled = log.kind == "continuing"  # steps of a continuing task are alike: what one tried counts for all
     known = np.broadcast_to(anywhere, seen.shape) if pooled else seen
-    return float((probabilities * ~known[log.step]).sum() / len(log))
+    return float((probabilities * ~(known[log.step] & log.mask)).sum() / len(log))
 
 
 def support(policy: str, log: Log, probabilities: np.ndarray) -> Support:

@@ -18,6 +18,7 @@ from evaluation.lead import Lead, choose_lead
 from evaluation.log import Log
 from evaluation.propensity_check import check_propensities
 from evaluation.regression import TreatmentFeatures
+from evaluation.remask import Own
 from evaluation.report import DataCard, Report
 from evaluation.resampling import resample
 from evaluation.settings import EvaluationSettings
@@ -33,6 +34,7 @@ def evaluate(
     attributes: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     resources: Resources | None = None,
+    rules: Mapping[str, Own] | None = None,
     reference: str | None = None,
     candidates: Sequence[str] | None = None,
     labels: Mapping[str, np.ndarray] | None = None,
@@ -51,6 +53,8 @@ def evaluate(
     attributes:   (treatments, attributes), how models tell treatments apart; None: by name alone
     groups:       (treatments,) int, which of them marginalised IPS takes to be alike; None: it is not computed
     resources:    what treatments draw from pools and what there is; None: capacity is not looked at
+    rules:        how policies are served, by name, and what their own rules would have allowed; the others decide
+                  under the log's
     reference:    the policy that differences are taken to; None: the logging policy
     candidates:   names of the policies that the evaluation is about: their support picks the lead estimate, and the
                   reference's; None: all. A baseline that the log supports less is shown and marked, not believed
@@ -64,14 +68,17 @@ def evaluate(
     deciding = {_known(name, chosen) for name in candidates or [p.name for p in chosen]} | {reference}
     features = _features(attributes, groups, log)
     _check_training(log, training_log)
-    probabilities = tuple(on_log(policy, log, prices) for policy in chosen)
+    own = rules or {}
+    for name in own:
+        _known(name, chosen, "rules")
+    probabilities = tuple(on_log(p, log, prices, own[p.name].mask if p.name in own else None) for p in chosen)
     supports = tuple(support(p.name, log, x) for p, x in zip(chosen, probabilities, strict=True))
     model_rows = len(training_log) if training_log is not None else len(log) // 2
     counted = [s for s in supports if s.policy in deciding]
     lead = choose_lead(
         counted, log.customers, model_rows, settings, pooled=log.kind == "continuing"
     )  # before any reward is read
-    on_training = _on_training(chosen, training_log, prices, settings, lead, log)
+    on_training = _on_training(chosen, training_log, prices, settings, lead, log, own)
     study = Study(log, training_log, probabilities, on_training, prices, features, settings, seed)
     resamples = resample(log.customers, settings.resamples, np.random.default_rng([seed, 0]))
     asked = tuple(ask(study, chosen, lead))
@@ -81,6 +88,7 @@ def evaluate(
         policies=(LOGGED, *(p.name for p in chosen)),
         digests=(None, *(p.digest for p in chosen)),
         reference=reference,
+        served=tuple(one.served for one in own.values()),
         lead=lead,
         estimates=estimates,
         supports=(_logging_support(log), *supports),
@@ -105,11 +113,11 @@ def evaluate(
     )
 
 
-def _known(reference: str, chosen: tuple[Adapted, ...]) -> str:
+def _known(name: str, chosen: tuple[Adapted, ...], field: str = "reference") -> str:
     names = [LOGGED, *(p.name for p in chosen)]
-    if reference not in names:
-        raise InputError(f"must be one of: {', '.join(names)}", field="reference", value=reference)
-    return reference
+    if name not in names:
+        raise InputError(f"must be one of: {', '.join(names)}", field=field, value=name)
+    return name
 
 
 def _features(attributes: np.ndarray | None, groups: np.ndarray | None, log: Log) -> TreatmentFeatures:
@@ -146,10 +154,13 @@ def _on_training(
     settings: EvaluationSettings,
     lead: Lead,
     log: Log,
+    own: Mapping[str, Own],
 ) -> tuple[np.ndarray, ...]:
     fits_q = log.horizon > 1 and (settings.full_horizon or lead.kind in ("k-step", "model"))
     fits = fits_q or log.horizon == 1 or log.horizon <= settings.ratio_decisions
-    return tuple(on_log(p, training, prices) for p in chosen) if training is not None and fits else ()
+    if training is None or not fits:
+        return ()
+    return tuple(on_log(p, training, prices, own[p.name].training if p.name in own else None) for p in chosen)
 
 
 def _mix(log: Log, probabilities: tuple[np.ndarray, ...]) -> np.ndarray:  # (1 + policies, A)

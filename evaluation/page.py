@@ -14,6 +14,7 @@ from evaluation.intervals import Interval
 from evaluation.sentences import (
     confounding_sentences,
     propensity_sentences,
+    served_sentences,
     slice_sentences,
     support_sentences,
     untried_sentences,
@@ -43,6 +44,7 @@ def page(report: Report) -> str:
         confounding=confounding_sentences(report),
         powers=_powers(report),
         worse=slice_sentences(report),
+        served=served_sentences(report),
         untried=untried_sentences(report),
         demands=_demands(report),
         slices=_slices(report),

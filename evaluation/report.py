@@ -23,6 +23,7 @@ from evaluation.lead import Lead, single_size
 from evaluation.log import Log
 from evaluation.power import Power
 from evaluation.propensity_check import PropensityCheck
+from evaluation.remask import Served
 from evaluation.reward_model import Choice
 from evaluation.settings import EvaluationSettings
 from evaluation.slices import Slice
@@ -106,6 +107,7 @@ class Report:
     slices: tuple[Slice, ...] = ()  # of the policies that the evaluation is about
     demands: tuple[Demand, ...] = ()  # per policy and pool
     untried: tuple[Untried, ...] = ()  # per policy that would do what the log never did
+    served: tuple[Served, ...] = ()  # policies under rules of their own
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:
@@ -196,6 +198,7 @@ class Report:
             "propensities": None if self.check is None else asdict(self.check),
             "confounding": [asdict(s) for s in self.sensitivities],
             "slices": [asdict(one) | {"worse": one.worse} for one in self.slices],
+            "served": [asdict(one) for one in self.served],
             "demand": [asdict(one) | {"above": one.above} for one in self.demands],
             "untried": [asdict(one) for one in self.untried],
             "guaranteed": [asdict(g) for g in self.guaranteed],

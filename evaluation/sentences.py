@@ -55,6 +55,17 @@ def propensity_sentences(report: Report) -> tuple[str, ...]:
     )
 
 
+def served_sentences(report: Report) -> tuple[str, ...]:
+    """Policies whose own rules are not those that the log was decided under."""
+    return tuple(
+        f"{one.policy} is evaluated under its own rules, which are not the log's: at {one.apart:.1%} of the decisions "
+        f"they allow something else, at {one.opened:.1%} what was closed in the log; at {one.closed:.1%} they close "
+        "what was done."
+        for one in report.served
+        if one.apart > 0
+    )
+
+
 def slice_sentences(report: Report) -> tuple[str, ...]:
     """Groups of customers that surely lose, or are surely annoyed more; those that lose most first."""
     out = []

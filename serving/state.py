@@ -18,7 +18,7 @@ from envs.errors import InputError
 from envs.history import CONTACTED, NAMES
 from envs.observation import Encoder, Moment
 from envs.prices import Prices
-from envs.records import DAY, DECISION, Records
+from envs.records import DAY, DECISION, WAITS_DAYS, Records
 from envs.replay import Begin, at_day, clock, walk
 from envs.rules import RuleBook, Situation
 from envs.schema import Column, Schema
@@ -26,7 +26,6 @@ from envs.start import Start, start_of
 from serving.ledger import Turn
 from serving.records import Taken
 
-WAITS_DAYS = 30  # after which a delayed contact that was never reported no longer closes its channel; assumed
 TYPES: dict[str, pl.DataType] = {"number": pl.Float64(), "flag": pl.Float64(), "category": pl.String()}
 
 

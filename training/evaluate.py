@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from evaluation.demand import Resources
 from evaluation.evaluate import evaluate as estimate
 from evaluation.log import Log
 from evaluation.reading import customer_labels, read_log
+from evaluation.remask import Own, remasked, served
 from evaluation.report import Report
 from evaluation.simulation import Comparison, compare
 from training import registry, tracking
@@ -76,6 +78,7 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             attributes=descriptive(tables.catalogue).values,
             groups=product_channel(tables.catalogue),
             resources=Resources.of(tables.catalogue),
+            rules=as_served(policies, tables, log, training_log),
             reference=_reference(config, policies),
             candidates=_candidates(config, policies),
             labels=customer_labels(tables, log),
@@ -92,6 +95,24 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
         for name in ("report.html", "report.json"):
             tracker.artifact(directory / name)
     return Evaluated(directory, report)
+
+
+def as_served(policies: Mapping[str, Policy], tables: Tables, log: Log, training_log: Log) -> dict[str, Own]:
+    """How artifacts are run, and what their rules would have allowed, where these are not the log's."""
+    found = {}
+    for name, policy in policies.items():
+        if isinstance(policy, ArtifactPolicy):
+            masks = [_masks_under(policy, tables, part) for part in (log, training_log)]
+            said, digest = policy.manifest, policy.rule_book.digest
+            found[name] = Own(served(name, said.temperature, said.floor, digest, log, masks[0]), *masks)
+    return found
+
+
+def _masks_under(policy: ArtifactPolicy, tables: Tables, log: Log) -> np.ndarray:  # (n, treatments) bool
+    """By the policy's rules; those of the log, where all of its decisions were taken under them."""
+    own = pl.DataFrame({"decision_id": log.decision_id})
+    logged = tables.decisions.join(own, "decision_id", "semi")["rules_digest"].unique().to_list()
+    return log.mask if logged == [policy.rule_book.digest] else remasked(tables, policy.rules, log)
 
 
 def product_channel(catalogue: Catalogue) -> np.ndarray:  # (treatments,) int64

@@ -1,0 +1,99 @@
+"""Masks by another rule book: what it would have allowed at logged decisions, from all that was known before each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from envs.history import History
+from envs.profile import encode_profile
+from envs.records import WAITS_DAYS, made_at, positions, records_of
+from envs.replay import at_start, profile_rows, walk
+from envs.rules import RuleBook, Rules, Situation
+from envs.tables import Tables
+from evaluation.log import Log
+
+
+@dataclass(frozen=True)
+class Served:
+    """A policy as the service runs it, and at how many logged decisions its rules differ from those of the log."""
+
+    policy: str
+    temperature: float
+    floor: float
+    rules_digest: str
+    apart: float  # share of decisions at which its rules allow anything else than the log's did
+    opened: float  # share at which they allow what the log's closed: of that the log tells nothing
+    closed: float  # share at which they close what the log did
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a policy's own rules would have allowed, where these are not the log's."""
+
+    served: Served
+    mask: np.ndarray  # (n, treatments) bool, at the decisions of the evaluated log
+    training: np.ndarray | None = None  # at those of the training log, where there is one
+
+
+def served(policy: str, temperature: float, floor: float, rules_digest: str, log: Log, mask: np.ndarray) -> Served:
+    """mask: (n, treatments) bool, as the policy's own rules have it at the log's decisions"""
+    done = mask[np.arange(len(log)), log.treatment]
+    apart, opened = (mask != log.mask).any(axis=1), (mask & ~log.mask).any(axis=1)
+    shares = (float(share.mean()) for share in (apart, opened, ~done))
+    return Served(policy, temperature, floor, rules_digest, *shares)
+
+
+def remasked(tables: Tables, rules: Rules, log: Log) -> np.ndarray:  # (n, treatments) bool
+    """What a rule book would have allowed at every decision of a log that was read from these tables.
+
+    Contacts that were made and events that happened are the log's: it is asked one decision at a time.
+    """
+    catalogue, schema = tables.catalogue, tables.schema
+    book = RuleBook(rules, catalogue, schema)
+    ids = tuple(dict.fromkeys(log.customer_id.tolist()))
+    customers, decisions, events = (
+        frame.filter(pl.col("customer_id").is_in(ids)) for frame in (tables.customers, tables.decisions, tables.events)
+    )
+    ids = tuple(customers["customer_id"].unique(maintain_order=True))
+    profile, of_decision = encode_profile(customers, schema), profile_rows(customers, decisions)
+    trigger, busy = positions(decisions["trigger"], schema.triggers), waiting(tables, decisions, events)
+    out = np.zeros((decisions.height, len(catalogue.treatment_ids)), bool)
+
+    def visit(history: History, rows: np.ndarray) -> None:
+        out[rows] = book.mask(Situation(profile[of_decision[rows]], history, trigger[rows], busy[rows]))
+
+    records = records_of(catalogue, ids, decisions, events)
+    walk(catalogue, schema, records, len(ids), visit, at_start(catalogue, schema, customers))
+    place = {decision: row for row, decision in enumerate(decisions["decision_id"].to_list())}
+    return out[[place[decision] for decision in log.decision_id.tolist()]]
+
+
+def waiting(tables: Tables, decisions: pl.DataFrame, events: pl.DataFrame) -> np.ndarray:  # (decisions,) int64
+    """The channel on which a contact that was decided before still waits to be made, as a position; -1: none."""
+    catalogue = tables.catalogue
+    delaying = [name for name, late in zip(catalogue.treatment_ids, catalogue.delays, strict=True) if late]
+    asked = decisions.select("customer_id", "at", row=pl.int_range(pl.len(), dtype=pl.Int64))
+    before = (
+        decisions.select("customer_id", "treatment", decided="at")
+        .with_columns(made=made_at(catalogue, decisions, events), order=pl.int_range(pl.len(), dtype=pl.Int64))
+        .filter(pl.col("treatment").is_in(delaying))
+    )
+    if "assignment" in decisions.columns:
+        shadow = decisions["assignment"].eq_missing("shadow")
+        before = before.filter(~pl.Series(shadow).gather(before["order"]))
+    found = (
+        asked.join(before, on="customer_id")
+        .filter(
+            (pl.col("decided") < pl.col("at"))
+            & (pl.col("made").is_null() | (pl.col("made") >= pl.col("at")))
+            & (pl.col("at") - pl.col("decided") < pl.duration(days=WAITS_DAYS))
+        )
+        .sort("row", "decided")
+        .unique("row", keep="last", maintain_order=True)
+    )
+    out = np.full(decisions.height, -1, np.int64)
+    out[found["row"].to_numpy()] = catalogue.channel_of[positions(found["treatment"], catalogue.treatment_ids)]
+    return out
