@@ -36,6 +36,11 @@ class FieldRow(NamedTuple):
     type: str
     default: str  # "required" when there is none
     sentence: str
+    several: bool = False  # a list whose flag takes all words up to the next flag
+
+
+class Several:
+    """Marks such a list: `Annotated[list[str], Several()]`."""
 
 
 def load_config(cls: type[C], file: Path | None = None, overrides: Iterable[str] = ()) -> C:
@@ -105,7 +110,9 @@ def describe(cls: type[BaseModel], prefix: str = "") -> list[FieldRow]:
             continue
         default = info.get_default(call_default_factory=True, validated_data={})
         shown = "required" if default is PydanticUndefined else _shown(default)
-        rows.append(FieldRow(prefix + name, type_name(kind), shown, " ".join((info.description or "").split())))
+        several = any(isinstance(mark, Several) for mark in info.metadata)
+        sentence = " ".join((info.description or "").split())
+        rows.append(FieldRow(prefix + name, type_name(kind), shown, sentence, several))
     return rows
 
 

@@ -87,6 +87,7 @@ def _parameter(row: FieldRow, *, positional: bool) -> inspect.Parameter:
         negative_iterable="",
         show_default=False,
         allow_leading_hyphen=row.type in ("int", "float"),
+        consume_multiple=row.several,
     )
     place = inspect.Parameter.POSITIONAL_OR_KEYWORD if positional else inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(_identifier(row), place, default=None, annotation=Annotated[kind | None, flag])

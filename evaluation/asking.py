@@ -20,6 +20,14 @@ UNDISCOUNTED = "undiscounted"
 
 
 @dataclass(frozen=True)
+class Comparing:
+    """Who is compared to whom."""
+
+    policies: Set[str]
+    reference: str
+
+
+@dataclass(frozen=True)
 class Asked:
     """One estimator of one amount, for every policy."""
 
@@ -49,17 +57,19 @@ def estimates_of(asked: Sequence[Asked], draws: Draws, reference: str, confidenc
 
 
 def together_of(
-    asked: Sequence[Asked], draws: Draws, lead: Lead, reference: str, deciding: Set[str], confidence: float
+    estimates: Sequence[Estimate], asked: Sequence[Asked], draws: Draws, lead: Lead, of: Comparing, confidence: float
 ) -> tuple[Together, ...]:
     """The lead's differences of the policies that the evaluation is about, where these are several."""
     leading = [(ask.estimator.name, ask.amount) for ask in asked].index((lead.estimator, REWARD))
-    found, own = asked[leading].found, draws[leading]
-    names = [name for name in found if name in deciding and name != reference]
-    if len(names) < 2:
+    alone = {
+        e.policy: e.difference
+        for e in estimates
+        if (e.estimator, e.amount) == (lead.estimator, REWARD) and e.difference is not None and e.policy in of.policies
+    }
+    if len(alone) < 2:
         return ()
-    base = found[reference].terms.estimate()
-    values = {name: found[name].terms.estimate() - base for name in names}
-    return together(values, {name: own[name] - own[reference] for name in names}, confidence)
+    own = draws[leading]
+    return together(alone, {name: own[name] - own[of.reference] for name in alone}, confidence)
 
 
 def ask(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Asked]:

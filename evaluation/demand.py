@@ -15,6 +15,7 @@ from envs.catalogue import Catalogue
 from evaluation.log import Log
 
 CUSTOMERS = 10_000  # for which capacities are stated
+MORE = 1.05  # times what the log's own decisions asked: not another congestion; assumed, a day's chance
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,14 @@ class Demand:
     unit: str
     capacity: float  # a day, or in all
     asked: float  # mean of the days, or in all
+    logged: float  # the same of what was done in the log
     busiest: float  # of the log's days; of a stock the same as asked
     days_above: float  # share of the days on which more is asked for than there is
 
     @property
     def above(self) -> bool:
-        """More is asked for than there is, day in, day out."""
-        return self.asked > self.capacity
+        """More is asked for than there is, day in, day out, and than the log's own decisions did."""
+        return self.asked > max(self.capacity, MORE * self.logged)
 
 
 def demands(policy: str, log: Log, chosen: np.ndarray, resources: Resources) -> Iterator[Demand]:
@@ -63,9 +65,10 @@ def demands(policy: str, log: Log, chosen: np.ndarray, resources: Resources) -> 
     days = int(day.max() - day.min()) + 1
     for k, pool in enumerate(resources.pools):
         used = np.bincount(day - day.min(), chosen @ resources.effort[:, k], days) * CUSTOMERS / log.customers
-        by_day = np.array([used.sum()]) if resources.stock[k] else used
+        done = np.bincount(day - day.min(), resources.effort[log.treatment, k], days) * CUSTOMERS / log.customers
+        by_day, logged = (np.array([u.sum()]) if resources.stock[k] else u for u in (used, done))
         capacity = float(resources.capacity[k])
         yield Demand(
-            policy, pool, resources.units[k], capacity, float(by_day.mean()), float(by_day.max()),
-            float((by_day > capacity).mean()),
+            policy, pool, resources.units[k], capacity, float(by_day.mean()), float(logged.mean()),
+            float(by_day.max()), float((by_day > capacity).mean()),
         )  # fmt: skip

@@ -10,7 +10,7 @@ import polars as pl
 from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
-from evaluation.asking import ask, drawn, estimates_of, together_of
+from evaluation.asking import Comparing, ask, drawn, estimates_of, together_of
 from evaluation.beside import demands_of, guaranteed_of, powers, sensitivities, slices_of, untried_of
 from evaluation.demand import Resources
 from evaluation.diagnostics import Support, support
@@ -102,7 +102,7 @@ def evaluate(
         seed=seed,
         simulation=simulation,
         burden=burden,
-        together=together_of(asked, draws, lead, reference, deciding, settings.confidence),
+        together=together_of(estimates, asked, draws, lead, Comparing(deciding, reference), settings.confidence),
         powers=tuple(powers(study, chosen, lead)),
         check=check_propensities(log) if log.propensity_source == "logged" else None,
         sensitivities=tuple(sensitivities(study, chosen, lead)),

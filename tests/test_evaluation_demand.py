@@ -71,6 +71,14 @@ def test_above_capacity_only_a_simulation_can_tell(tmp_path: Path) -> None:
         assert evidence_of(file, written, "d" * 64).above == above
 
 
+def test_who_asks_for_no_more_than_the_log_did_meets_the_same_congestion() -> None:
+    log = dated(900)
+    done = np.eye(3)[log.treatment]
+    found = next(demands("p", log, done, resources(1.0)))
+    assert found.asked == found.logged > found.capacity
+    assert not found.above
+
+
 def test_without_pools_nothing_is_said() -> None:
     report = evaluation.evaluate(dated(300), {"offer": always(1)}, settings=QUICK)
     assert report.demands == ()

@@ -10,18 +10,22 @@ import pytest
 from test_evaluation_report import QUICK, WIDTH, always, campaign
 
 import evaluation
+from evaluation.intervals import Interval, interval
 from evaluation.together import together
 from training.evidence import evidence_of, read_report
+
+NOTHING = Interval(np.nan, np.nan, np.nan, np.nan, np.nan)
 
 
 def draws_of(
     values: np.ndarray, rng: np.random.Generator, resamples: int
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Interval], dict[str, np.ndarray]]:
     """Means of columns (customers, policies) with bootstrap draws that share their customers."""
     count = len(values)
     drawn = rng.multinomial(count, np.full(count, 1 / count), resamples) @ values / count
     names = [f"p{k}" for k in range(values.shape[1])]
-    return dict(zip(names, values.mean(axis=0), strict=True)), dict(zip(names, drawn.T, strict=True))
+    draws = dict(zip(names, drawn.T, strict=True))
+    return {n: interval(float(m), draws[n], 0.95) for n, m in zip(names, values.mean(axis=0), strict=True)}, draws
 
 
 @pytest.mark.parametrize("alike", [0.0, 0.9])
@@ -52,7 +56,7 @@ def test_a_policy_without_spread_or_value_has_no_bounds_and_changes_no_others() 
     values, draws = draws_of(np.random.default_rng(2).normal(size=(100, 2)), np.random.default_rng(3), 500)
     plain = together(values, draws, 0.95)
     odd = together(
-        {**values, "flat": 0.0, "never": np.nan},
+        {**values, "flat": NOTHING, "never": NOTHING},
         {**draws, "flat": np.zeros(500), "never": np.full(500, np.nan)},
         0.95,
     )

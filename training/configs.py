@@ -6,11 +6,11 @@ Light on purpose (pydantic only): the command line builds its help from these mo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from envs.config import Config
+from envs.config import Config, Several
 from evaluation.settings import EvaluationSettings
 from training.capacity_configs import SharedPopulation
 from training.fidelity_settings import FidelityThresholds
@@ -296,6 +296,8 @@ class EvaluateConfig(Config):
     """Directory of canonical tables."""
     policy: list[Path] = []
     """Artifact directory of a policy, or the directory of its training run; may be repeated."""
+    compare: Annotated[list[str], Several()] = []
+    """Policies side by side: artifact directories, or baselines by name; bounds hold for all of them together."""
     baselines: list[str] | None = None
     """By default silence, best_fixed and, with a world, myopic; random and coordinated_rules are there too."""
     world: str | None = None

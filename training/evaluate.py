@@ -28,6 +28,7 @@ from evaluation.remask import Own, remasked, served
 from evaluation.report import Report
 from evaluation.simulation import Comparison, compare
 from training import registry, tracking
+from training.baselines import NAMES as BASELINES
 from training.baselines import baseline
 from training.configs import EvaluateConfig
 from training.progress import progress
@@ -133,7 +134,8 @@ def policies_of(config: EvaluateConfig) -> dict[str, Policy]:
 def _policies(
     config: EvaluateConfig, tables: Tables, world: World | None, training_log: Log, prices: Prices
 ) -> dict[str, Policy]:
-    artifacts = [load_policy(path) for path in config.policy]
+    compared = [Path(one) for one in config.compare if one not in BASELINES]
+    artifacts = [load_policy(path) for path in (*config.policy, *compared)]
     for artifact in artifacts:
         check_compatible(artifact.manifest, tables.catalogue, tables.encoder.digest)
     policies: dict[str, Policy] = {_unique(a.name, i, artifacts): a for i, a in enumerate(artifacts)}
@@ -152,14 +154,14 @@ def _reference(config: EvaluateConfig, policies: dict[str, Policy]) -> str:
 
 def _candidates(config: EvaluateConfig, policies: dict[str, Policy]) -> list[str] | None:
     """The artifacts, and whatever they are compared to; the baselines where there is no artifact."""
-    return [name for name in policies if name not in baselines_of(config)] or None
+    return [name for name in policies if name not in baselines_of(config) or name in config.compare] or None
 
 
 def baselines_of(config: EvaluateConfig) -> list[str]:
     """The baselines asked for; by default those that can be had."""
-    if config.baselines is not None:
-        return config.baselines
-    return ["silence", "best_fixed", *(["myopic"] if config.world is not None else [])]
+    compared = [one for one in config.compare if one in BASELINES]
+    usual = ["silence", "best_fixed", *(["myopic"] if config.world is not None else [])]
+    return list(dict.fromkeys([*compared, *(usual if config.baselines is None else config.baselines)]))
 
 
 def _named(config: EvaluateConfig) -> dict[str, float]:
