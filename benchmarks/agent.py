@@ -18,7 +18,7 @@ import polars as pl
 
 from agents.baselines import parameters
 from benchmarks.kit import Options, Result, main, show
-from benchmarks.measured_baselines import CUSTOMERS, DAYS, SEEDS, measured_baselines
+from benchmarks.measured_baselines import CUSTOMERS, DAYS, SEEDS, TUNED, measured_baselines
 from benchmarks.pilot import pilot
 from benchmarks.trained import customer_days, price_frontier, trained
 from envs.frozen import check_frozen
@@ -62,7 +62,7 @@ def agent(options: Options, result: Result) -> None:
 def _baselines(options: Options, tested: Trial) -> dict[str, list[Measured]]:
     """Tuned with the budget that a training takes, on test customers."""
     names = QUICK if options.quick else NAMES
-    budget, seeds = (250_000, 1) if options.quick else (customer_days(TrainConfig(world="bank")), SEEDS)
+    budget, seeds = (250_000, 1) if options.quick else (customer_days(TrainConfig(world="bank")), TUNED)
     found: dict[str, list[Measured]] = {}
     for k in range(seeds):
         kept = measured_baselines(options.work / "baselines", names, budget, tested, options.seed + k)

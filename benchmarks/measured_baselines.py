@@ -23,7 +23,7 @@ from training.configs import TrainConfig
 from training.evaluate import FIRST_COMPARED
 from training.tuned import NAMES, BaselinesConfig, Name, tuned_baselines
 
-DAYS, CUSTOMERS, SEEDS = 91, 4000, 5
+DAYS, CUSTOMERS, SEEDS, TUNED = 91, 4000, 5, 3  # seeds of trainings, and of the search of baselines
 KINDS = tuple(field.name for field in fields(Totals))
 
 
