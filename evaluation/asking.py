@@ -10,13 +10,14 @@ import numpy as np
 from evaluation.adapt import LOGGED, Adapted
 from evaluation.estimators import ESTIMATORS, Estimated, Estimator, Inputs, estimated, estimators_for
 from evaluation.intervals import interval
+from evaluation.late import caught_up, open_share
 from evaluation.lead import Lead
 from evaluation.report import Estimate
 from evaluation.resampling import Resamples
-from evaluation.study import COMPONENTS, REWARD, Study
+from evaluation.study import COMPONENTS, REWARD, Study, amounts
 from evaluation.together import Together, together
 
-UNDISCOUNTED = "undiscounted"
+UNDISCOUNTED, CAUGHT_UP = "undiscounted", "caught_up"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,10 @@ def ask(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Asked
     for amount in COMPONENTS:
         parts = {n: study.inputs(i, amount, needs_k, path="path" in leading.needs) for n, i in _numbered(names)}
         yield Asked.of(leading, amount, parts)
+    if open_share(study.log) > 0 and not leading.model_based:
+        lay, reward = study.log.padded, amounts(study.log, study.prices)[REWARD]
+        later = lay(caught_up(study.log, reward))
+        yield Asked.of(leading, CAUGHT_UP, {name: replace(i, reward=later) for name, i in every.items()})
     if study.log.gamma < 1 and study.log.horizon > 1 and not leading.model_based:
         # Any q with v its expectation leaves the weighted form consistent, so the models may stay discounted.
         plain = {name: replace(i, discount=i.alive.astype(np.float64)) for name, i in every.items()}

@@ -43,6 +43,7 @@ class Log:
     gamma: float  # discount per day
     treatments: tuple[str, ...]  # ids in position order; 0 is silence
     pools: tuple[str, ...] = ()
+    seen_days: np.ndarray | None = None  # (n,) float64, of gap_days those that the log reaches; None: all of them
     logged_prices: np.ndarray | None = None  # (n, 1 + P) float64, annoyance first; None: all prices 0
     price_columns: Mapping[str, int] = field(default_factory=dict)  # price name -> observation column
     price_scales: Mapping[str, float] = field(default_factory=dict)  # price -> top of its range
@@ -228,6 +229,9 @@ def _check(log: Log) -> None:
     allowed = log.mask[np.arange(n), log.treatment]
     _need(log.treatment, allowed, "treatment", "must be one that the mask allows")
     _need(log.gap_days, log.gap_days >= 0, "gap_days", "must be >= 0")
+    if log.seen_days is not None:
+        right = (log.seen_days >= 0) & (log.seen_days <= log.gap_days)
+        _need(log.seen_days, right, "seen_days", "must lie between 0 and gap_days")
     if log.behaviour is not None:
         total = log.behaviour.sum(axis=1)
         _need(total, np.abs(total - 1) < 1e-6, "probabilities", "must sum to 1")

@@ -13,6 +13,9 @@ from evaluation.figures import FIGURES, drawable, svg
 from evaluation.intervals import Interval
 from evaluation.sentences import (
     confounding_sentences,
+    late_sentences,
+    live_sentences,
+    model_sentences,
     propensity_sentences,
     served_sentences,
     slice_sentences,
@@ -45,6 +48,22 @@ def page(report: Report) -> str:
         powers=_powers(report),
         worse=slice_sentences(report),
         served=served_sentences(report),
+        live=live_sentences(report),
+        lived=[
+            (
+                o.policy,
+                o.amount,
+                f"{o.customers:,}",
+                f"{o.decisions:,}",
+                *(
+                    f"{number(b.value, True)} ({number(b.lo, True)} to {number(b.hi, True)})"
+                    for b in (o.forecast, o.came)
+                ),
+            )
+            for o in report.live
+        ],
+        late=late_sentences(report),
+        modelled=model_sentences(report),
         untried=untried_sentences(report),
         demands=_demands(report),
         slices=_slices(report),

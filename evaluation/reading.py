@@ -102,6 +102,7 @@ def _log(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | None)
         annoyance=amounts["annoyance"] + contacts.annoyance,
         effort=contacts.effort,
         gap_days=(ends - _microseconds(decisions["at"])) / DAY,
+        seen_days=_seen_days(decisions, ends, tables),
         terminated=last & (task.kind == "finite") | last & _churned(decisions, ends, tables),
         customer_id=decisions["customer_id"].to_numpy().astype(str),
         decision_id=decisions["decision_id"].to_numpy().astype(str),
@@ -135,6 +136,13 @@ def window_ends(decisions: pl.DataFrame, tables: Tables) -> np.ndarray:  # (rows
         closing = at + int(task.window_days * DAY)
     following = np.r_[at[1:], 0]
     return np.asarray(np.where(last, np.maximum(closing, at), following))
+
+
+def _seen_days(decisions: pl.DataFrame, ends: np.ndarray, tables: Tables) -> np.ndarray | None:  # (rows,) float64
+    """How much of each window lies before the last thing that the tables hold; None: all windows do."""
+    moments = [_microseconds(frame["at"]).max(initial=0) for frame in (tables.decisions, tables.events)]
+    last, at = max(moments), _microseconds(decisions["at"])
+    return None if (ends <= last).all() else np.asarray((np.minimum(ends, last) - at) / DAY)
 
 
 def window_amounts(

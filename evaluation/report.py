@@ -19,7 +19,9 @@ from evaluation.demand import Demand
 from evaluation.diagnostics import Support
 from evaluation.guaranteed import Guaranteed
 from evaluation.intervals import Interval
+from evaluation.late import open_share
 from evaluation.lead import Lead, single_size
+from evaluation.live import Live
 from evaluation.log import Log
 from evaluation.power import Power
 from evaluation.propensity_check import PropensityCheck
@@ -45,7 +47,7 @@ class Estimate:
 
     policy: str
     estimator: str
-    amount: str  # reward, margin, cost, annoyance, or undiscounted (the reward without gamma)
+    amount: str  # reward, margin, cost, annoyance, undiscounted (without gamma) or caught_up (`evaluation.late`)
     interval: Interval
     difference: Interval | None  # to the reference, paired; None for the reference itself
     weighting: Weighting | None = None  # how the estimator made its weights smaller
@@ -68,6 +70,7 @@ class DataCard:
     propensity_source: str
     propensity_note: str
     annoyance_missing: tuple[str, ...]
+    open_windows: float  # share of the decisions whose outcomes may still come
 
     @classmethod
     def of(cls, log: Log, training: Log | None) -> DataCard:
@@ -75,7 +78,7 @@ class DataCard:
         return cls(
             log.customers, len(log), log.horizon, 0 if training is None else training.customers, log.kind, log.gamma,
             log.currency, str(log.at.min()), str(log.at.max()), log.digest, log.propensity_source,
-            log.propensity_note, tuple(log.annoyance_missing),
+            log.propensity_note, tuple(log.annoyance_missing), open_share(log),
         )  # fmt: skip
 
 
@@ -108,6 +111,7 @@ class Report:
     demands: tuple[Demand, ...] = ()  # per policy and pool
     untried: tuple[Untried, ...] = ()  # per policy that would do what the log never did
     served: tuple[Served, ...] = ()  # policies under rules of their own
+    live: tuple[Live, ...] = ()  # forecasts of an earlier report beside what came
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:
@@ -199,6 +203,7 @@ class Report:
             "confounding": [asdict(s) for s in self.sensitivities],
             "slices": [asdict(one) | {"worse": one.worse} for one in self.slices],
             "served": [asdict(one) for one in self.served],
+            "live": [asdict(one) | {"apart": one.apart} for one in self.live],
             "demand": [asdict(one) | {"above": one.above} for one in self.demands],
             "untried": [asdict(one) for one in self.untried],
             "guaranteed": [asdict(g) for g in self.guaranteed],

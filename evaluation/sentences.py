@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from evaluation.confounding import LARGEST
@@ -9,6 +11,8 @@ from evaluation.estimators import ESTIMATORS
 from evaluation.verdict import lead_title, told
 
 if TYPE_CHECKING:
+    from evaluation.intervals import Interval
+    from evaluation.live import Between
     from evaluation.report import Report
     from evaluation.slices import Slice
 
@@ -53,6 +57,57 @@ def propensity_sentences(report: Report) -> tuple[str, ...]:
         f"The logged propensities do not agree with what was chosen: {', '.join(names)}{rest} than they say. Whoever "
         "wrote them did not decide by them, or they are of another step; sampled figures are wrong by as much.",
     )
+
+
+MODELLESS = {"dr": "snips", "kstep_dr": "kstep", "deviation_dr": "deviation"}  # the same estimates without a model
+
+
+def late_sentences(report: Report) -> tuple[str, ...]:
+    """What differences would be if outcomes that may still come went on as they began."""
+    return tuple(
+        f"At {report.data.open_windows:.1%} of the decisions outcomes may still come: the log ends before they may. "
+        f"If margins went on at the rate at which they began, {policy} would differ by {_bounded(later)} instead of "
+        f"{_bounded(now)}."
+        for policy, now, later in _differences(report, report.lead.estimator, "caught_up")
+    )
+
+
+def model_sentences(report: Report) -> tuple[str, ...]:
+    """How much of each difference is the reward model's doing."""
+    without = MODELLESS.get(report.lead.estimator)
+    return tuple(
+        f"Without its reward model the estimate for {policy} would be {_bounded(other)}: the model moves it by "
+        f"{told(now.value - other.value)}."
+        for policy, now, other in (_differences(report, without, "reward") if without else ())
+    )
+
+
+def _differences(report: Report, estimator: str, amount: str) -> Iterator[tuple[str, Interval, Interval]]:
+    """Each policy's difference by the lead, and by another estimator or of another amount."""
+    for policy in report.policies:
+        if (policy, estimator, amount) in report.computed:
+            now, other = report.estimate(policy).difference, report.estimate(policy, estimator, amount).difference
+            if now is not None and other is not None and math.isfinite(other.value):
+                yield policy, now, other
+
+
+def _bounded(found: Interval) -> str:
+    return f"{told(found.value)} ({told(found.lo)} to {told(found.hi)})"
+
+
+def live_sentences(report: Report) -> tuple[str, ...]:
+    """Whether what came of launched policies is what had been forecast."""
+    words = {-1: "less than was forecast", 0: "as forecast, as far as can be told", 1: "more than was forecast"}
+    return tuple(
+        f"{one.policy} was launched with {one.customers:,} customers: {one.amount} {words[one.apart]}, "
+        f"{_between(one.came)} a decision against {_between(one.forecast)}."
+        for one in report.live
+        if one.amount == "reward" or one.apart
+    )
+
+
+def _between(found: Between) -> str:
+    return f"{told(found.value)} ({told(found.lo)} to {told(found.hi)})"
 
 
 def served_sentences(report: Report) -> tuple[str, ...]:

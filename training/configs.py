@@ -296,6 +296,8 @@ class EvaluateConfig(Config):
     """Directory of canonical tables."""
     policy: list[Path] = []
     """Artifact directory of a policy, or the directory of its training run; may be repeated."""
+    live: Path | None = None
+    """Report that a policy was launched on (report.json or its directory): its forecast stands beside what came."""
     compare: Annotated[list[str], Several()] = []
     """Policies side by side: artifact directories, or baselines by name; bounds hold for all of them together."""
     baselines: list[str] | None = None

@@ -22,6 +22,7 @@ from envs.world import World, load_world
 from evaluation.adapt import LOGGED
 from evaluation.demand import Resources
 from evaluation.evaluate import evaluate as estimate
+from evaluation.live import FEWEST, Live, live
 from evaluation.log import Log
 from evaluation.reading import customer_labels, read_log
 from evaluation.remask import Own, remasked, served
@@ -31,6 +32,7 @@ from training import registry, tracking
 from training.baselines import NAMES as BASELINES
 from training.baselines import baseline
 from training.configs import EvaluateConfig
+from training.evidence import read_report
 from training.progress import progress
 from training.runs import run_directory
 
@@ -87,6 +89,7 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             seed=config.seed,
             simulation=None if simulated is None else simulated.frame,
             burden=None if simulated is None else simulated.burden,
+            live=_launched(config, tables, prices),
         )
     directory = run_directory("evaluate", config.out)
     report = replace(report, tables=str(config.tables.absolute()))
@@ -114,6 +117,22 @@ def _masks_under(policy: ArtifactPolicy, tables: Tables, log: Log) -> np.ndarray
     own = pl.DataFrame({"decision_id": log.decision_id})
     logged = tables.decisions.join(own, "decision_id", "semi")["rules_digest"].unique().to_list()
     return log.mask if logged == [policy.rule_book.digest] else remasked(tables, policy.rules, log)
+
+
+def _launched(config: EvaluateConfig, tables: Tables, prices: Prices) -> tuple[Live, ...]:
+    """What came of the policies of an earlier report, in all customers of these tables."""
+    if config.live is None:
+        return ()
+    file, said = read_report(config.live)
+    log = read_log(tables, "all")
+    took = pl.DataFrame({"decision_id": log.decision_id}).join(
+        tables.decisions.select("decision_id", "policy_digest"), "decision_id", "left", maintain_order="left"
+    )
+    found = live(log, took["policy_digest"].to_list(), said, prices)
+    if not found:
+        need = f"must name a policy that alone decided {FEWEST} customers of these tables"
+        raise InputError(need, file=file, field="policies")
+    return found
 
 
 def product_channel(catalogue: Catalogue) -> np.ndarray:  # (treatments,) int64
