@@ -1,7 +1,8 @@
 """Live: what a report forecast for a policy, beside what came after the policy was launched.
 
 Both per decision: a launch has another length than the log that the forecast came from. The forecast is the lead
-estimate's and its interval; what came is a mean over whole customers whom the policy alone decided.
+estimate's with its interval (of a k-step lead: one-decision deviations', for every decision); what came is a mean over
+whole customers whom the policy alone decided.
 """
 
 from __future__ import annotations
@@ -69,13 +70,19 @@ def live(log: Log, digests: Sequence[str | None], report: Mapping[str, Any], pri
 
 
 def _forecast(report: Mapping[str, Any], policy: str, amount: str) -> Between | None:
-    """Per decision: the undiscounted reward, where the report has it, since a launch is not discounted either."""
-    data, row = report["data"], next(row for row in report["table"] if row["policy"] == policy)
-    name = {REWARD: "undiscounted" if row.get("undiscounted") is not None else "value"}.get(amount, amount)
+    """Per decision, each counted as much as the discount does.
+
+    A k-step lead follows the policy for k decisions only: then one-decision deviations forecast the reward, and
+    nothing its parts.
+    """
+    row = next(row for row in report["table"] if row["policy"] == policy)
+    name = "value" if amount == REWARD else amount
+    if report["lead"]["kind"] == "k-step":
+        name = {REWARD: "deviation_dr" if row.get("deviation_dr") is not None else "deviation"}.get(amount, "")
     ends = ("lo", "hi") if name == "value" else (f"{name}_lo", f"{name}_hi")
     numbers = [row.get(key) for key in (name, *ends)]
     if any(number is None for number in numbers):
         return None
-    decisions = data["decisions"] / data["customers"]
+    decisions = report["data"]["discounted_decisions"]
     value, lo, hi = (float(number) / decisions for number in numbers)
     return Between(value, lo, hi)

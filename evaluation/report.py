@@ -70,6 +70,7 @@ class DataCard:
     propensity_source: str
     propensity_note: str
     annoyance_missing: tuple[str, ...]
+    discounted_decisions: float  # per customer, each counted by its discount
     open_windows: float  # share of the decisions whose outcomes may still come
 
     @classmethod
@@ -78,7 +79,8 @@ class DataCard:
         return cls(
             log.customers, len(log), log.horizon, 0 if training is None else training.customers, log.kind, log.gamma,
             log.currency, str(log.at.min()), str(log.at.max()), log.digest, log.propensity_source,
-            log.propensity_note, tuple(log.annoyance_missing), open_share(log),
+            log.propensity_note, tuple(log.annoyance_missing), float(log.discount.sum()) / log.customers,
+            open_share(log),
         )  # fmt: skip
 
 

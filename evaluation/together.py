@@ -28,15 +28,16 @@ def together(alone: Mapping[str, Interval], draws: Mapping[str, np.ndarray], con
 
     The largest studentised deviation (Romano and Wolf 2005, "Stepwise multiple testing as formalized data snooping",
     its single step): policies that rise and fall together cost less than Bonferroni's correction. Policies whose
-    difference has no spread, or no value in some resample, have no bounds and correct no other's. Bounds are never
-    inside the policy's own, which are corrected for skewness.
+    difference has no value in some resample have no bounds, those without spread keep their own; neither corrects any
+    other's. Bounds are never inside the policy's own, which are corrected for skewness.
     """
     known = [name for name in alone if np.isfinite(draws[name]).all() and draws[name].std() > 0]
     spread = {name: float(draws[name].std(ddof=1)) for name in known}
     apart = np.array([(draws[name] - alone[name].value) / spread[name] for name in known]).reshape(len(known), -1)
     out = []
     for name, own in alone.items():
-        lo, hi, lower = np.nan, np.nan, np.nan
+        flat = np.isfinite(draws[name]).all()
+        lo, hi, lower = (own.lo, own.hi, own.lower) if flat else (np.nan, np.nan, np.nan)
         if name in known:
             two_sided = float(np.quantile(np.abs(apart).max(axis=0), confidence)) * spread[name]
             one_sided = float(np.quantile(apart.max(axis=0), confidence)) * spread[name]

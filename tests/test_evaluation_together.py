@@ -52,16 +52,17 @@ def test_policies_that_move_together_cost_less() -> None:
     assert widths[1] > 1.2 * widths[0]
 
 
-def test_a_policy_without_spread_or_value_has_no_bounds_and_changes_no_others() -> None:
+def test_a_policy_without_spread_or_value_changes_no_others() -> None:
     values, draws = draws_of(np.random.default_rng(2).normal(size=(100, 2)), np.random.default_rng(3), 500)
     plain = together(values, draws, 0.95)
     odd = together(
-        {**values, "flat": NOTHING, "never": NOTHING},
+        {**values, "flat": Interval(0.0, 0.0, 0.0, 0.0, 0.0), "never": NOTHING},
         {**draws, "flat": np.zeros(500), "never": np.full(500, np.nan)},
         0.95,
     )
     assert [(one.lo, one.hi, one.lower) for one in odd[:2]] == [(one.lo, one.hi, one.lower) for one in plain]
-    assert all(np.isnan([one.lo, one.hi, one.lower]).all() for one in odd[2:])
+    assert (odd[2].lo, odd[2].hi, odd[2].lower) == (0, 0, 0)
+    assert np.isnan([odd[3].lo, odd[3].hi, odd[3].lower]).all()
 
 
 def test_verdicts_and_gate_take_the_bounds_that_hold_together(tmp_path: Path) -> None:
