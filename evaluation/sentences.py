@@ -64,11 +64,15 @@ MODELLESS = {"dr": "snips", "kstep_dr": "kstep", "deviation_dr": "deviation"}  #
 
 def late_sentences(report: Report) -> tuple[str, ...]:
     """What differences would be if outcomes that may still come went on as they began."""
-    return tuple(
-        f"At {report.data.open_windows:.1%} of the decisions outcomes may still come: the log ends before they may. "
-        f"If margins went on at the rate at which they began, {policy} would differ by {_bounded(later)} instead of "
-        f"{_bounded(now)}."
+    changes = [
+        f"{policy} {_bounded(later)} instead of {_bounded(now)}"
         for policy, now, later in _differences(report, report.lead.estimator, "caught_up")
+    ]
+    if not changes:
+        return ()
+    return (
+        f"At {report.data.open_windows:.1%} of the decisions outcomes may still come: the log ends before they may. If "
+        f"margins went on at the rate at which they began, differences would be: {'; '.join(changes)}.",
     )
 
 
