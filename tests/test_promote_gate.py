@@ -20,7 +20,7 @@ from envs.catalogue import Catalogue
 from envs.errors import InputError
 from training import registry
 from training.configs import PromoteConfig
-from training.gate import Evidence, Group, approval, destination, judge, read_gate, smoke
+from training.gate import Evidence, Group, approval, destination, judge, read_gate, smoke, trusted
 from training.model_card import read_card
 from training.promote import promote
 
@@ -88,6 +88,14 @@ def test_what_only_a_model_or_a_simulation_can_tell_goes_to_shadow() -> None:
     worse = replace(modelled, lower=-1.0)
     lines = judge(GATE, worse, registered_digest="d1", champion_digest="", declared_prices=PRICES)
     assert destination(GATE, lines) is None
+
+
+@pytest.mark.parametrize(("asked", "passed"), [("any", "yyyy"), ("known", "nyyy"), ("adequate", "nnny")])
+def test_the_world_is_trusted_as_far_as_the_gate_asks(asked: str, passed: str) -> None:
+    known = [(None, None), ("It cannot tell.", None), ("Two heads are wrong.", False), ("Adequate.", True)]
+    gate = GATE.model_copy(update={"fidelity": asked})
+    assert [trusted(gate, *said).passed for said in known] == [answer == "y" for answer in passed]
+    assert "not known" in trusted(gate, None, None).value
 
 
 def test_approval_is_asked_for_only_where_the_gate_says_so() -> None:

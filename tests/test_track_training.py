@@ -140,12 +140,14 @@ def test_fidelity_is_that_of_the_world_or_refused(tmp_path: Path) -> None:
     config = TrainConfig(world="bank", fidelity=tmp_path)
     with pytest.raises(InputError, match=r"must be the fidelity.json"):
         begin(config, world)
-    file.write_text(json.dumps({"world_digest": "other", "verdict": "adequate"}), encoding="utf-8")
+    file.write_text(json.dumps({"world_digest": "other", "verdict": "adequate", "adequate": True}), encoding="utf-8")
     with pytest.raises(InputError, match="world_digest == 'other', must be"):
         begin(config, world)
-    file.write_text(json.dumps({"world_digest": world.digest, "verdict": "Adequate."}), encoding="utf-8")
-    assert fidelity_of(config, world) == "Adequate."
-    assert fidelity_of(TrainConfig(world="bank"), world) is None
+    for adequate in (True, False, None):
+        said = {"world_digest": world.digest, "verdict": "As it is.", "adequate": adequate}
+        file.write_text(json.dumps(said), encoding="utf-8")
+        assert fidelity_of(config, world) == ("As it is.", adequate)
+    assert fidelity_of(TrainConfig(world="bank"), world) == (None, None)
 
 
 def git(folder: Path, *words: str) -> str:

@@ -43,6 +43,8 @@ class Gate(Config):
     """Opt-outs per customer by which a group may surely be annoyed more than under the reference."""
     smoke_decisions: int = Field(1000, ge=1)
     """Logged decisions that the artifact must answer validly."""
+    fidelity: Literal["any", "known", "adequate"] = "any"
+    """What must be known of the world that the policy learned in, by its fidelity report."""
     model_based: Literal["shadow", "none"] = "shadow"
     """Where a policy may go whose lead is model-based but which passes every other rule."""
     approval: bool = False
@@ -158,6 +160,18 @@ def approval(gate: Gate, approved_by: str | None, trained_by: str) -> Line:
 def same_name(name: str) -> str:
     """A name as it is compared: letter case, white space and ways to write a letter do not matter."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def trusted(gate: Gate, verdict: str | None, adequate: bool | None) -> Line:
+    """How far the world is like the bank. verdict, adequate: of its fidelity report; None: not known"""
+    found = verdict or "not known: no fidelity report"
+    needs = {
+        "any": "not asked for",
+        "known": "a fidelity report",
+        "adequate": "a fidelity report that finds it adequate",
+    }
+    passed = {"any": True, "known": verdict is not None, "adequate": adequate is True}[gate.fidelity]
+    return Line("fidelity of the world", passed, found, needs[gate.fidelity])
 
 
 def unexpired(gate: Gate, made: date, ends: date | None, today: date) -> Line:

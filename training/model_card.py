@@ -84,6 +84,8 @@ class ModelCard(Config):
     """Digest of the world."""
     fidelity: str | None
     """What the fidelity report says of the world; null: none is known."""
+    world_adequate: bool | None = None
+    """Whether that report finds the world adequate; null: it cannot tell, or there is none."""
     price_range: dict[str, tuple[float, float]]
     """Price -> lowest and highest value on which it was trained."""
     treatments: int = Field(ge=1)

@@ -19,7 +19,7 @@ from envs.errors import InputError
 from training import registry
 from training.configs import PromoteConfig
 from training.evidence import evidence_of, read_report, results_of, tables_of
-from training.gate import Gate, Line, approval, destination, judge, read_gate, smoke, unexpired
+from training.gate import Gate, Line, approval, destination, judge, read_gate, smoke, trusted, unexpired
 from training.model_card import STEM, ModelCard, read_card
 from training.runs import atomic_write, run_directory
 
@@ -155,7 +155,9 @@ def _try(
             raise InputError("must be the registered one", field="policy_digest", value=artifact.digest[:12])
         declared = prices_from(None, artifact.catalogue, artifact.schema).named(artifact.catalogue)
         age = unexpired(gate, made_on(artifact.manifest), _last_day(policy, artifact.manifest), today)
-        return _Tried(declared, (smoke(artifact, observation, mask), age), _card(path, policy))
+        card = _card(path, policy)
+        world = trusted(gate, *(None, None) if card is None else (card.fidelity, card.world_adequate))
+        return _Tried(declared, (smoke(artifact, observation, mask), world, age), card)
     except InputError as fault:
         return _Tried({}, (Line("smoke decisions", False, str(fault), "an artifact that loads and decides validly"),))
 

@@ -97,7 +97,7 @@ def card_of(recorded: Recorded, state: Code, packages: Mapping[str, str]) -> Mod
     """The model card of a training."""
     config, manifest, world = recorded.config, recorded.manifest, recorded.world
     ends = last_day(manifest)
-    fidelity = fidelity_of(config, world)
+    fidelity, adequate = fidelity_of(config, world)
     return ModelCard(
         policy=manifest.name,
         policy_digest=manifest.policy_digest,
@@ -111,6 +111,7 @@ def card_of(recorded: Recorded, state: Code, packages: Mapping[str, str]) -> Mod
         world=f"{world.coefficients.name} ({config.world}), {config.ensemble} members of its ensemble",
         world_digest=world.digest,
         fidelity=fidelity,
+        world_adequate=adequate,
         price_range=manifest.price_range,
         treatments=len(manifest.treatments),
         catalogue_digest=manifest.catalogue_digest,
@@ -128,22 +129,25 @@ def trainer(config: TrainConfig) -> str:
     return " ".join((config.trained_by or "").split()) or login_name()
 
 
-def fidelity_of(config: TrainConfig, world: World) -> str | None:
-    """The verdict of the world's fidelity report; None where there is none. InputError for another world's."""
+def fidelity_of(config: TrainConfig, world: World) -> tuple[str | None, bool | None]:
+    """The verdict of the world's fidelity report, and whether it finds the world adequate; None where there is none.
+
+    InputError for another world's report.
+    """
     file = config.fidelity or Path(config.world) / "fidelity.json"
     file = file / "fidelity.json" if file.is_dir() else file
     if config.fidelity is None and not file.is_file():
-        return None
+        return None, None
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        digest, verdict = str(content["world_digest"]), str(content["verdict"])
+        digest, verdict, adequate = str(content["world_digest"]), str(content["verdict"]), content["adequate"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError("must be the fidelity.json of `nextbest fidelity`", file=file, field="fidelity") from None
     if digest != world.digest:
         raise InputError(
             f"must be {world.digest}, the world to train in", file=file, field="world_digest", value=digest
         )
-    return verdict
+    return verdict, adequate if isinstance(adequate, bool) else None
 
 
 def _limits(recorded: Recorded, fidelity: str | None) -> tuple[str, ...]:
