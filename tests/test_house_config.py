@@ -126,7 +126,7 @@ def test_missing_file_and_bad_override_are_told() -> None:
 
 def test_describe_gives_a_sentence_for_every_field() -> None:
     rows = {row.field: row for row in describe(Net)}
-    assert rows["layer.width"] == ("layer.width", "int", "64", "Units of the layer.")
+    assert rows["layer.width"] == ("layer.width", "int", "64", "Units of the layer.", False)
     assert rows["name"].default == "required"
     assert rows["at"].type == "path or none"
 
