@@ -11,7 +11,7 @@ from evaluation.estimators import ESTIMATORS
 if TYPE_CHECKING:
     from evaluation.report import Report
 
-Outcome = Literal["better", "worse", "undecided", "model only"]
+Outcome = Literal["better", "worse", "undecided", "model only", "simulation only"]
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,16 @@ def _verdict(report: Report, policy: str) -> Verdict:
         need = f"{report.settings.min_positives:,.0f}"
         text = f"{policy}: the log cannot say; {known:,.0f} customers like its own earned anything, fewer than {need}."
         return Verdict(policy, "undecided", text)
+    if report.lead.model_based:
+        text = f"{policy}: a model expects {amount} {bounds}. The log cannot confirm it."
+        return Verdict(policy, "model only", text)
     if crowded := report.above(policy):
         asked = ", ".join(f"{one.asked:,.0f} of {one.capacity:,.0f} {one.unit} of {one.pool}" for one in crowded)
         text = (
             f"{policy}: only a simulation can tell. At the log's congestion it would be {amount} {bounds}, but for "
             f"every 10,000 customers it asks for {asked}."
         )
-        return Verdict(policy, "model only", text)
-    if report.lead.model_based:
-        text = f"{policy}: a model expects {amount} {bounds}. The log cannot confirm it."
-        return Verdict(policy, "model only", text)
+        return Verdict(policy, "simulation only", text)
     if lo > 0:
         return Verdict(policy, "better", f"{policy} earns more: {amount} {bounds}.")
     if hi < 0:

@@ -6,6 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("nextbest", deadline=None)  # a busy machine is no fault
+settings.load_profile("nextbest")
 
 
 @pytest.fixture(scope="session")

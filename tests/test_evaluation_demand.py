@@ -60,9 +60,9 @@ def test_above_capacity_only_a_simulation_can_tell(tmp_path: Path) -> None:
     )
     assert next(v.outcome for v in ample.verdicts if v.policy == "offer") == "better"
     said = next(v for v in scarce.verdicts if v.policy == "offer")
-    assert said.outcome == "model only"
+    assert said.outcome == "simulation only"
     assert "only a simulation can tell" in said.text
-    assert next(v.outcome for v in scarce.verdicts if v.policy == "annoy") != "model only"
+    assert next(v.outcome for v in scarce.verdicts if v.policy == "annoy") != "simulation only"
     assert 'data-above="yes"' in scarce.to_html()
     assert 'data-above="yes"' not in ample.to_html()
     for report, above in ((ample, ()), (scarce, (f"agents {asked:,.0f} of {asked * 0.99:,.0f}",))):
