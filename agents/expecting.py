@@ -12,7 +12,6 @@ from torch import nn
 
 from agents.linear_heads import LinearHeads
 from envs.expectation import CHAIN, needed
-from envs.response import CompiledHead
 from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT
 from envs.world import World
 
@@ -37,9 +36,15 @@ class Expecting(nn.Module):
 
     def __init__(self, world: World) -> None:
         super().__init__()
-        catalogue, names = world.catalogue, world.encoder.names
-        self.world, self.heads = world, {name: world.heads[name] for name in needed(world)}
-        self.etas = LinearHeads(world, self.heads)
+        catalogue, names, schema = world.catalogue, world.encoder.names, world.schema
+        heads = {name: world.heads[name] for name in needed(world)}
+        self.etas, self.task = LinearHeads(world, heads), schema.task
+        self.links = {name: head.head.link for name, head in heads.items()}
+        self.given = {name: head.head.given for name, head in heads.items()}
+        self.pressure = names.index(PRESSURE_FIELD)
+        self.gap = names.index("task:gap") if schema.task.kind == "finite" else None
+        grade = next((c for c in schema.columns if c.name == schema.credit_column), None)
+        self.grade = None if grade is None else (names.index(grade.name), grade.scale, grade.center)
         product = catalogue.product_of
         once = np.array([*(p.once for p in catalogue.products), False])[product]
         grades = np.arange(1 + max(len(p.default_probability) for p in catalogue.products))
@@ -58,7 +63,7 @@ class Expecting(nn.Module):
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         """(batch, fields) -> margin, cost and annoyance, (batch, 3, treatments)."""
-        task, eta = self.world.schema.task, self.etas(observation)
+        task, eta = self.task, self.etas(observation)
         chance = self._chances(eta, observation)
         nothing = torch.zeros_like(observation[:, :1]) * self._contact
         margin, cost, annoyance = nothing, nothing + self._cost, nothing
@@ -67,15 +72,15 @@ class Expecting(nn.Module):
             annoyance = annoyance + task.annoyance_events.get(event, 0.0) * probability
             weight = task.reward.margin_per_value.get(event, 0.0)
             if weight and f"{event}_value" in eta:
-                amount = mean(self.heads[f"{event}_value"], eta[f"{event}_value"])
+                amount = mean(self.links[f"{event}_value"], eta[f"{event}_value"])
                 if event == "converted":
                     amount = amount * self._contact * self._net_of_loss(observation)
                 margin = margin + weight * probability * amount
         redeemed = task.reward.cost_per_value.get("redeemed", 0.0) * self._benefit
         if "redeemed" in eta:
-            redeemed = redeemed * mean(self.heads["redeemed"], eta["redeemed"])
+            redeemed = redeemed * mean(self.links["redeemed"], eta["redeemed"])
         cost = cost + chance.get("converted", nothing) * redeemed
-        pressure = observation[:, self.world.encoder.names.index(PRESSURE_FIELD), None] * PRESSURE_UNIT
+        pressure = observation[:, self.pressure, None] * PRESSURE_UNIT
         annoyance = annoyance + self._annoyance * (1 + pressure)
         return torch.stack([margin, cost, annoyance], dim=1)
 
@@ -95,12 +100,12 @@ class Expecting(nn.Module):
         given = {"always": torch.ones_like(contacted), "contacted": contacted, "delivered": contacted}
         found = {}
         for event in (event for event in CHAIN if event in eta):
-            before = self.heads[event].head.given
+            before = self.given[event]
             if before == "unconverted":
                 condition = given["engaged"] - given.get("converted", torch.zeros_like(contacted))
             else:
                 condition = given[before]
-            given[event] = condition * mean(self.heads[event], eta[event], days)
+            given[event] = condition * mean(self.links[event], eta[event], days)
             if event == "converted":
                 given[event] = given[event] * self._may_convert(observation, before)
             found[event] = given[event]
@@ -112,25 +117,22 @@ class Expecting(nn.Module):
         holds, pending = (one.to(observation.dtype) for one in both)
         own = torch.maximum(pending.index_select(1, self._product), holds.index_select(1, self._product) * self._once)
         free = 1 - own * self._contact
-        unasked = before == "always" or (before == "engaged" and self.heads[before].head.given == "always")
+        unasked = before == "always" or (before == "engaged" and self.given[before] == "always")
         return free if unasked else free * self._closes
 
     def _net_of_loss(self, observation: torch.Tensor) -> torch.Tensor:
         """Margin net of expected credit loss / margin, by the observed grade. (batch, treatments)"""
-        schema, names = self.world.schema, self.world.encoder.names
-        column = next((c for c in schema.columns if c.name == schema.credit_column), None)
-        if column is None:
+        if self.grade is None:
             return self._net[:1]
-        grade = torch.round(observation[:, names.index(column.name)] * column.scale + column.center)
+        column, scale, center = self.grade
+        grade = torch.round(observation[:, column] * scale + center)
         return self._net.index_select(0, grade.clamp(0, len(self._net) - 1).long())
 
     def _days(self, observation: torch.Tensor) -> torch.Tensor:
         """Until the next decision, (batch, 1)."""
-        task = self.world.schema.task
-        if task.kind == "continuing":
-            return torch.full_like(observation[:, :1], float(task.cadence_days))
-        gap = observation[:, self.world.encoder.names.index("task:gap"), None]
-        return torch.relu(gap) * float(task.end_day)
+        if self.gap is None:
+            return torch.full_like(observation[:, :1], float(self.task.cadence_days))
+        return torch.relu(observation[:, self.gap, None]) * float(self.task.end_day)
 
 
 def _bent(amount: torch.Tensor) -> torch.Tensor:
@@ -138,11 +140,11 @@ def _bent(amount: torch.Tensor) -> torch.Tensor:
     return torch.sign(amount) * torch.log1p(amount.abs())
 
 
-def mean(head: CompiledHead, eta: torch.Tensor, days: torch.Tensor | float = 1.0) -> torch.Tensor:
+def mean(link: str, eta: torch.Tensor, days: torch.Tensor | float = 1.0) -> torch.Tensor:
     """Probability (logit, rate), mean amount (lognormal) or value (linear) from eta."""
-    if head.head.link == "logit":
+    if link == "logit":
         return torch.sigmoid(eta)
-    if head.head.link == "linear":
+    if link == "linear":
         return torch.relu(eta)
     amount = torch.exp(eta.clamp(max=MOST))
-    return amount if head.head.link == "lognormal" else 1 - torch.exp(-days * amount)
+    return amount if link == "lognormal" else 1 - torch.exp(-days * amount)
