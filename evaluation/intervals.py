@@ -32,6 +32,15 @@ class Interval:
         return self.lo > 0 or self.hi < 0
 
 
+@dataclass(frozen=True)
+class Between:
+    """A value with its bounds, where nothing more is known or needed."""
+
+    value: float
+    lo: float
+    hi: float
+
+
 def interval(value: float, draws: np.ndarray, confidence: float, moved: np.ndarray | None = None) -> Interval:
     """Interval, standard error and one-sided lower bound from bootstrap draws (resamples,).
 

@@ -14,20 +14,11 @@ from typing import Any
 import numpy as np
 
 from envs.prices import Prices
-from evaluation.intervals import pooled_ratio
+from evaluation.intervals import Between, pooled_ratio
 from evaluation.log import Log
 from evaluation.study import REWARD, amounts
 
 FEWEST = 30  # customers below which nothing is said; assumed
-
-
-@dataclass(frozen=True)
-class Between:
-    """A value with its interval."""
-
-    value: float
-    lo: float
-    hi: float
 
 
 @dataclass(frozen=True)

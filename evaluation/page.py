@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evaluation.adapt import LOGGED
 from evaluation.estimators import ESTIMATORS
 from evaluation.figures import FIGURES, drawable, svg
-from evaluation.intervals import Interval
+from evaluation.intervals import Between, Interval
 from evaluation.sentences import (
     confounding_sentences,
     late_sentences,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from evaluation.report import Report
-    from evaluation.slices import Change, Slice
+    from evaluation.slices import Slice
 
 MOST_DECISIONS = 12  # of which the page lists the support
 PARTS = {"margin": "Margin", "cost": "Cost", "annoyance": "Annoyance", "undiscounted": "Undiscounted"}
@@ -49,19 +49,7 @@ def page(report: Report) -> str:
         worse=slice_sentences(report),
         served=served_sentences(report),
         live=live_sentences(report),
-        lived=[
-            (
-                o.policy,
-                o.amount,
-                f"{o.customers:,}",
-                f"{o.decisions:,}",
-                *(
-                    f"{number(b.value, True)} ({number(b.lo, True)} to {number(b.hi, True)})"
-                    for b in (o.forecast, o.came)
-                ),
-            )
-            for o in report.live
-        ],
+        lived=_lived(report),
         late=late_sentences(report),
         modelled=model_sentences(report),
         untried=untried_sentences(report),
@@ -89,16 +77,24 @@ def page(report: Report) -> str:
 def _slices(report: Report) -> list[tuple[str, list[tuple[bool, tuple[str, ...]]]]]:
     """Per policy: of each slice whether it is worse, and its figures as text."""
 
-    def changed(change: Change) -> str:
-        return f"{number(change.value, True)} ({number(change.lo, True)} to {number(change.hi, True)})"
-
     def row(one: Slice) -> tuple[bool, tuple[str, ...]]:
         shares = f"{one.contacts:.1%} ({one.contacts_before:.1%})"
         where = (one.dimension, one.label, f"{one.customers:,}")
-        return one.worse, (*where, changed(one.gain), changed(one.annoyance), shares)
+        return one.worse, (*where, shown(one.gain, signed=True), shown(one.annoyance, signed=True), shares)
 
     names = dict.fromkeys(one.policy for one in report.slices)
     return [(name, [row(one) for one in report.slices if one.policy == name]) for name in names]
+
+
+def _lived(report: Report) -> list[tuple[str, ...]]:
+    """Forecasts beside what came, as text."""
+    return [
+        (
+            one.policy, one.amount, f"{one.customers:,}", f"{one.decisions:,}", shown(one.forecast, signed=True),
+            shown(one.came, signed=True),
+        )
+        for one in report.live
+    ]  # fmt: skip
 
 
 def _demands(report: Report) -> list[tuple[bool, tuple[str, ...]]]:
@@ -162,11 +158,10 @@ def _total(report: Report, policy: str) -> str:
     found, many = report.estimate(policy).difference, report.settings.population
     if found is None or many is None:
         return ""
-    lo, hi = report.bounds(policy)
-    return f"{number(many * found.value, True)} ({number(many * lo, True)} to {number(many * hi, True)})"
+    return shown(Between(*(many * end for end in (found.value, *report.bounds(policy)))), signed=True)
 
 
-def shown(interval: Interval, signed: bool = False) -> str:
+def shown(interval: Interval | Between, signed: bool = False) -> str:
     """An estimate with its interval as text."""
     value = number(interval.value, signed)
     if math.isnan(interval.lo):

@@ -11,8 +11,7 @@ from evaluation.estimators import ESTIMATORS
 from evaluation.verdict import lead_title, told
 
 if TYPE_CHECKING:
-    from evaluation.intervals import Interval
-    from evaluation.live import Between
+    from evaluation.intervals import Between, Interval
     from evaluation.report import Report
     from evaluation.slices import Slice
 
@@ -95,7 +94,7 @@ def _differences(report: Report, estimator: str, amount: str) -> Iterator[tuple[
                 yield policy, now, other
 
 
-def _bounded(found: Interval) -> str:
+def _bounded(found: Interval | Between) -> str:
     return f"{told(found.value)} ({told(found.lo)} to {told(found.hi)})"
 
 
@@ -104,14 +103,10 @@ def live_sentences(report: Report) -> tuple[str, ...]:
     words = {-1: "less than was forecast", 0: "as forecast, as far as can be told", 1: "more than was forecast"}
     return tuple(
         f"{one.policy} was launched with {one.customers:,} customers: {one.amount} {words[one.apart]}, "
-        f"{_between(one.came)} a decision against {_between(one.forecast)}."
+        f"{_bounded(one.came)} a decision against {_bounded(one.forecast)}."
         for one in report.live
         if one.amount == "reward" or one.apart
     )
-
-
-def _between(found: Between) -> str:
-    return f"{told(found.value)} ({told(found.lo)} to {told(found.hi)})"
 
 
 def served_sentences(report: Report) -> tuple[str, ...]:

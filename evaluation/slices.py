@@ -8,30 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
+from evaluation.intervals import Between
 from evaluation.terms import Terms
 
 FEWEST = 30  # customers of a slice below which nothing is said of it; assumed
 
 
 @dataclass(frozen=True)
-class Change:
-    """A difference to the reference with an interval that holds for all slices of a policy together."""
-
-    value: float
-    lo: float
-    hi: float
-
-
-@dataclass(frozen=True)
 class Slice:
-    """One group of customers under one policy."""
+    """One group of customers under one policy; bounds hold for all slices of the policy together."""
 
     policy: str
     dimension: str  # a column of the profile, or `month`
     label: str
     customers: int
-    gain: Change  # of the reward, per customer of the slice
-    annoyance: Change
+    gain: Between  # of the reward, per customer of the slice
+    annoyance: Between
     contacts: float  # share of decisions at which the policy contacts
     contacts_before: float  # and at which the log did
 
@@ -73,8 +65,8 @@ def slices(one: Sliced, labels: Mapping[str, np.ndarray], confidence: float) -> 
         yield Slice(one.policy, dimension, label, len(rows), gain, annoyance, *shares)
 
 
-def _change(mine: Terms, base: Terms, rows: np.ndarray, reach: float) -> Change:
+def _change(mine: Terms, base: Terms, rows: np.ndarray, reach: float) -> Between:
     a, b = mine.taken(rows), base.taken(rows)
     value = a.estimate() - b.estimate()
     half = reach * float((a.influence() - b.influence()).std(ddof=1)) / np.sqrt(len(rows))
-    return Change(value, value - half, value + half)
+    return Between(value, value - half, value + half)
