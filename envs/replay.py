@@ -24,6 +24,7 @@ from envs.records import DECISION, Happening, Records, day_of, days_of, position
 from envs.schema import Schema, Task
 
 Visit = Callable[[History, np.ndarray], None]  # histories at decisions, rows of the decisions
+Look = Callable[[np.ndarray, History, np.ndarray], None]  # profiles and histories at decisions, rows of the decisions
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,34 @@ def replay(
     events:    customer_id, at, event, channel, product, value, decision_id; order decides between equal instants
     """
     encoder = Encoder(catalogue, schema)
-    ids = tuple(customers["customer_id"].unique(maintain_order=True))
-    profile, of_decision = encode_profile(customers, schema), profile_rows(customers, decisions)
     moment = moments(encoder, decisions)
     out = np.zeros((decisions.height, len(encoder.fields)), np.float32)
 
-    def visit(history: History, rows: np.ndarray) -> None:
+    def look(profile: np.ndarray, history: History, rows: np.ndarray) -> None:
         now = Moment(moment.trigger[rows], moment.prices[rows], moment.time_left[rows], moment.gap[rows])
-        out[rows] = encoder.encode(profile[of_decision[rows]], history, now)
+        out[rows] = encoder.encode(profile, history, now)
+
+    ids = tuple(customers["customer_id"].unique(maintain_order=True))
+    return Replay(out, look_on(catalogue, schema, customers, decisions, events, look), ids)
+
+
+def look_on(
+    catalogue: Catalogue,
+    schema: Schema,
+    customers: pl.DataFrame,
+    decisions: pl.DataFrame,
+    events: pl.DataFrame,
+    look: Look,
+) -> History:
+    """Look at every decision with what was known by then. -> the histories at the end, by customer; see `replay`."""
+    ids = tuple(customers["customer_id"].unique(maintain_order=True))
+    profile, of_decision = encode_profile(customers, schema), profile_rows(customers, decisions)
+
+    def visit(history: History, rows: np.ndarray) -> None:
+        look(profile[of_decision[rows]], history, rows)
 
     records = records_of(catalogue, ids, decisions, events)
-    begin = at_start(catalogue, schema, customers)
-    return Replay(out, walk(catalogue, schema, records, len(ids), visit, begin), ids)
+    return walk(catalogue, schema, records, len(ids), visit, at_start(catalogue, schema, customers))
 
 
 def history_of(

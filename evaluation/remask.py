@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from envs.catalogue import Catalogue
 from envs.history import History
-from envs.profile import encode_profile
-from envs.records import WAITS_DAYS, made_at, positions, records_of
-from envs.replay import at_start, profile_rows, walk
+from envs.records import WAITS_DAYS, made_at, positions
+from envs.replay import look_on
 from envs.rules import RuleBook, Rules, Situation
 from envs.tables import Tables
 from evaluation.log import Log
@@ -52,45 +52,32 @@ def remasked(tables: Tables, rules: Rules, log: Log) -> np.ndarray:  # (n, treat
     Contacts that were made and events that happened are the log's: it is asked one decision at a time.
     """
     catalogue, schema = tables.catalogue, tables.schema
-    book = RuleBook(rules, catalogue, schema)
-    ids = tuple(dict.fromkeys(log.customer_id.tolist()))
+    book, ids = RuleBook(rules, catalogue, schema), np.unique(log.customer_id).tolist()
     customers, decisions, events = (
         frame.filter(pl.col("customer_id").is_in(ids)) for frame in (tables.customers, tables.decisions, tables.events)
     )
-    ids = tuple(customers["customer_id"].unique(maintain_order=True))
-    profile, of_decision = encode_profile(customers, schema), profile_rows(customers, decisions)
-    trigger, busy = positions(decisions["trigger"], schema.triggers), waiting(tables, decisions, events)
+    trigger, busy = positions(decisions["trigger"], schema.triggers), waiting(catalogue, decisions, events)
     out = np.zeros((decisions.height, len(catalogue.treatment_ids)), bool)
 
-    def visit(history: History, rows: np.ndarray) -> None:
-        out[rows] = book.mask(Situation(profile[of_decision[rows]], history, trigger[rows], busy[rows]))
+    def look(profile: np.ndarray, history: History, rows: np.ndarray) -> None:
+        out[rows] = book.mask(Situation(profile, history, trigger[rows], busy[rows]))
 
-    records = records_of(catalogue, ids, decisions, events)
-    walk(catalogue, schema, records, len(ids), visit, at_start(catalogue, schema, customers))
+    look_on(catalogue, schema, customers, decisions, events, look)
     place = {decision: row for row, decision in enumerate(decisions["decision_id"].to_list())}
     return out[[place[decision] for decision in log.decision_id.tolist()]]
 
 
-def waiting(tables: Tables, decisions: pl.DataFrame, events: pl.DataFrame) -> np.ndarray:  # (decisions,) int64
+def waiting(catalogue: Catalogue, decisions: pl.DataFrame, events: pl.DataFrame) -> np.ndarray:  # (decisions,) int64
     """The channel on which a contact that was decided before still waits to be made, as a position; -1: none."""
-    catalogue = tables.catalogue
     delaying = [name for name, late in zip(catalogue.treatment_ids, catalogue.delays, strict=True) if late]
-    asked = decisions.select("customer_id", "at", row=pl.int_range(pl.len(), dtype=pl.Int64))
-    before = (
-        decisions.select("customer_id", "treatment", decided="at")
-        .with_columns(made=made_at(catalogue, decisions, events), order=pl.int_range(pl.len(), dtype=pl.Int64))
-        .filter(pl.col("treatment").is_in(delaying))
-    )
-    if "assignment" in decisions.columns:
-        shadow = decisions["assignment"].eq_missing("shadow")
-        before = before.filter(~pl.Series(shadow).gather(before["order"]))
+    carried_out = pl.col("treatment").is_in(delaying) & pl.col("assignment").ne_missing("shadow")
+    before = decisions.with_columns(made=made_at(catalogue, decisions, events)).filter(carried_out)
+    still = pl.col("made").is_null() | (pl.col("made") >= pl.col("at"))
+    late = (pl.col("decided") < pl.col("at")) & (pl.col("at") - pl.col("decided") < pl.duration(days=WAITS_DAYS))
     found = (
-        asked.join(before, on="customer_id")
-        .filter(
-            (pl.col("decided") < pl.col("at"))
-            & (pl.col("made").is_null() | (pl.col("made") >= pl.col("at")))
-            & (pl.col("at") - pl.col("decided") < pl.duration(days=WAITS_DAYS))
-        )
+        decisions.select("customer_id", "at", row=pl.int_range(pl.len(), dtype=pl.Int64))
+        .join(before.select("customer_id", "treatment", "made", decided="at"), on="customer_id")
+        .filter(late & still)
         .sort("row", "decided")
         .unique("row", keep="last", maintain_order=True)
     )
