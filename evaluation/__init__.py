@@ -18,6 +18,7 @@ VERBS = {
     "one_step": "evaluation.estimates",
     "Bounded": "evaluation.betting",
     "confidence_sequence": "evaluation.betting",
+    "report_schema": "evaluation.report_schema",
     "apply": "evaluation.apply",
     "apply_policy": "evaluation.apply",
     "watch": "evaluation.watch",

@@ -15,7 +15,6 @@ from evaluation.beside import demands_of, guaranteed_of, powers, sensitivities, 
 from evaluation.demand import Resources
 from evaluation.diagnostics import Support, support
 from evaluation.lead import Lead, choose_lead
-from evaluation.live import Live
 from evaluation.log import Log
 from evaluation.propensity_check import check_propensities
 from evaluation.regression import TreatmentFeatures
@@ -42,8 +41,6 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     seed: int = 0,
     simulation: pl.DataFrame | None = None,
-    burden: pl.DataFrame | None = None,
-    live: tuple[Live, ...] = (),
 ) -> Report:
     """Estimate the value of policies from a log, with intervals, paired differences and their support.
 
@@ -62,8 +59,6 @@ def evaluate(
                   reference's; None: all. A baseline that the log supports less is shown and marked, not believed
     labels:       groups of customers to report by themselves, (customers,) str by dimension; see `customer_labels`
     simulation:   a frame with a `policy` column, shown beside the estimates
-    live:         what was forecast for policies that have been launched, beside what came
-    burden:       another one: how often customers are contacted in simulation, and how they take it
     """
     settings = settings or EvaluationSettings()
     chosen = adapted(policies)
@@ -104,8 +99,6 @@ def evaluate(
         settings=settings,
         seed=seed,
         simulation=simulation,
-        burden=burden,
-        live=live,
         together=together_of(estimates, asked, draws, lead, Comparing(deciding, reference), settings.confidence),
         powers=tuple(powers(study, chosen, lead)),
         check=check_propensities(log) if log.propensity_source == "logged" else None,

@@ -27,6 +27,7 @@ from evaluation.log import Log
 from evaluation.reading import customer_labels, read_log
 from evaluation.remask import Own, remasked, served
 from evaluation.report import Report
+from evaluation.report_schema import write_schema
 from evaluation.simulation import Comparison, compare
 from training import registry, tracking
 from training.baselines import NAMES as BASELINES
@@ -64,6 +65,7 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
     tables = read_tables(config.tables)
     world = None if config.world is None else _world(config.world, tables)
     prices = prices_from(_named(config), tables.catalogue, tables.schema)
+    launched = _launched(config, tables, prices)
     assignment = config.assignment or _learnable(tables)
     with progress("reading the log"):
         log = read_log(tables, "test", assignment)
@@ -88,12 +90,16 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             settings=config.settings,
             seed=config.seed,
             simulation=None if simulated is None else simulated.frame,
-            burden=None if simulated is None else simulated.burden,
-            live=_launched(config, tables, prices),
         )
     directory = run_directory("evaluate", config.out)
-    report = replace(report, tables=str(config.tables.absolute()))
+    report = replace(
+        report,
+        tables=str(config.tables.absolute()),
+        burden=None if simulated is None else simulated.burden,
+        live=launched,
+    )
     report.write(directory)
+    write_schema(directory)
     with tracking.track("nextbest", f"evaluate-{directory.name}", enabled=config.track) as tracker:
         tracker.metrics(_metrics(report))
         for name in ("report.html", "report.json"):
