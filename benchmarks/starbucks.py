@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from benchmarks.kit import Options, Result, data, main, show
 from evaluation.intervals import Interval
+from evaluation.lead_words import lead_reason
 from evaluation.report import Report
 from evaluation.settings import EvaluationSettings
 from training.calibrate import calibrate
@@ -59,7 +60,7 @@ def _tell(report: Report, against: Interval, result: Result) -> None:
     frame = report.frame
     show(
         f"Starbucks, USD per customer over six waves, {report.data.customers} held-out customers; "
-        f"lead: {report.lead.estimator} ({report.lead.reason}); fqe: full horizon, model-based",
+        f"lead: {report.lead.estimator} ({lead_reason(report)}); fqe: full horizon, model-based",
         frame.select([name for name in wanted if name in frame.columns]),
         digits=2,
     )
@@ -77,7 +78,7 @@ def _tell(report: Report, against: Interval, result: Result) -> None:
     result.target("gain", f"lower bound of PPO at least {AIM} x the logged value", ppo.lo >= AIM * logged.value)
     result.target("best_fixed", "PPO not below the best fixed offer by more than the paired interval", against.hi >= 0)
     result.conditions |= {
-        "lead": report.lead.reason,
+        "lead": lead_reason(report),
         "best_fixed": fixed.value,
         "test_customers": report.data.customers,
     }

@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation import onestep, sequential
 from evaluation.blending import blended
+from evaluation.language import mark, say
 from evaluation.terms import Terms, mean_of
 from evaluation.weighting import CLIPPED, SHRUNK, SUBGAUSSIAN, SWITCHED, Form, Weighting, choose
 
@@ -56,7 +57,7 @@ class Estimator:
     name: str
     title: str
     formula: str
-    assumes: str
+    assumes: tuple[str, ...]  # all of it
     family: Family
     model_based: bool
     terms: Callable[[Inputs], Terms] = field(repr=False)
@@ -80,96 +81,109 @@ def _marginal(i: Inputs) -> np.ndarray:
 
 
 _PATH = frozenset({"path"})
-_PROPENSITY = "the propensities are right and nowhere 0 where the policy decides"
-_SMALLER = "what the weights lose is small beside the noise that they lose"
-_HISTORY = "no customer influences another; the observation holds what the logging policy decided on"
+_PROPENSITY = mark("the propensities are right and nowhere 0 where the policy decides")
+_SMALLER = mark("what the weights lose is small beside the noise that they lose")
+_EITHER = mark("the propensities or the reward model are right")
+_EITHER_Q = mark("the propensities or the fitted Q are right")
+_ONE = mark("what a treatment does after the next decision is not counted")
+_THEN_LOGGED = mark("after k decisions the logging policy goes on")
+_HISTORY = mark("no customer influences another; the observation holds what the logging policy decided on")
 _ALL = (
-    Estimator("dm", "Direct method", "mean v(x)", "the reward model is right", "one-step", True,
+    Estimator("dm", mark("Direct method"), "mean v(x)", (mark("the reward model is right"),), "one-step", True,
               lambda i: onestep.dm(_flat(i)[3])),
-    Estimator("ips", "Inverse propensity score", "mean w r", _PROPENSITY, "one-step", False,
+    Estimator("ips", mark("Inverse propensity score"), "mean w r", (_PROPENSITY,), "one-step", False,
               lambda i: onestep.ips(*_flat(i)[:2])),
-    Estimator("snips", "Self-normalised IPS", "Σ w r / Σ w", _PROPENSITY, "one-step", False,
+    Estimator("snips", mark("Self-normalised IPS"), "Σ w r / Σ w", (_PROPENSITY,), "one-step", False,
               lambda i: onestep.snips(*_flat(i)[:2])),
-    Estimator("dr", "Doubly robust", "mean [v(x) + w (r − q(x,a))]",
-              "the propensities or the reward model are right", "one-step", False, lambda i: onestep.dr(*_flat(i))),
-    Estimator("sndr", "Self-normalised doubly robust", "mean v(x) + Σ w (r − q(x,a)) / Σ w",
-              "the propensities or the reward model are right", "one-step", False,
+    Estimator("dr", mark("Doubly robust"), "mean [v(x) + w (r − q(x,a))]",
+              (_EITHER,), "one-step", False, lambda i: onestep.dr(*_flat(i))),
+    Estimator("sndr", mark("Self-normalised doubly robust"), "mean v(x) + Σ w (r − q(x,a)) / Σ w",
+              (_EITHER,), "one-step", False,
               lambda i: onestep.sndr(*_flat(i))),
-    Estimator("mrdr", "More robust doubly robust", "mean [v′(x) + w (r − q′(x,a))]",
-              "the propensities or the reward model are right; the model was fitted to leave least variance",
+    Estimator("mrdr", mark("More robust doubly robust"), "mean [v′(x) + w (r − q′(x,a))]",
+              (_EITHER, mark("the model was fitted to leave least variance")),
               "one-step", False,
               lambda i: onestep.dr(*_flat(i)[:2], _given(i.weighted_q)[:, 0], _given(i.weighted_v)[:, 0]),
               frozenset({"weighted"})),
-    Estimator("ips_clipped", "IPS, clipped", "mean w′ r,  w′ = min(w, λ)", f"{_PROPENSITY}; {_SMALLER}", "one-step",
+    Estimator("ips_clipped", mark("IPS, clipped"), "mean w′ r,  w′ = min(w, λ)", (_PROPENSITY, _SMALLER), "one-step",
               False, lambda i: onestep.ips(*_flat(i)[:2]), form=CLIPPED),
-    Estimator("ips_subgaussian", "IPS, sub-Gaussian", "mean w′ r,  w′ = w / (1 − λ + λ w)",
-              f"{_PROPENSITY}; {_SMALLER}", "one-step", False, lambda i: onestep.ips(*_flat(i)[:2]), form=SUBGAUSSIAN),
-    Estimator("dr_switched", "Doubly robust, switched", "mean [v(x) + w′ (r − q(x,a))],  w′ = w where w ≤ λ, else 0",
-              f"the propensities or the reward model are right; {_SMALLER}", "one-step", False,
+    Estimator("ips_subgaussian", mark("IPS, sub-Gaussian"), "mean w′ r,  w′ = w / (1 − λ + λ w)",
+              (_PROPENSITY, _SMALLER), "one-step", False, lambda i: onestep.ips(*_flat(i)[:2]), form=SUBGAUSSIAN),
+    Estimator("dr_switched", mark("Doubly robust, switched"),
+              "mean [v(x) + w′ (r − q(x,a))],  w′ = w where w ≤ λ, else 0",
+              (_EITHER, _SMALLER), "one-step", False,
               lambda i: onestep.dr(*_flat(i)), form=SWITCHED),
-    Estimator("dr_shrunk", "Doubly robust, shrunk", "mean [v(x) + w′ (r − q(x,a))],  w′ = λ w / (w² + λ)",
-              f"the propensities or the reward model are right; {_SMALLER}", "one-step", False,
+    Estimator("dr_shrunk", mark("Doubly robust, shrunk"), "mean [v(x) + w′ (r − q(x,a))],  w′ = λ w / (w² + λ)",
+              (_EITHER, _SMALLER), "one-step", False,
               lambda i: onestep.dr(*_flat(i)), form=SHRUNK),
-    Estimator("dr_subgaussian", "Doubly robust, sub-Gaussian",
+    Estimator("dr_subgaussian", mark("Doubly robust, sub-Gaussian"),
               "mean [v(x) + w′ (r − q(x,a))],  w′ = w / (1 − λ + λ w)",
-              f"the propensities or the reward model are right; {_SMALLER}", "one-step", False,
+              (_EITHER, _SMALLER), "one-step", False,
               lambda i: onestep.dr(*_flat(i)), form=SUBGAUSSIAN),
-    Estimator("mips", "Marginalised IPS", "mean w(x,g) r,  w(x,g) = Σ_{a in g} π(a|x) / Σ_{a in g} μ(a|x)",
-              f"{_PROPENSITY}; within a group treatments are alike: only the group moves the reward", "one-step", False,
-              lambda i: onestep.ips(_given(i.group_ratio)[:, 0], i.reward[:, 0]), frozenset({"groups"})),
-    Estimator("deviation", "One-decision deviations, self-normalised",
-              "Σₜ mean γᵗ wₜ rₜ / mean wₜ  (mean over all steps in a continuing task)",
-              f"{_PROPENSITY}; {_HISTORY}; what a treatment does after the next decision is not counted",
+    Estimator("mips", mark("Marginalised IPS"), "mean w(x,g) r,  w(x,g) = Σ_{a in g} π(a|x) / Σ_{a in g} μ(a|x)",
+              (_PROPENSITY, mark("within a group treatments are alike: only the group moves the reward")),
+              "one-step", False, lambda i: onestep.ips(_given(i.group_ratio)[:, 0], i.reward[:, 0]),
+              frozenset({"groups"})),
+    Estimator("deviation", mark("One-decision deviations, self-normalised"),
+              mark("Σₜ mean γᵗ wₜ rₜ / mean wₜ  (mean over all steps in a continuing task)"),
+              (_PROPENSITY, _HISTORY, _ONE),
               "sequential", False, lambda i: sequential.deviation(i.ratio, i.reward, i.discount, i.alive, i.pooled)),
-    Estimator("deviation_dr", "One-decision deviations, doubly robust",
-              "Σₜ mean γᵗ [vₜ + wₜ (rₜ − qₜ) / mean wₜ]  (mean over all steps in a continuing task)",
-              f"the propensities or the reward model are right; {_HISTORY}; what a treatment does after the next "
-              "decision is not counted", "sequential", False,
+    Estimator("deviation_dr", mark("One-decision deviations, doubly robust"),
+              mark("Σₜ mean γᵗ [vₜ + wₜ (rₜ − qₜ) / mean wₜ]  (mean over all steps in a continuing task)"),
+              (_EITHER, _HISTORY, _ONE), "sequential", False,
               lambda i: sequential.deviation_dr(i.ratio, i.reward, i.q, i.v, i.discount, i.alive, i.pooled)),
-    Estimator("kstep", "k-step value, self-normalised", "Σₜ mean γᵗ ρₜ rₜ / mean ρₜ,  ρₜ = Π_{s ≤ min(t, k−1)} wₛ",
-              f"{_PROPENSITY}; {_HISTORY}; after k decisions the logging policy goes on", "sequential", False,
+    Estimator("kstep", mark("k-step value, self-normalised"),
+              "Σₜ mean γᵗ ρₜ rₜ / mean ρₜ,  ρₜ = Π_{s ≤ min(t, k−1)} wₛ",
+              (_PROPENSITY, _HISTORY, _THEN_LOGGED), "sequential", False,
               lambda i: sequential.kstep(i.ratio, i.reward, i.discount, i.k), frozenset({"k"})),
-    Estimator("kstep_dr", "k-step value, doubly robust",
+    Estimator("kstep_dr", mark("k-step value, doubly robust"),
               "Σₜ γᵗ [mean ρₜ (rₜ − qₜ) / mean ρₜ + mean ρₜ₋₁ vₜ / mean ρₜ₋₁]",
-              f"the propensities or the fitted Q are right; {_HISTORY}; after k decisions the logging policy goes on",
+              (_EITHER_Q, _HISTORY, _THEN_LOGGED),
               "sequential", False,
               lambda i: sequential.kstep_dr(i.ratio, i.reward, _given(i.k_q), _given(i.k_v), i.discount, i.k),
               frozenset({"k"})),
-    Estimator("tis", "Trajectory importance sampling", "mean ρ_{H−1} Σₜ γᵗ rₜ", f"{_PROPENSITY}; {_HISTORY}",
+    Estimator("tis", mark("Trajectory importance sampling"), "mean ρ_{H−1} Σₜ γᵗ rₜ", (_PROPENSITY, _HISTORY),
               "sequential", False, lambda i: sequential.tis(i.ratio, i.reward, i.discount)),
-    Estimator("sntis", "Trajectory importance sampling, self-normalised", "Σ ρ_{H−1} Σₜ γᵗ rₜ / Σ ρ_{H−1}",
-              f"{_PROPENSITY}; {_HISTORY}", "sequential", False,
+    Estimator("sntis", mark("Trajectory importance sampling, self-normalised"), "Σ ρ_{H−1} Σₜ γᵗ rₜ / Σ ρ_{H−1}",
+              (_PROPENSITY, _HISTORY), "sequential", False,
               lambda i: sequential.sntis(i.ratio, i.reward, i.discount)),
-    Estimator("pdis", "Per-decision importance sampling", "mean Σₜ γᵗ ρₜ rₜ", f"{_PROPENSITY}; {_HISTORY}",
+    Estimator("pdis", mark("Per-decision importance sampling"), "mean Σₜ γᵗ ρₜ rₜ", (_PROPENSITY, _HISTORY),
               "sequential", False, lambda i: sequential.pdis(i.ratio, i.reward, i.discount)),
-    Estimator("snpdis", "Per-decision importance sampling, self-normalised", "Σₜ mean γᵗ ρₜ rₜ / mean ρₜ",
-              f"{_PROPENSITY}; {_HISTORY}", "sequential", False,
+    Estimator("snpdis", mark("Per-decision importance sampling, self-normalised"), "Σₜ mean γᵗ ρₜ rₜ / mean ρₜ",
+              (_PROPENSITY, _HISTORY), "sequential", False,
               lambda i: sequential.snpdis(i.ratio, i.reward, i.discount)),
-    Estimator("pddr", "Per-decision doubly robust", "mean Σₜ γᵗ [ρₜ (rₜ − Qₜ) + ρₜ₋₁ Vₜ]",
-              f"the propensities or the fitted Q are right; {_HISTORY}", "sequential", False,
+    Estimator("pddr", mark("Per-decision doubly robust"), "mean Σₜ γᵗ [ρₜ (rₜ − Qₜ) + ρₜ₋₁ Vₜ]",
+              (_EITHER_Q, _HISTORY), "sequential", False,
               lambda i: sequential.pddr(i.ratio, i.reward, _given(i.path_q), _given(i.path_v), i.discount), _PATH),
-    Estimator("snpddr", "Weighted doubly robust", "Σₜ γᵗ [mean ρₜ (rₜ − Qₜ) / mean ρₜ + mean ρₜ₋₁ Vₜ / mean ρₜ₋₁]",
-              f"the propensities or the fitted Q are right; {_HISTORY}", "sequential", False,
+    Estimator("snpddr", mark("Weighted doubly robust"),
+              "Σₜ γᵗ [mean ρₜ (rₜ − Qₜ) / mean ρₜ + mean ρₜ₋₁ Vₜ / mean ρₜ₋₁]",
+              (_EITHER_Q, _HISTORY), "sequential", False,
               lambda i: sequential.snpddr(i.ratio, i.reward, _given(i.path_q), _given(i.path_v), i.discount), _PATH),
-    Estimator("blend", "Weighted doubly robust, blended with the model",
-              "Σⱼ xⱼ (j decisions by weighted doubly robust, then V),  x by least estimated error",
-              f"the propensities or the fitted Q are right; {_HISTORY}; the estimated errors of both are about right",
+    Estimator("blend", mark("Weighted doubly robust, blended with the model"),
+              mark("Σⱼ xⱼ (j decisions by weighted doubly robust, then V),  x by least estimated error"),
+              (_EITHER_Q, _HISTORY, mark("the estimated errors of both are about right")),
               "sequential", True,
               lambda i: blended(i.ratio, i.reward, _given(i.path_q), _given(i.path_v), i.discount)[0], _PATH),
-    Estimator("marginal", "Marginalised importance sampling", "Σₜ mean γᵗ dₜ wₜ rₜ / mean dₜ wₜ",
-              f"{_PROPENSITY}; the density ratios d of states are right; {_HISTORY}", "sequential", True,
+    Estimator("marginal", mark("Marginalised importance sampling"), "Σₜ mean γᵗ dₜ wₜ rₜ / mean dₜ wₜ",
+              (_PROPENSITY, mark("the density ratios d of states are right"), _HISTORY), "sequential", True,
               lambda i: sequential.marginal(_marginal(i), i.reward, i.discount), frozenset({"ratios"})),
-    Estimator("marginal_dr", "Marginalised doubly robust",
+    Estimator("marginal_dr", mark("Marginalised doubly robust"),
               "Σₜ γᵗ [mean dₜ wₜ (rₜ − Qₜ) / mean dₜ wₜ + mean dₜ₋₁ wₜ₋₁ Vₜ / mean dₜ₋₁ wₜ₋₁]",
-              f"the density ratios d of states (and the propensities) or the fitted Q are right; {_HISTORY}",
+              (mark("the density ratios d of states (and the propensities) or the fitted Q are right"), _HISTORY),
               "sequential", True,
               lambda i: sequential.marginal_dr(_marginal(i), sequential.before(_marginal(i)), i.reward,
                                                _given(i.path_q), _given(i.path_v), i.discount),
               frozenset({"path", "ratios"})),
-    Estimator("fqe", "Fitted Q evaluation, full horizon", "mean V₀(x₀),  Q ← r + γ V(x′)",
-              "the model of Q is right: its own error is not in the interval", "sequential", True,
+    Estimator("fqe", mark("Fitted Q evaluation, full horizon"), "mean V₀(x₀),  Q ← r + γ V(x′)",
+              (mark("the model of Q is right: its own error is not in the interval"),), "sequential", True,
               lambda i: mean_of(_given(i.path_v)[:, 0]), _PATH),
 )  # fmt: skip
+
+
+def assumed(estimator: Estimator) -> str:
+    """All that an estimator assumes, in words."""
+    return say("; ").join(say(one) for one in estimator.assumes)
+
 
 ESTIMATORS: dict[str, Estimator] = {estimator.name: estimator for estimator in _ALL}
 

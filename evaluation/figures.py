@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluation.estimators import ESTIMATORS
-from evaluation.verdict import lead_title
+from evaluation.lead_words import lead_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

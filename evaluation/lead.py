@@ -26,7 +26,9 @@ class Lead:
     ess: float  # of the policy with the least support, for the lead (for a model: where sampling failed)
     policy: str  # that policy
     lost_at: int | None  # first decision, from 1, at which the cumulative size falls below the threshold
-    reason: str
+    ess_of_two: float | None  # effective sample size over two decisions; None where a customer has one
+    untried: float  # largest share of a policy's probability that lies on treatments the log never tried
+    model_rows: int  # training decisions for a reward model
 
 
 def choose_lead(
@@ -61,35 +63,21 @@ def choose_lead(
     def weakest(sizes: Sequence[float]) -> str:
         return supports[int(np.argmin(sizes))].policy
 
-    def lead(estimator: str, kind: Kind, decisions: int, sizes: Sequence[float], reason: str) -> Lead:
+    def lead(estimator: str, kind: Kind, decisions: int, sizes: Sequence[float]) -> Lead:
         return Lead(
-            estimator, kind, decisions, kind == "model", need, float(min(sizes)), weakest(sizes), lost_at, reason
-        )
+            estimator, kind, decisions, kind == "model", need, float(min(sizes)), weakest(sizes), lost_at,
+            float(cumulative[1]) if horizon > 1 else None, untried, model_rows,
+        )  # fmt: skip
 
     if tried and horizon == 1 and k == 1:
         sizes = [float(s.ess_cumulative[0]) for s in supports]
-        return lead("dr" if corrected else "snips", "one-step", 1, sizes, _form(corrected, model_rows))
+        return lead("dr" if corrected else "snips", "one-step", 1, sizes)
     if tried and k >= 2:
         sizes = [float(s.ess_cumulative[k - 1]) for s in supports]
-        how = "the whole log" if k == horizon else f"{k} decisions, then the logging policy"
-        return lead(
-            "kstep_dr" if corrected else "kstep", "k-step", k, sizes,
-            f"the effective sample size holds for {how}; {_form(corrected, model_rows)}",
-        )  # fmt: skip
+        return lead("kstep_dr" if corrected else "kstep", "k-step", k, sizes)
     if tried and horizon > 1 and min(alone) >= need:
-        return lead(
-            "deviation_dr" if corrected else "deviation", "deviation", 1, alone,
-            "over two decisions the effective sample size is "
-            f"{cumulative[1]:.0f}, below {need:.0f}: one decision at a time is what the log supports; "
-            f"{_form(corrected, model_rows)}",
-        )  # fmt: skip
-    reason = (
-        f"{untried:.1%} of a policy's probability lies on treatments that the log never tried"
-        if not tried
-        else f"even for single decisions the effective sample size is {min(alone):.0f}, below {need:.0f}"
-    )
-    estimator = "dm" if horizon == 1 else "fqe"
-    return lead(estimator, "model", horizon, alone, f"{reason}: only a model can answer")
+        return lead("deviation_dr" if corrected else "deviation", "deviation", 1, alone)
+    return lead("dm" if horizon == 1 else "fqe", "model", horizon, alone)
 
 
 def single_size(support: Support, customers: int, pooled: bool) -> float:
@@ -97,9 +85,3 @@ def single_size(support: Support, customers: int, pooled: bool) -> float:
     if pooled:
         return support.ess_pooled
     return float((support.ess / np.maximum(support.alive, 1) * customers).min())
-
-
-def _form(corrected: bool, rows: int) -> str:
-    if corrected:
-        return f"doubly robust, with a reward model from {rows:,} training decisions"
-    return f"self-normalised without a reward model ({rows:,} training decisions)"

@@ -8,9 +8,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from evaluation.adapt import LOGGED
-from evaluation.estimators import ESTIMATORS
+from evaluation.estimators import ESTIMATORS, assumed
 from evaluation.figures import FIGURES, drawable, svg
 from evaluation.intervals import Between, Interval
+from evaluation.lead_words import lead_title, support_sentences
 from evaluation.sentences import (
     confounding_sentences,
     late_sentences,
@@ -19,10 +20,8 @@ from evaluation.sentences import (
     propensity_sentences,
     served_sentences,
     slice_sentences,
-    support_sentences,
     untried_sentences,
 )
-from evaluation.verdict import lead_title
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,6 +41,7 @@ def page(report: Report) -> str:
         data=report.data,
         leading=lead_title(report),
         estimators=[ESTIMATORS[name] for name in report.estimators],
+        assumed=assumed,
         support=support_sentences(report),
         wrong=propensity_sentences(report),
         confounding=confounding_sentences(report),

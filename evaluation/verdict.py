@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from evaluation.estimators import ESTIMATORS
+from evaluation.language import mark, say
 
 if TYPE_CHECKING:
     from evaluation.report import Report
@@ -37,41 +37,74 @@ def verdicts(report: Report) -> tuple[Verdict, ...]:
 def _verdict(report: Report, policy: str) -> Verdict:
     difference = report.estimate(policy).difference
     assert difference is not None  # only the reference has none
-    many = report.settings.population
-    level, unit = f"{report.settings.confidence:.0%}", f" {report.data.currency}".rstrip()
-    amount = f"{told(difference.value)}{unit} per customer against {_named(report.reference)}"
     lo, hi = report.bounds(policy)
-    several = f" for {len(report.together)} policies together" if policy in {t.policy for t in report.together} else ""
-    bounds = f"({level} interval{several} {told(lo)} to {told(hi)}{unit})"
-    if many is not None:
-        bounds += f", {told(many * difference.value)}{unit} for {many:,} customers"
-    if math.isnan(lo):
-        return Verdict(policy, "undecided", f"{policy}: no interval; the log hardly ever did what it does.")
     ess = report.support(policy)[0]
-    if not report.lead.model_based and ess < report.lead.threshold:
-        need = f"{report.lead.threshold:,.0f}"
-        text = f"{policy}: the log cannot say; it supports this policy by {ess:,.0f} customers, fewer than {need}."
-        return Verdict(policy, "undecided", text)
     known = next((p.positives for p in report.powers if p.policy == policy), math.inf)
+    values: dict[str, object] = {"policy": policy, "size": ess, "known": known}
+    values |= {"need": report.lead.threshold, "positives": report.settings.min_positives}
+    if math.isnan(lo):
+        return Verdict(policy, "undecided", say(NO_INTERVAL, **values))
+    if not report.lead.model_based and ess < report.lead.threshold:
+        return Verdict(policy, "undecided", say(TOO_FEW, **values))
     if not report.lead.model_based and known < report.settings.min_positives:
-        need = f"{report.settings.min_positives:,.0f}"
-        text = f"{policy}: the log cannot say; {known:,.0f} customers like its own earned anything, fewer than {need}."
-        return Verdict(policy, "undecided", text)
+        return Verdict(policy, "undecided", say(TOO_FEW_EARNED, **values))
+    values |= {"amount": _amount(report, policy, difference.value), "bounds": _bounds(report, policy, difference.value)}
     if report.lead.model_based:
-        text = f"{policy}: a model expects {amount} {bounds}. The log cannot confirm it."
-        return Verdict(policy, "model only", text)
+        return Verdict(policy, "model only", say(MODEL_ONLY, **values))
     if crowded := report.above(policy):
-        asked = ", ".join(f"{one.asked:,.0f} of {one.capacity:,.0f} {one.unit} of {one.pool}" for one in crowded)
-        text = (
-            f"{policy}: only a simulation can tell. At the log's congestion it would be {amount} {bounds}, but for "
-            f"every 10,000 customers it asks for {asked}."
-        )
-        return Verdict(policy, "simulation only", text)
+        asked = ", ".join(
+            say("{asked:,.0f} of {there:,.0f} {unit} of {pool}", asked=one.asked, there=one.capacity, unit=one.unit,
+                pool=one.pool)
+            for one in crowded
+        )  # fmt: skip
+        return Verdict(policy, "simulation only", say(SIMULATION_ONLY, asked=asked, **values))
     if lo > 0:
-        return Verdict(policy, "better", f"{policy} earns more: {amount} {bounds}.")
+        return Verdict(policy, "better", say("{policy} earns more: {amount} {bounds}.", **values))
     if hi < 0:
-        return Verdict(policy, "worse", f"{policy} earns less: {amount} {bounds}.")
-    return Verdict(policy, "undecided", f"{policy} is not told apart: {amount} {bounds}.")
+        return Verdict(policy, "worse", say("{policy} earns less: {amount} {bounds}.", **values))
+    return Verdict(policy, "undecided", say("{policy} is not told apart: {amount} {bounds}.", **values))
+
+
+NO_INTERVAL = mark("{policy}: no interval; the log hardly ever did what it does.")
+TOO_FEW = mark(
+    "{policy}: the log cannot say; it supports this policy by {size:,.0f} customers, fewer than {need:,.0f}."
+)
+TOO_FEW_EARNED = mark(
+    "{policy}: the log cannot say; {known:,.0f} customers like its own earned anything, fewer than {positives:,.0f}."
+)
+MODEL_ONLY = mark("{policy}: a model expects {amount} {bounds}. The log cannot confirm it.")
+SIMULATION_ONLY = mark(
+    "{policy}: only a simulation can tell. At the log's congestion it would be {amount} {bounds}, but for every 10,000 "
+    "customers it asks for {asked}."
+)
+
+
+def _amount(report: Report, policy: str, difference: float) -> str:
+    """The difference per customer, and to whom."""
+    other = say("the logging policy") if report.reference == "logged" else report.reference
+    return say("{amount}{unit} per customer against {other}", amount=told(difference), unit=_unit(report), other=other)
+
+
+def _bounds(report: Report, policy: str, difference: float) -> str:
+    """The interval in brackets, and the difference for the whole bank where its size is stated."""
+    lo, hi = report.bounds(policy)
+    together = len(report.together) if policy in {t.policy for t in report.together} else 0
+    text = mark("({level:.0%} interval for {n} policies together {lo} to {hi}{unit})")
+    values: dict[str, object] = {"lo": told(lo), "hi": told(hi), "unit": _unit(report), "n": together}
+    bounds = say(
+        text if together else mark("({level:.0%} interval {lo} to {hi}{unit})"),
+        level=report.settings.confidence,
+        **values,
+    )
+    many = report.settings.population
+    if many is None:
+        return bounds
+    total = say("{amount}{unit} for {many:,} customers", amount=told(many * difference), unit=_unit(report), many=many)
+    return f"{bounds}, {total}"
+
+
+def _unit(report: Report) -> str:
+    return f" {report.data.currency}" if report.data.currency else ""
 
 
 def told(amount: float) -> str:
@@ -84,13 +117,3 @@ def told(amount: float) -> str:
         return f"{amount:+.0f}"
     digits = max(0, 3 - math.floor(math.log10(abs(amount))))
     return f"{amount:+,.{min(digits, 6)}f}"
-
-
-def lead_title(report: Report) -> str:
-    """The lead estimator's title, with its number of decisions."""
-    title = ESTIMATORS[report.lead.estimator].title
-    return title.replace("k-step", f"{report.lead.decisions}-step")
-
-
-def _named(policy: str) -> str:
-    return "the logging policy" if policy == "logged" else policy
