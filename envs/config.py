@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticUndefined
 
 from envs.errors import InputError
@@ -24,6 +24,28 @@ class Config(BaseModel):
         arbitrary_types_allowed=False,
         allow_inf_nan=False,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any, info: ValidationInfo) -> Any:
+        """A mapping may be written as on a command line: agents=60,advisers=30."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        return pairs(value) if get_origin(kind) is dict and isinstance(value, str) else value
+
+
+def pairs(text: str) -> dict[str, str]:
+    """A mapping out of words.
+
+    >>> pairs("agents=60, advisers=30")
+    {'agents': '60', 'advisers': '30'}
+    """
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(name.strip() and equals for name, equals, _ in parts):
+        raise ValueError("must read name=value, or several with commas between them")
+    found = {name.strip(): rest.strip() for name, _, rest in parts}
+    if len(found) < len(parts):
+        raise ValueError("must name each of them once")
+    return found
 
 
 C = TypeVar("C", bound=BaseModel)

@@ -13,6 +13,7 @@ import pytest
 
 import nextbest
 from envs.config import Config, describe
+from envs.errors import InputError
 from envs.flags import config_from_flags
 from envs.lazy import lazy_verbs
 from training.configs import EvaluateConfig, TrainConfig
@@ -94,8 +95,24 @@ def test_flags_read_pairs_mappings_lists_and_none() -> None:
     flags: dict[str, Any] = {"tables": "t", "policy": ["a", "b"], "pool_prices": "{branch: 2}", "world": "none"}
     config = config_from_flags(EvaluateConfig, flags, {})
     assert (config.policy, config.pool_prices, config.world) == ([Path("a"), Path("b")], {"branch": 2.0}, None)
+    words = {"tables": "t", "pool_prices": "branch=2, agents=0.5", "overrides": ["settings.effect=0.1"]}
+    assert config_from_flags(EvaluateConfig, words, {}).pool_prices == {"branch": 2.0, "agents": 0.5}
     assert config_from_flags(Ranged, {"span": "0, 5"}, {}).span == (0.0, 5.0)
     assert config_from_flags(Ranged, {"span": "[1, 2]"}, {}).span == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "need"),
+    [
+        ("branch", "must read name=value"),
+        ("branch=2,", "must read name=value"),
+        ("branch=1,branch=2", "must name each of them once"),
+        ("branch=two", "must be a valid number"),
+    ],
+)
+def test_a_mapping_in_words_that_cannot_be_read_is_refused(words: str, need: str) -> None:
+    with pytest.raises(InputError, match=f"^pool_prices.*{need}"):
+        config_from_flags(EvaluateConfig, {"tables": "t", "pool_prices": words}, {})
 
 
 @pytest.mark.parametrize(

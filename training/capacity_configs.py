@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from envs.config import Config
-
-
-def pairs(value: Any) -> Any:
-    """A mapping as it is written on a command line: agents=60,advisers=30."""
-    if not isinstance(value, str):
-        return value
-    parts = [part.partition("=") for part in value.split(",")]
-    if not all(name.strip() and equals for name, equals, _ in parts):
-        raise ValueError("must read name=value, or several with commas between them")
-    return {name.strip(): rest.strip() for name, _, rest in parts}
 
 
 class SharedPopulation(Config):
@@ -54,8 +44,6 @@ class CapacityConfig(SharedPopulation):
     """Pool -> its units a day beyond the catalogue's, for all customers together; with shift_minutes, people."""
     shift_minutes: float | None = Field(None, gt=0.0)
     """Minutes of work with customers in one person's shift; then --more counts people. None: it counts units."""
-    _pairs = field_validator("more", mode="before")(pairs)
-
     out: Path | None = None
     """Directory for capacity.json, population.html and population.json; by default under runs/."""
 
@@ -67,8 +55,6 @@ class WorthConfig(SharedPopulation):
     """Channels to take away, each by itself; none: every channel of the catalogue."""
     retrained: dict[str, Path] = {}
     """Channel -> artifact trained without it, which decides where it is closed; else the same policy does."""
-    _pairs = field_validator("retrained", mode="before")(pairs)
-
     out: Path | None = None
     """Directory for worth.json; by default under runs/."""
 
