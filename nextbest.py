@@ -112,6 +112,14 @@ VERBS = (
         "limit.json",
         "nextbest limit --world runs/world --policy runs/train/policy --limit complaints=2/10k",
     )),
+    Verb("frontier", "training.capacity_configs:FrontierConfig", "training:frontier", page(
+        "Draw what a policy earns, spends and annoys as its price of annoyance is dialled.",
+        "One policy, one price after the other, the same simulated customers with the same luck: margin, cost and "
+        "annoyance beyond silence, with intervals.",
+        "a world: `bank` or a calibrated directory; a policy that reads prices",
+        "frontier.json, frontier.png",
+        "nextbest frontier --world runs/world --policy runs/train/policy",
+    )),
     Verb("import starbucks", "training.configs:ImportConfig", "training:import_log", page(
         "Import the Starbucks capstone data: six waves of offers per customer.",
         "The reward of a wave is what the customer spends until the next wave, less the rewards paid out. "

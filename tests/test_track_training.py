@@ -47,10 +47,9 @@ def recorded(tmp_path: Path) -> Recorded:
     figure, axis = plt.subplots()
     axis.plot([1, 2], [2, 1])
     plt.close(figure)
-    (tmp_path / "report.html").write_text("<p>report</p>", encoding="utf-8")
     return Recorded(
         config, world, manifest, tmp_path / "run" / "policy", tmp_path / "run", curves, begin(config, world),
-        figures={"frontier": figure}, results=(GAIN,), reports=(tmp_path / "report.html",),
+        figures={"learning": figure}, results=(GAIN,),
     )  # fmt: skip
 
 
@@ -74,9 +73,9 @@ def test_everything_that_was_recorded_comes_back(store: Path, recorded: Recorded
     assert {name: data.digest for name, data in read.items()} == {
         "world": recorded.world.digest[:36], "training": "t" * 36
     }  # fmt: skip
-    files = {item.path for folder in ("", "figures", "evaluation", "model", "model/policy")
+    files = {item.path for folder in ("", "figures", "model", "model/policy")
              for item in client.list_artifacts(tracker.run_id, folder) if not item.is_dir}  # fmt: skip
-    assert files >= {"requirements.txt", "figures/frontier.png", "evaluation/report.html", "model/MLmodel",
+    assert files >= {"requirements.txt", "figures/learning.png", "model/MLmodel",
                      "model/model_card.html", "model/policy/policy.onnx", "model/policy/manifest.json"}  # fmt: skip
     assert read_card(recorded.directory / "model_card.json") == kept.card
 

@@ -13,6 +13,7 @@ VERBS = {
     "capacity": "training.capacity",
     "worth": "training.worth",
     "limit": "training.limit",
+    "frontier": "training.price_frontier",
     "import_log": "training.import_log",
     "calibrate": "training.calibrate",
     "fidelity": "training.fidelity",

@@ -92,3 +92,24 @@ class LimitConfig(Config):
     """Seed of the simulation."""
     out: Path | None = None
     """Directory for limit.json; by default under runs/."""
+
+
+class FrontierConfig(Config):
+    """Dial a policy's price of annoyance and draw what it earns, spends and annoys."""
+
+    world: str = "bank"
+    """The world to simulate: a built-in one or the directory of a calibrated world."""
+    policy: str = "myopic"
+    """Who decides: the directory of an artifact, or myopic (in a calibrated world); it must read prices."""
+    prices: list[float] = []
+    """Prices of annoyance; by default seven over the range on which the policy was trained, and the usual one."""
+    pool_prices: dict[str, float] = {}
+    """Price per pool; by default the schema's."""
+    customers: int = Field(2000, ge=2)
+    """Simulated customers, the same with the same luck at every price."""
+    days: int = Field(91, ge=1)
+    """Horizon of a continuing task."""
+    seed: int = Field(0, ge=0)
+    """Seed of the simulation."""
+    out: Path | None = None
+    """Directory for frontier.json and frontier.png; by default under runs/."""

@@ -36,6 +36,7 @@ from training.configs import EvaluateConfig
 from training.evidence import read_report
 from training.progress import progress
 from training.runs import run_directory
+from training.tracking import Tracker
 
 FIRST_COMPARED = 20_000_000  # number of the first simulated customer, apart from those that anything learned from
 CHAMPION = "champion"
@@ -102,9 +103,18 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
     write_schema(directory)
     with tracking.track("nextbest", f"evaluate-{directory.name}", enabled=config.track) as tracker:
         tracker.metrics(_metrics(report))
-        for name in ("report.html", "report.json"):
-            tracker.artifact(directory / name)
+        _keep(tracker, report, directory)
     return Evaluated(directory, report)
+
+
+def _keep(tracker: Tracker, report: Report, directory: Path) -> None:
+    """The report goes with its own run, and with the training of every policy that it is about."""
+    if not tracker.keeps:
+        return
+    trainings = [run for digest in report.digests if digest for run in tracking.runs_of(digest)]
+    for place, folder in [(tracker, None), *((tracker.beside(r), f"evaluation/{directory.name}") for r in trainings)]:
+        for name in ("report.html", "report.json"):
+            place.artifact(directory / name, folder)
 
 
 def as_served(policies: Mapping[str, Policy], tables: Tables, log: Log, training_log: Log) -> dict[str, Own]:

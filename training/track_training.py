@@ -43,7 +43,6 @@ class Recorded:
     meter: Meter  # started when the training started
     figures: Mapping[str, Figure] = field(default_factory=dict)  # name -> picture: the frontier, the curves ...
     results: tuple[Result, ...] = ()  # figures with intervals, for the card
-    reports: tuple[Path, ...] = ()  # files or directories of an evaluation
 
 
 @dataclass(frozen=True)
@@ -205,8 +204,6 @@ def _keep_files(tracker: Tracker, recorded: Recorded) -> None:
         figure.savefig(folder / f"{name}.png", dpi=150)
         tracker.artifact(folder / f"{name}.png", "figures")
     tracker.artifact(atomic_write(recorded.directory / "requirements.txt", all_packages()))
-    for report in recorded.reports:
-        tracker.artifact(report, "evaluation")
 
 
 def _text(value: object) -> str | None:

@@ -107,6 +107,10 @@ class Tracker:
         keep = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
         keep(self.run_id, str(path), folder)
 
+    def beside(self, run_id: str) -> Tracker:
+        """Another run of the same store."""
+        return Tracker(self.client, run_id)
+
     def cut_off(self, run_id: str) -> None:
         """Mark another run of the same store as killed: nobody will end it."""
         if self.client is not None:
@@ -184,6 +188,15 @@ def download(source: str, into: Path) -> Path:
     import mlflow.artifacts
 
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(into)))
+
+
+def runs_of(policy_digest: str) -> list[str]:
+    """Ids of the runs that made a policy, the newest first; none where it was trained elsewhere."""
+    client = connect()
+    with told("MLFLOW_TRACKING_URI", tracking_uri()):
+        places = [one.experiment_id for one in client.search_experiments()]
+        found = client.search_runs(places, f"tags.policy_digest = '{policy_digest}'")
+    return [str(run.info.run_id) for run in found]
 
 
 def _experiment_id(client: MlflowClient, name: str) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from agents.artifact import ArtifactPolicy, load_policy, write_artifact
@@ -21,10 +22,12 @@ from envs.errors import InputError
 from envs.prices import prices_from
 from envs.tables import read_tables
 from envs.world import World, load_world
+from evaluation.trial import Trial
 from training.configs import TrainConfig
 from training.course import CHECKPOINT, Training, Watch
 from training.learning_figures import learning_figure, spread_of
 from training.model_card import Result
+from training.price_frontier import SHOWN, dialled, drawn
 from training.registry import Registered
 from training.runs import atomic_write, run_directory
 from training.stores import ui_command
@@ -124,7 +127,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
         curves, validations = (pl.concat(parts, how="diagonal") for parts in zip(*frames, strict=True))
         curves.write_parquet(directory / "curves.parquet")
         validations.write_parquet(directory / "validations.parquet")
-        figures = {"learning": learning_figure(curves, validations)}
+        figures = {"learning": learning_figure(curves, validations)} | _frontier(config, world, artifact)
         results = _results(validations, world)
         tracker.curves(frames[0][1].select(pl.exclude("seed").name.prefix("validation/")), step="validation/decisions")
         kept = record_run(
@@ -136,6 +139,15 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
     return TrainingRun(
         directory, artifact, manifest, curves, validations, first.teacher, seconds, registered, ui_command(), stopped
     )
+
+
+def _frontier(config: TrainConfig, world: World, artifact: Path) -> dict[str, Figure]:
+    """The picture of what the artifact does as its price is dialled, on customers of its own; none at fixed prices."""
+    if not config.random_prices:
+        return {}
+    policy, usual = load_policy(artifact), prices_from(None, world.catalogue, world.schema)
+    trial = Trial(world, SHOWN + np.arange(config.validation_customers), config.horizon, config.seed)
+    return {"frontier": drawn(policy, trial, dialled(policy, world), usual.pools).figure()}
 
 
 def levers_of(teacher: Teacher) -> Levers:
