@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.curves import Curve
-from evaluation.figures import INK, PALETTE, styled
+from evaluation.drawing import INK, PALETTE, styled
 from evaluation.intervals import pooled_seeds
 
 if TYPE_CHECKING:

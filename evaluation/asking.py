@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evaluation.adapt import LOGGED, Adapted
+from evaluation.data_card import Estimate
 from evaluation.estimators import ESTIMATORS, Estimated, Estimator, Inputs, estimated, estimators_for
 from evaluation.intervals import interval
 from evaluation.late import caught_up, open_share
 from evaluation.lead import Lead
-from evaluation.report import Estimate
+from evaluation.misspecification import LINES, Difference, Misspecification, lines
 from evaluation.resampling import Resamples
 from evaluation.study import COMPONENTS, REWARD, Study, amounts
 from evaluation.together import Together, together
@@ -71,6 +72,31 @@ def together_of(
         return ()
     own = draws[leading]
     return together(alone, {name: own[name] - own[of.reference] for name in alone}, confidence)
+
+
+def misspecifications_of(
+    asked: Sequence[Asked], draws: Draws, lead: Lead, reference: str, confidence: float
+) -> Iterator[Misspecification]:
+    """How the lead estimate bears a wrong model, and the model-based figure that stands beside it."""
+    found = {
+        ask.estimator.name: _differences(ask, own, reference)
+        for ask, own in zip(asked, draws, strict=True)
+        if ask.amount == REWARD
+    }
+    for name in dict.fromkeys([lead.estimator, "dm", "fqe"]):
+        if name in LINES and name in found:
+            yield from lines(name, ESTIMATORS[name].model_based, found, confidence)
+
+
+def _differences(ask: Asked, draws: Mapping[str, np.ndarray], reference: str) -> dict[str, Difference]:
+    """Of one estimator, for every policy but the reference."""
+    base = ask.found[reference].terms
+    value, moved = base.estimate(), base.influence()
+    return {
+        name: Difference(one.terms.estimate() - value, draws[name] - draws[reference], one.terms.influence() - moved)
+        for name, one in ask.found.items()
+        if name != reference
+    }
 
 
 def ask(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Asked]:

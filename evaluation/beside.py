@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from envs.errors import InputError
 from evaluation.adapt import LOGGED, Adapted
 from evaluation.asking import Asked
+from evaluation.changes import Changed, Kinds, Portraits, changed
 from evaluation.confounding import Sensitivity, sensitivity, weighed
+from evaluation.data_card import Estimate
 from evaluation.demand import Demand, Resources, demands
 from evaluation.diagnostics import Support, weights
 from evaluation.guaranteed import Guaranteed, guaranteed
 from evaluation.lead import Lead
 from evaluation.power import Power, power
-from evaluation.report import Estimate
 from evaluation.slices import Slice, Sliced, slices
 from evaluation.study import REWARD, Study, amounts
 from evaluation.untried import Untried, untried
@@ -73,6 +73,20 @@ def guaranteed_of(study: Study, chosen: tuple[Adapted, ...]) -> Iterator[Guarant
             yield found
 
 
+def changed_of(
+    study: Study,
+    chosen: tuple[Adapted, ...],
+    deciding: set[str],
+    kinds: Kinds,
+    labels: Mapping[str, np.ndarray],
+    portraits: Portraits | None,
+) -> Iterator[Changed]:
+    """What the policies that the evaluation is about would do otherwise than the log did."""
+    for policy, p in zip(chosen, study.probabilities, strict=True):
+        if policy.name in deciding:
+            yield changed(policy.name, study.log, p, kinds, labels, study.settings.examples, portraits)
+
+
 def slices_of(
     study: Study,
     chosen: tuple[Adapted, ...],
@@ -84,11 +98,6 @@ def slices_of(
 ) -> Iterator[Slice]:
     """The lead estimate by groups of customers, of the policies that the evaluation is about."""
     log, by = study.log, {(ask.estimator.name, ask.amount): ask.found for ask in asked}
-    for name, of in labels.items():
-        if np.shape(of) != (log.customers,):
-            raise InputError(
-                f"must label each of {log.customers} customers", field=f"labels[{name}]", value=np.shape(of)
-            )
     reward, annoyance = by[lead.estimator, REWARD], by[lead.estimator, "annoyance"]
     before, decisions = log.by_customer((log.treatment > 0).astype(np.float64)), log.by_customer(np.ones(len(log)))
     for policy, p in zip(chosen, study.probabilities, strict=True):

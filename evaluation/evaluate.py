@@ -7,19 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
-from evaluation.asking import Comparing, ask, drawn, estimates_of, together_of
-from evaluation.beside import demands_of, guaranteed_of, powers, sensitivities, slices_of, untried_of
+from evaluation.asking import Comparing, ask, drawn, estimates_of, misspecifications_of, together_of
+from evaluation.beside import changed_of, demands_of, guaranteed_of, powers, sensitivities, slices_of, untried_of
+from evaluation.changes import Portraits
+from evaluation.data_card import DataCard
 from evaluation.demand import Resources
 from evaluation.diagnostics import Support, support
+from evaluation.door import check_training, features_of, kinds_of, labelled, one_of
 from evaluation.lead import Lead, choose_lead
 from evaluation.log import Log
 from evaluation.propensity_check import check_propensities
-from evaluation.regression import TreatmentFeatures
 from evaluation.remask import Own
-from evaluation.report import DataCard, Report
+from evaluation.report import Report
 from evaluation.resampling import resample
 from evaluation.settings import EvaluationSettings
 from evaluation.study import Study
@@ -32,12 +33,13 @@ def evaluate(
     training_log: Log | None = None,
     prices: Prices | None = None,
     attributes: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
+    kinds: Sequence[str] | None = None,
     resources: Resources | None = None,
     rules: Mapping[str, Own] | None = None,
     reference: str | None = None,
     candidates: Sequence[str] | None = None,
     labels: Mapping[str, np.ndarray] | None = None,
+    portraits: Portraits | None = None,
     settings: EvaluationSettings | None = None,
     seed: int = 0,
     simulation: pl.DataFrame | None = None,
@@ -50,7 +52,8 @@ def evaluate(
     training_log: other customers, on whom reward models and Q are fitted; None: cross-fitting on `log`
     prices:       shown to the policies and used to recompute logged rewards; None: as logged
     attributes:   (treatments, attributes), how models tell treatments apart; None: by name alone
-    groups:       (treatments,) int, which of them marginalised IPS takes to be alike; None: it is not computed
+    kinds:        (treatments,) names of kinds: treatments of one kind are no change to each other, and marginalised IPS
+                  takes them to be alike; None: every treatment is a kind, and marginalised IPS is not computed
     resources:    what treatments draw from pools and what there is; None: capacity is not looked at
     rules:        how policies are served, by name, and what their own rules would have allowed; the others decide
                   under the log's
@@ -58,17 +61,20 @@ def evaluate(
     candidates:   names of the policies that the evaluation is about: their support picks the lead estimate, and the
                   reference's; None: all. A baseline that the log supports less is shown and marked, not believed
     labels:       groups of customers to report by themselves, (customers,) str by dimension; see `customer_labels`
+    portraits:    who is at a row of the log, for examples; None: they are told by their ids alone
     simulation:   a frame with a `policy` column, shown beside the estimates
     """
     settings = settings or EvaluationSettings()
     chosen = adapted(policies)
-    reference = _known(reference or LOGGED, chosen)
-    deciding = {_known(name, chosen) for name in candidates or [p.name for p in chosen]} | {reference}
-    features = _features(attributes, groups, log)
-    _check_training(log, training_log)
+    reference = one_of(reference or LOGGED, chosen)
+    deciding = {one_of(name, chosen) for name in candidates or [p.name for p in chosen]} | {reference}
+    alike = kinds_of(kinds, log)
+    features = features_of(attributes, None if kinds is None else alike.of, log)
+    named = labelled(labels, log)
+    check_training(log, training_log)
     own = rules or {}
     for name in own:
-        _known(name, chosen, "rules")
+        one_of(name, chosen, "rules")
     probabilities = tuple(on_log(p, log, prices, own[p.name].mask if p.name in own else None) for p in chosen)
     supports = tuple(support(p.name, log, x) for p, x in zip(chosen, probabilities, strict=True))
     model_rows = len(training_log) if training_log is not None else len(log) // 2
@@ -106,42 +112,10 @@ def evaluate(
         guaranteed=tuple(guaranteed_of(study, chosen)),
         untried=tuple(untried_of(study, supports, estimates, lead)),
         demands=tuple(demands_of(study, chosen, resources)),
-        slices=tuple(slices_of(study, chosen, asked, lead, reference, labels or {}, deciding)),
+        slices=tuple(slices_of(study, chosen, asked, lead, reference, named, deciding)),
+        misspecifications=tuple(misspecifications_of(asked, draws, lead, reference, settings.confidence)),
+        changed=tuple(changed_of(study, chosen, deciding, alike, named, portraits)),
     )
-
-
-def _known(name: str, chosen: tuple[Adapted, ...], field: str = "reference") -> str:
-    names = [LOGGED, *(p.name for p in chosen)]
-    if name not in names:
-        raise InputError(f"must be one of: {', '.join(names)}", field=field, value=name)
-    return name
-
-
-def _features(attributes: np.ndarray | None, groups: np.ndarray | None, log: Log) -> TreatmentFeatures:
-    width = len(log.treatments)
-    values = np.zeros((width, 0)) if attributes is None else np.asarray(attributes, dtype=np.float64)
-    if values.ndim != 2 or len(values) != width:
-        raise InputError(f"must have a row for each of {width} treatments", field="attributes", value=values.shape)
-    if groups is not None and np.shape(groups) != (width,):
-        raise InputError(f"must name a group for each of {width} treatments", field="groups", value=np.shape(groups))
-    return TreatmentFeatures(values, groups)
-
-
-def _check_training(log: Log, training: Log | None) -> None:
-    """The training log must speak of the same treatments and fields, and of other customers."""
-    if training is None:
-        return
-    if training.treatments != log.treatments:
-        raise InputError("must list the same treatments as the log", field="training_log")
-    if training.observation.shape[1] != log.observation.shape[1]:
-        raise InputError(
-            f"must have {log.observation.shape[1]} fields, as the log",
-            field="training_log.observation",
-            value=training.observation.shape[1],
-        )
-    both = np.intersect1d(training.customer_id, log.customer_id)
-    if len(both):
-        raise InputError("must not be a customer of the evaluated log", field="training_log", value=str(both[0]))
 
 
 def _on_training(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluation.figures import INK, PALETTE, canvas
+from evaluation.drawing import INK, PALETTE, canvas
 from evaluation.frontier import Measured
 from evaluation.intervals import mean_interval
 

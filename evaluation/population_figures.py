@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from evaluation.figures import INK, PALETTE, WIDTH, styled
+from evaluation.drawing import INK, PALETTE, WIDTH, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from envs.counting import PATIENCE
-from evaluation.figures import svg
-from evaluation.page import number, template
+from evaluation.digits import number
+from evaluation.drawing import svg
+from evaluation.page import template
 from evaluation.population_figures import FIGURES, MOST_REGIONS, lacking
 from evaluation.population_words import one, percent
 from evaluation.watch import shown

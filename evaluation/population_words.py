@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from evaluation.page import number
+from evaluation.digits import number
 from evaluation.watch import shown
 
 if TYPE_CHECKING:

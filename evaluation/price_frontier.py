@@ -11,7 +11,7 @@ import polars as pl
 
 from agents.policy import Policy
 from envs.prices import Prices
-from evaluation.figures import INK, PALETTE, WIDTH, styled
+from evaluation.drawing import INK, PALETTE, WIDTH, styled
 from evaluation.intervals import mean_interval
 from evaluation.simulation import Progress, Totals
 from evaluation.trial import Dialled, Trial

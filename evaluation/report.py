@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,16 @@ import numpy as np
 import polars as pl
 
 from envs.errors import InputError
+from evaluation.changes import Changed
 from evaluation.confounding import Sensitivity
+from evaluation.data_card import DataCard, Estimate
 from evaluation.demand import Demand
 from evaluation.diagnostics import Support
 from evaluation.guaranteed import Guaranteed
-from evaluation.intervals import Interval
-from evaluation.late import open_share
 from evaluation.lead import Lead, single_size
 from evaluation.live import Live
-from evaluation.log import Log
+from evaluation.misspecification import Misspecification
+from evaluation.origin import Origin
 from evaluation.power import Power
 from evaluation.propensity_check import PropensityCheck
 from evaluation.remask import Served
@@ -31,57 +33,13 @@ from evaluation.settings import EvaluationSettings
 from evaluation.slices import Slice
 from evaluation.together import Together
 from evaluation.untried import Untried
+from evaluation.use import Use
 from evaluation.verdict import Verdict, verdicts
-from evaluation.weighting import Weighting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMAT = "nextbest-evaluation/1"
 PARTS = ("margin", "cost", "annoyance")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One estimator's answer for one policy."""
-
-    policy: str
-    estimator: str
-    amount: str  # reward, margin, cost, annoyance, undiscounted (without gamma) or caught_up (`evaluation.late`)
-    interval: Interval
-    difference: Interval | None  # to the reference, paired; None for the reference itself
-    weighting: Weighting | None = None  # how the estimator made its weights smaller
-
-
-@dataclass(frozen=True)
-class DataCard:
-    """What the estimates were computed on."""
-
-    customers: int
-    decisions: int
-    horizon: int
-    training_customers: int  # on whom models were fitted; 0: cross-fitted on the evaluated customers
-    kind: str
-    gamma: float
-    currency: str
-    first: str  # instant of the first decision, ISO 8601
-    last: str
-    digest: str
-    propensity_source: str
-    propensity_note: str
-    annoyance_missing: tuple[str, ...]
-    discounted_decisions: float  # per customer, each counted by its discount
-    open_windows: float  # share of the decisions whose outcomes may still come
-
-    @classmethod
-    def of(cls, log: Log, training: Log | None) -> DataCard:
-        """The card of a log."""
-        return cls(
-            log.customers, len(log), log.horizon, 0 if training is None else training.customers, log.kind, log.gamma,
-            log.currency, str(log.at.min()), str(log.at.max()), log.digest, log.propensity_source,
-            log.propensity_note, tuple(log.annoyance_missing), float(log.discount.sum()) / log.customers,
-            open_share(log),
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,12 +66,16 @@ class Report:
     powers: tuple[Power, ...] = ()  # per policy but the logging one
     check: PropensityCheck | None = None  # of logged propensities; None: they were estimated
     sensitivities: tuple[Sensitivity, ...] = ()  # per policy whose lead estimate is sampled
+    misspecifications: tuple[Misspecification, ...] = ()  # per policy, of estimates that use a model
+    changed: tuple[Changed, ...] = ()  # of the policies that the evaluation is about
     guaranteed: tuple[Guaranteed, ...] = ()  # per policy, where a range of rewards was stated
     slices: tuple[Slice, ...] = ()  # of the policies that the evaluation is about
     demands: tuple[Demand, ...] = ()  # per policy and pool
     untried: tuple[Untried, ...] = ()  # per policy that would do what the log never did
     served: tuple[Served, ...] = ()  # policies under rules of their own
     live: tuple[Live, ...] = ()  # forecasts of an earlier report beside what came
+    uses: tuple[Use, ...] = ()  # per policy but the logging one, where it is known
+    origin: Origin | None = None  # None: it was made by no command
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:
@@ -155,6 +117,11 @@ class Report:
         """Pools of which a policy asks for more than there is."""
         return tuple(one for one in self.demands if one.policy == policy and one.above)
 
+    @property
+    def expires(self) -> date:
+        """The last day on which this report may be used."""
+        return date.fromisoformat(self.data.last[:10]) + timedelta(days=self.settings.valid_days)
+
     @cached_property
     def frame(self) -> pl.DataFrame:
         """A row per policy: the lead estimate, its parts and support, then every estimate."""
@@ -179,50 +146,22 @@ class Report:
         return verdicts(self)
 
     def figure(self, kind: str = "forest") -> Figure:
-        """A picture: "forest" (estimates), "support" (ESS by decision), "mix" (treatments) or "confounding".
+        """A picture: "forest" (estimates), "support" (ESS by decision), "mix" (treatments), "confounding" or "model".
 
-        InputError where there is nothing to draw: a model-based lead has no weights that could be confounded.
+        InputError where there is nothing to draw: a model-based lead has no weights that could be confounded, and one
+        without a model none that could be wrong.
         """
         from evaluation.figures import FIGURES, drawable
 
         if not drawable(self, kind):
-            raise InputError("must be another one: this report's lead has no weights", field="figure", value=kind)
+            raise InputError("must be another one: this report has nothing to draw there", field="figure", value=kind)
         return FIGURES[kind](self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain values; numbers that do not exist are None."""
-        listed = {
-            "format": FORMAT,
-            "policies": [{"name": n, "digest": d} for n, d in zip(self.policies, self.digests, strict=True)],
-            "reference": self.reference,
-            "lead": asdict(self.lead),
-            "verdicts": [asdict(v) for v in self.verdicts],
-            "estimates": [asdict(e) for e in self.estimates],
-            "support": [asdict(s) for s in self.supports],
-            "together": [asdict(one) for one in self.together],
-            "power": [asdict(p) for p in self.powers],
-            "propensities": None if self.check is None else asdict(self.check),
-            "confounding": [asdict(s) for s in self.sensitivities],
-            "slices": [asdict(one) | {"worse": one.worse} for one in self.slices],
-            "served": [asdict(one) for one in self.served],
-            "live": [asdict(one) | {"apart": one.apart} for one in self.live],
-            "demand": [asdict(one) | {"above": one.above} for one in self.demands],
-            "untried": [asdict(one) for one in self.untried],
-            "guaranteed": [asdict(g) for g in self.guaranteed],
-            "models": [asdict(c) for c in self.choices],
-            "treatments": list(self.treatments),
-            "mix": self.mix,
-            "data": asdict(self.data),
-            "prices": None if self.prices is None else dict(zip(self.price_names, self.prices, strict=True)),
-            "settings": self.settings.model_dump(mode="json"),
-            "seed": self.seed,
-            "tables": self.tables,
-            "simulation": None if self.simulation is None else self.simulation.to_dicts(),
-            "burden": None if self.burden is None else self.burden.to_dicts(),
-            "table": self.frame.to_dicts(),
-        }
-        values: dict[str, Any] = plain(listed)
-        return values
+        from evaluation.report_json import content
+
+        return content(self)
 
     def to_json(self) -> str:
         """The report as JSON, the same for the same inputs."""
@@ -265,16 +204,3 @@ def _columns(name: str, estimate: Estimate, bare: str | None = None) -> dict[str
         column = f"{prefix}difference" if part == "value" else f"{prefix}difference_{part}"
         columns[column] = 0.0 if other is None else getattr(other, part)
     return {key: None if math.isnan(value) else float(value) for key, value in columns.items()}
-
-
-def plain(value: Any) -> Any:
-    """Plain JSON values: arrays as lists, NaN and infinities as None, instants as text."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | bool | None) else str(value)

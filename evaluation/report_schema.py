@@ -13,20 +13,25 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from evaluation.changes import Changed
 from evaluation.confounding import Sensitivity
+from evaluation.data_card import DataCard, Estimate
 from evaluation.demand import Demand
 from evaluation.diagnostics import Support
 from evaluation.guaranteed import Guaranteed
 from evaluation.lead import Lead
 from evaluation.live import Live
+from evaluation.misspecification import Misspecification
+from evaluation.origin import Origin
 from evaluation.power import Power
 from evaluation.propensity_check import PropensityCheck
 from evaluation.remask import Served
-from evaluation.report import FORMAT, DataCard, Estimate
+from evaluation.report_json import FORMAT
 from evaluation.reward_model import Choice
 from evaluation.slices import Slice
 from evaluation.together import Together
 from evaluation.untried import Untried
+from evaluation.use import Use
 from evaluation.verdict import Verdict
 
 Schema = dict[str, Any]
@@ -44,6 +49,8 @@ LISTS: dict[str, tuple[type, Schema]] = {  # key -> record, and what is worked o
     "together": (Together, {}),
     "power": (Power, {}),
     "confounding": (Sensitivity, {}),
+    "misspecification": (Misspecification, {"stands": {"type": "boolean"}}),
+    "changes": (Changed, {}),
     "slices": (Slice, {"worse": {"type": "boolean"}}),
     "served": (Served, {}),
     "live": (Live, {"apart": {"enum": [-1, 0, 1]}}),
@@ -51,6 +58,7 @@ LISTS: dict[str, tuple[type, Schema]] = {  # key -> record, and what is worked o
     "untried": (Untried, {}),
     "guaranteed": (Guaranteed, {}),
     "models": (Choice, {}),
+    "uses": (Use, {}),
 }
 
 
@@ -72,6 +80,8 @@ def report_schema() -> Schema:
         "settings": {"type": "object"},
         "seed": PLAIN[int],
         "tables": {"type": ["string", "null"]},
+        "origin": {"anyOf": [_record(Origin, known), PLAIN[type(None)]]},
+        "expires": {"type": "string", "format": "date"},
         "simulation": ROWS,
         "burden": ROWS,
         "table": _list({"type": "object", "required": ["policy", "lead", "model_based", "value"]}),

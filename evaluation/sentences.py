@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from evaluation.confounding import LARGEST
 from evaluation.language import mark, say
-from evaluation.lead_words import MODELLESS
 from evaluation.verdict import told
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def propensity_sentences(report: Report) -> tuple[str, ...]:
 def late_sentences(report: Report) -> tuple[str, ...]:
     """What differences would be if outcomes that may still come went on as they began."""
     changes = [
-        say("{policy} {later} instead of {now}", policy=policy, later=_bounded(later), now=_bounded(now))
+        say("{policy} {later} instead of {now}", policy=policy, later=bounded(later), now=bounded(now))
         for policy, now, later in _differences(report, report.lead.estimator, "caught_up")
     ]
     if not changes:
@@ -55,20 +54,6 @@ def late_sentences(report: Report) -> tuple[str, ...]:
     )
 
 
-def model_sentences(report: Report) -> tuple[str, ...]:
-    """How much of each difference is the reward model's doing."""
-    without = MODELLESS.get(report.lead.estimator)
-    return tuple(
-        say(
-            "Without its reward model the estimate for {policy} would be {other}: the model moves it by {moved}.",
-            policy=policy,
-            other=_bounded(other),
-            moved=told(now.value - other.value),
-        )
-        for policy, now, other in (_differences(report, without, "reward") if without else ())
-    )
-
-
 def _differences(report: Report, estimator: str, amount: str) -> Iterator[tuple[str, Interval, Interval]]:
     """Each policy's difference by the lead, and by another estimator or of another amount."""
     for policy in report.policies:
@@ -78,7 +63,8 @@ def _differences(report: Report, estimator: str, amount: str) -> Iterator[tuple[
                 yield policy, now, other
 
 
-def _bounded(found: Interval | Between) -> str:
+def bounded(found: Interval | Between) -> str:
+    """A signed value with its interval."""
     return say("{value} ({lo} to {hi})", value=told(found.value), lo=told(found.lo), hi=told(found.hi))
 
 
@@ -97,8 +83,8 @@ def live_sentences(report: Report) -> tuple[str, ...]:
             customers=one.customers,
             amount=say(one.amount),
             words=say(words[one.apart]),
-            came=_bounded(one.came),
-            forecast=_bounded(one.forecast),
+            came=bounded(one.came),
+            forecast=bounded(one.forecast),
         )
         for one in report.live
         if one.amount == "reward" or one.apart

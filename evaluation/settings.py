@@ -88,6 +88,20 @@ class EvaluationSettings(Config):
         description="Least and most that one decision can earn, stated before the log is read: for logs of one "
         "decision the report then adds bounds that hold at any size of log. A reward outside is refused.",
     )
+    examples: int = Field(
+        5,
+        ge=0,
+        le=20,
+        description="Customers whom the report shows as examples of what each policy changes, by pseudonymous id; 0: "
+        "it speaks of no single customer, as a page that is mailed should.",
+    )
+    valid_days: int = Field(
+        90,
+        ge=1,
+        le=36_500,
+        description="Days after the log's last decision until which the report may be used. Assumed: a quarter, in "
+        "which offers, prices and customers change little.",
+    )
     full_horizon: bool = Field(True, description="Also fit Q over the full horizon, marked model-based.")
 
     def threshold(self, customers: int) -> float:

@@ -88,7 +88,7 @@ def told(period: Period) -> str:
 
 def shown(value: float | None) -> str:
     """A value as text: four significant digits, whole numbers as such, a dash for what is undefined."""
-    from evaluation.page import number
+    from evaluation.digits import number
 
     if value is None:
         return "–"

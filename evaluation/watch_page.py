@@ -8,8 +8,9 @@ import numpy as np
 
 from envs.counts import CONTACT_BINS, OPENED, TAKEN
 from envs.process import CHANNEL_FIGURES, HAND_OVER_FIGURES, UNASKED, ChannelFigure
-from evaluation.figures import INK, PALETTE, WIDTH, canvas, svg
-from evaluation.page import number, template
+from evaluation.digits import number
+from evaluation.drawing import INK, PALETTE, WIDTH, canvas, svg
+from evaluation.page import template
 from evaluation.watch import shown, told
 
 if TYPE_CHECKING:

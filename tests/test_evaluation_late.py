@@ -58,7 +58,7 @@ def test_the_page_says_what_late_outcomes_and_the_model_change() -> None:
     page = report.to_html()
     assert "At 100.0% of the decisions outcomes may still come" in page
     assert report.data.open_windows == 1.0
-    assert ("Without its reward model" in page) == (report.lead.estimator == "dr")
+    assert ("were the reward model wrong by half" in page) == (report.lead.estimator == "dr")
 
 
 def test_more_days_than_the_window_has_are_refused() -> None:

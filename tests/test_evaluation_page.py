@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 import evaluation
+from evaluation.digits import number, shown
 from evaluation.log import Log, log_from_arrays
-from evaluation.page import number, shown
 from evaluation.report import Report
 from evaluation.settings import EvaluationSettings
 

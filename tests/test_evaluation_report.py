@@ -130,7 +130,7 @@ def test_the_page_is_whole_self_contained_and_verdict_first(report: Report) -> N
     outline.feed(page)
     assert outline.open == []
     assert outline.loads == []
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
     assert "<script" not in page
     order = [page.index(text) for text in ("offer earns more", "The lead estimate", "Every estimate", "Provenance")]
     assert order == sorted(order)

@@ -14,7 +14,6 @@ from agents.artifact import ArtifactPolicy, check_compatible, load_policy
 from agents.myopic import Levers
 from agents.policy import Policy
 from envs.attributes import descriptive
-from envs.catalogue import Catalogue
 from envs.errors import InputError
 from envs.prices import Prices, prices_from
 from envs.tables import Tables, read_tables
@@ -24,6 +23,7 @@ from evaluation.demand import Resources
 from evaluation.evaluate import evaluate as estimate
 from evaluation.live import FEWEST, Live, live
 from evaluation.log import Log
+from evaluation.portrait import portraits, product_channel
 from evaluation.reading import customer_labels, read_log
 from evaluation.remask import Own, remasked, served
 from evaluation.report import Report
@@ -35,6 +35,7 @@ from training.baselines import baseline
 from training.configs import EvaluateConfig
 from training.evidence import read_report
 from training.progress import progress
+from training.report_origin import origin_of, uses_of
 from training.runs import run_directory
 from training.tracking import Tracker
 
@@ -82,12 +83,13 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             training_log=training_log,
             prices=prices,
             attributes=descriptive(tables.catalogue).values,
-            groups=product_channel(tables.catalogue),
+            kinds=product_channel(tables.catalogue),
             resources=Resources.of(tables.catalogue),
             rules=as_served(policies, tables, log, training_log),
             reference=_reference(config, policies),
             candidates=_candidates(config, policies),
             labels=customer_labels(tables, log),
+            portraits=portraits(tables, log),
             settings=config.settings,
             seed=config.seed,
             simulation=None if simulated is None else simulated.frame,
@@ -98,6 +100,8 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
         tables=str(config.tables.absolute()),
         burden=None if simulated is None else simulated.burden,
         live=launched,
+        uses=tuple(uses_of(policies)),
+        origin=origin_of(config, tables, world),
     )
     report.write(directory)
     write_schema(directory)
@@ -149,12 +153,6 @@ def _launched(config: EvaluateConfig, tables: Tables, prices: Prices) -> tuple[L
         need = f"must name a policy that alone decided {FEWEST} customers of these tables"
         raise InputError(need, file=file, field="policies")
     return found
-
-
-def product_channel(catalogue: Catalogue) -> np.ndarray:  # (treatments,) int64
-    """Which treatments offer the same product on the same channel; silence is alone."""
-    pairs = np.stack([catalogue.product_of, catalogue.channel_of], axis=1)
-    return np.asarray(np.unique(pairs, axis=0, return_inverse=True)[1]).reshape(-1)
 
 
 def policies_of(config: EvaluateConfig) -> dict[str, Policy]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluation.figures import INK, PALETTE, WIDTH, canvas, styled
+from evaluation.drawing import INK, PALETTE, WIDTH, canvas, styled
 from training.fidelity_checks import NORMAL
 from training.fidelity_groups import TENTH
 from training.fidelity_posterior import Compared

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from evaluation.figures import svg
-from evaluation.page import number
+from evaluation.digits import number
+from evaluation.drawing import svg
 from training.fidelity_checks import FOR_PRODUCT, MISSING, ON_CHANNEL, OVERALL
 from training.fidelity_figures import FIGURES
 from training.fidelity_verdict import ADEQUATE, NOT_ENOUGH, NOT_JUDGED

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from evaluation.report import plain
+from evaluation.report_json import plain
 from training.configs import FidelityConfig
 from training.fidelity_checks import Check
 from training.fidelity_judge import HeadFidelity

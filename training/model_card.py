@@ -144,6 +144,18 @@ def read_card(file: Path) -> ModelCard:
     return build_config(ModelCard, content, file=file)
 
 
+def card_beside(artifact: Path, policy_digest: str) -> ModelCard | None:
+    """The model card that stands beside an artifact; None where there is none, InputError for another policy's."""
+    file = artifact.parent / f"{STEM}.json"
+    if not file.is_file():
+        return None
+    card = read_card(file)
+    if card.policy_digest != policy_digest:
+        need = f"must be the policy's, {policy_digest}"
+        raise InputError(need, file=file, field="policy_digest", value=card.policy_digest)
+    return card
+
+
 def sentences() -> dict[str, str]:
     """Field -> what it is, in one sentence."""
     return {name: " ".join((info.description or "").split()) for name, info in ModelCard.model_fields.items()}

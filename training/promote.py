@@ -20,7 +20,7 @@ from training import registry
 from training.configs import PromoteConfig
 from training.evidence import evidence_of, read_report, results_of, tables_of
 from training.gate import Gate, Line, approval, destination, judge, read_gate, smoke, trusted, unexpired
-from training.model_card import STEM, ModelCard, read_card
+from training.model_card import ModelCard, card_beside
 from training.runs import atomic_write, run_directory
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _try(
             raise InputError("must be the registered one", field="policy_digest", value=artifact.digest[:12])
         declared = prices_from(None, artifact.catalogue, artifact.schema).named(artifact.catalogue)
         age = unexpired(gate, made_on(artifact.manifest), _last_day(policy, artifact.manifest), today)
-        card = _card(path, policy)
+        card = card_beside(path, policy.policy_digest)
         world = trusted(gate, *(None, None) if card is None else (card.fidelity, card.world_adequate))
         return _Tried(declared, (smoke(artifact, observation, mask), world, age), card)
     except InputError as fault:
@@ -171,17 +171,6 @@ def _last_day(policy: registry.Registered, manifest: Manifest) -> date | None:
         except ValueError:
             raise InputError("must be a day, YYYY-MM-DD", field="the version's tag expires", value=tag) from None
     return min((day for day in said if day is not None), default=None)
-
-
-def _card(path: Path, policy: registry.Registered) -> ModelCard | None:
-    """The model card that was registered beside the artifact."""
-    file = path.parent / f"{STEM}.json"
-    if not file.is_file():
-        return None
-    card = read_card(file)
-    if card.policy_digest != policy.policy_digest:
-        raise InputError("must be the registered policy's", file=file, field="policy_digest", value=card.policy_digest)
-    return card
 
 
 def _smoke_decisions(tables: Path, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.figures import PALETTE, canvas, styled
+from evaluation.drawing import PALETTE, canvas, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,55 @@
+"""What a report rests on and answers: the card of its data, and one estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evaluation.intervals import Interval
+from evaluation.late import open_share
+from evaluation.log import Log
+from evaluation.weighting import Weighting
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One estimator's answer for one policy."""
+
+    policy: str
+    estimator: str
+    amount: str  # reward, margin, cost, annoyance, undiscounted (without gamma) or caught_up (`evaluation.late`)
+    interval: Interval
+    difference: Interval | None  # to the reference, paired; None for the reference itself
+    weighting: Weighting | None = None  # how the estimator made its weights smaller
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What the estimates were computed on."""
+
+    customers: int
+    decisions: int
+    horizon: int
+    training_customers: int  # on whom models were fitted; 0: cross-fitted on the evaluated customers
+    kind: str
+    gamma: float
+    currency: str
+    first: str  # instant of the first decision, ISO 8601
+    last: str
+    digest: str
+    training_digest: str | None  # of the training customers' log; None: there is none
+    propensity_source: str
+    propensity_note: str
+    annoyance_missing: tuple[str, ...]
+    discounted_decisions: float  # per customer, each counted by its discount
+    open_windows: float  # share of the decisions whose outcomes may still come
+
+    @classmethod
+    def of(cls, log: Log, training: Log | None) -> DataCard:
+        """The card of a log."""
+        return cls(
+            log.customers, len(log), log.horizon, 0 if training is None else training.customers, log.kind, log.gamma,
+            log.currency, str(log.at.min()), str(log.at.max()), log.digest,
+            None if training is None else training.digest, log.propensity_source,
+            log.propensity_note, tuple(log.annoyance_missing), float(log.discount.sum()) / log.customers,
+            open_share(log),
+        )  # fmt: skip

@@ -1,0 +1,27 @@
+"""Numbers as text: as many digits as they carry, a dash for what does not exist."""
+
+from __future__ import annotations
+
+import math
+
+from evaluation.intervals import Between, Interval
+
+
+def shown(interval: Interval | Between, signed: bool = False) -> str:
+    """An estimate with its interval as text."""
+    value = number(interval.value, signed)
+    if math.isnan(interval.lo):
+        return f"{value} (no interval)" if math.isfinite(interval.value) else "undefined"
+    return f"{value} ({number(interval.lo, signed)} to {number(interval.hi, signed)})"
+
+
+def number(value: float, signed: bool = False, digits: int = 4) -> str:
+    """Four (or `digits`) significant digits, at most six decimals; a dash for what does not exist.
+
+    >>> number(1234.5678), number(0.0123456, signed=True)
+    ('1,235', '+0.01235')
+    """
+    if not math.isfinite(value):
+        return "–"
+    decimals = 0 if value == 0 else max(0, min(6, digits - 1 - math.floor(math.log10(abs(value)))))
+    return f"{value:{'+' if signed else ''},.{decimals}f}"

@@ -1,0 +1,23 @@
+"""Where a report comes from: the command that makes it again, the code, and the digests of all that it read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that was read."""
+
+    what: str  # tables, world, …
+    name: str  # as it was told
+    digest: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a report was made."""
+
+    command: str  # for a shell
+    code: str  # commit
+    sources: tuple[Source, ...]
