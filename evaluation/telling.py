@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from evaluation.language import mark, say
 from evaluation.lead_words import lead_title
 from evaluation.sentences import bounded
 
@@ -25,47 +27,62 @@ def misspecification_sentences(report: Report) -> tuple[str, ...]:
 
 def _scaled(one: Misspecification) -> str:
     """Of a doubly robust estimate."""
-    what = (
-        f"{one.policy}: were the reward model wrong by half, each of its expectations half as large, the difference "
-        f"would be {bounded(one.at(0.5))} instead of {bounded(one.at(1.0))}; without it {bounded(one.at(0.0))}, with "
-        f"twice of it {bounded(one.at(2.0))}."
-    )
+    out = [
+        say(
+            "{policy}: were the reward model wrong by half, each of its expectations half as large, the difference "
+            "would be {half} instead of {own}; without it {bare}, with twice of it {double}.",
+            policy=one.policy,
+            half=bounded(one.at(0.5)),
+            own=bounded(one.at(1.0)),
+            bare=bounded(one.at(0.0)),
+            double=bounded(one.at(2.0)),
+        )
+    ]
     if one.stands:
-        what += " The conclusion stands at all of these."
+        out.append(say("The conclusion stands at all of these."))
     elif one.overturned_at is not None:
-        what += f" The sign turns where the model's expectations are multiplied by {one.overturned_at:.2f}."
-    if math.isnan(one.moved.lo):
-        return what
-    chance = (
-        "more than chance would: propensities or model are wrong, since with right propensities no model moves the mean"
-        if one.beyond_chance
-        else "no more than chance would"
-    )
-    return f"{what} The model moves the estimate by {bounded(one.moved)}, {chance}."
+        text = "The sign turns where the model's expectations are multiplied by {factor:.2f}."
+        out.append(say(text, factor=one.overturned_at))
+    if not math.isnan(one.moved.lo):
+        text = (
+            mark(
+                "The model moves the estimate by {moved}, more than chance would: propensities or model are wrong, "
+                "since with right propensities no model moves the mean."
+            )
+            if one.beyond_chance
+            else mark("The model moves the estimate by {moved}, no more than chance would.")
+        )
+        out.append(say(text, moved=bounded(one.moved)))
+    return " ".join(out)
 
 
 def _modelled(one: Misspecification) -> str:
     """Of a model-based figure."""
-    what = f"{one.policy}: the model alone expects {bounded(one.at(0.0))}."
+    out = [say("{policy}: the model alone expects {own}.", policy=one.policy, own=bounded(one.at(0.0)))]
     if one.shrinks_to is not None:
-        what += f" Were no more than {one.shrinks_to:.0%} of that true, its interval would no longer be clear of 0."
+        text = "Were no more than {share:.0%} of that true, its interval would no longer be clear of 0."
+        out.append(say(text, share=one.shrinks_to))
     if math.isnan(one.moved.lo):
-        return f"{what} How wrong the model is there the log cannot measure: too few customers had what it would do."
-    what += (
-        f" Its own error on the log, by weighted residuals, moves that by {bounded(one.moved)}: were it wrong by half "
-        f"of it, the difference would be {bounded(one.at(0.5))}, by all of it {bounded(one.at(1.0))}."
+        text = "How wrong the model is there the log cannot measure: too few customers had what it would do."
+        return " ".join([*out, say(text)])
+    out.append(
+        say(
+            "Its own error on the log, by weighted residuals, moves that by {moved}: were it wrong by half of it, the "
+            "difference would be {half}, by all of it {whole}.",
+            moved=bounded(one.moved),
+            half=bounded(one.at(0.5)),
+            whole=bounded(one.at(1.0)),
+        )
     )
     if one.overturned_at is not None:
-        what += f" The sign turns at {one.overturned_at:.2f} times the measured error."
-    return what
+        out.append(say("The sign turns at {factor:.2f} times the measured error.", factor=one.overturned_at))
+    return " ".join(out)
 
 
 def change_sentences(report: Report) -> dict[str, str]:
     """Per policy, at how many decisions it would do something else."""
-    return {
-        one.policy: f"At {one.share:.1%} of the decisions {one.policy} would do something else than the log did."
-        for one in report.changed
-    }
+    text = "At {share:.1%} of the decisions {policy} would do something else than the log did."
+    return {one.policy: say(text, share=one.share, policy=one.policy) for one in report.changed}
 
 
 def examples(report: Report) -> dict[str, tuple[str, ...]]:
@@ -74,42 +91,58 @@ def examples(report: Report) -> dict[str, tuple[str, ...]]:
 
 
 def _example(one: Example) -> str:
-    came = ""
-    if one.portrait is not None:
-        came = f", came in by {one.portrait.trigger}" if one.portrait.trigger else ", did not come in"
-    when = one.at[:16].replace("T", " ")
-    what = (
-        f"{one.customer_id}, {when} UTC{came}. The log: {one.logged}; the policy: {one.chosen} with "
-        f"{one.probability:.0%}, what the log did with {one.probability_logged:.0%}."
+    who = one.portrait
+    out = [say("{customer}, {when} UTC.", customer=one.customer_id, when=one.at[:16].replace("T", " "))]
+    if who is not None:
+        came = say("Came in by {trigger}.", trigger=who.trigger) if who.trigger else say("Did not come in.")
+        out.append(came)
+    out.append(
+        say(
+            "The log: {logged}; the policy: {chosen} with {probability:.0%}, what the log did with {other:.0%}.",
+            logged=one.logged,
+            chosen=one.chosen,
+            probability=one.probability,
+            other=one.probability_logged,
+        )
     )
-    known = "" if one.portrait is None else f" {_known(one.portrait)}"
-    return f"{what}{known} It is one of the {one.change.share:.1%} from “{one.change.before}” to “{one.change.after}”."
+    if who is not None:
+        out += _known(who)
+    change = one.change
+    text = "It is one of the {share:.1%} from “{before}” to “{after}”."
+    return " ".join([*out, say(text, share=change.share, before=change.before, after=change.after)])
 
 
-def _known(who: Portrait) -> str:
+def _known(who: Portrait) -> Iterator[str]:
     """Profile and last contacts."""
     traits = ", ".join(f"{t.meaning} {t.value}{f' ({t.unit})' if t.unit else ''}" for t in who.traits)
-    last = "; ".join(f"{c.treatment} {c.days:,.0f} days before" for c in who.contacts)
-    known = f"Known: {traits}." if traits else "No profile was known."
-    return f"{known} {f'Last contacts: {last}.' if last else 'No contact before.'}"
+    yield say("Known: {traits}.", traits=traits) if traits else say("No profile was known.")
+    contacts = "; ".join(say("{what} {days:,.0f} days before", what=c.treatment, days=c.days) for c in who.contacts)
+    yield say("Last contacts: {contacts}.", contacts=contacts) if contacts else say("No contact before.")
 
 
 def use_sentences(report: Report) -> tuple[str, ...]:
     """What the report is for, and until when."""
-    days = report.settings.valid_days
     out = [
-        f"This report may be used until {report.expires}: {days} days after the last decision of its log. The term is "
-        "assumed (settings.valid_days): customers, offers and prices go on changing.",
-        "It is for deciding whether a policy goes to the gate or to a trial, among customers like those of the log, at "
-        "the prices and the congestion stated here. It is not a forecast of the bank's result, and decides nothing "
-        "about a single customer.",
+        say(
+            "This report may be used until {expires}: {days} days after the last decision of its log. The term is "
+            "assumed (settings.valid_days): customers, offers and prices go on changing.",
+            expires=report.expires,
+            days=report.settings.valid_days,
+        ),
+        say(
+            "It is for deciding whether a policy goes to the gate or to a trial, among customers like those of the "
+            "log, at the prices and the congestion stated here. It is not a forecast of the bank's result, and decides "
+            "nothing about a single customer."
+        ),
     ]
     known = {one.policy for one in report.uses if one.intended is not None}
     bare = [name for name in report.policies[1:] if name not in known]
     if bare:
-        out.append(f"Without a model card, so that their use and limits are not known here: {', '.join(bare)}.")
+        text = "Without a model card, so that their use and limits are not known here: {names}."
+        out.append(say(text, names=", ".join(bare)))
+    text = "{policy} may be used until {expires}, by its own manifest."
     out += [
-        f"{one.policy} may be used until {one.expires}, by its own manifest."
+        say(text, policy=one.policy, expires=one.expires)
         for one in report.uses
         if one.intended is None and one.expires is not None
     ]
