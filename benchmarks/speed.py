@@ -28,6 +28,7 @@ from benchmarks.curves import Curve, geometric_ratio, held, judge_of, trained, w
 from benchmarks.curves_picture import curves_figure
 from benchmarks.judged import Judge, Told
 from benchmarks.kit import Options, Result, main, show
+from benchmarks.parts import parts_of
 from benchmarks.stock import Settings, environment, learn
 from benchmarks.trained import customer_days
 from envs.world import World, load_world
@@ -69,6 +70,9 @@ def speed(options: Options, result: Result) -> None:
     picture.savefig(options.work / "speed.png", dpi=150)
     _steps(world, config, own, stock, 0.3 if quick else 3.0, result)
     _whole(config, options, result)
+    parts = parts_of(config.model_copy(update={"seed": options.seed, "out": options.work / "profiled"}))
+    show("Where the seconds of the default budget go (cProfile)", parts, 2)
+    result.figures["parts"] = parts.to_dicts()
     result.conditions |= {"seeds": seeds, "customers": config.validation_customers, "stock": vars(TUNED)}
 
 
