@@ -1,5 +1,7 @@
 """Tuned baselines on test customers, one by one; what stands in a folder is taken.
 
+A file's name says what it was made with: seed, budget, days, customers, their luck, and the digest of the frozen bank.
+
 Seeds can be worked out side by side, or before the policies that they are compared with:
 
     python -m benchmarks.measured_baselines FOLDER SEED
@@ -14,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from agents.baselines import parameters
 from benchmarks.trained import customer_days
-from envs.world import load_world
+from envs.frozen import check_frozen
+from envs.world import BUILT_IN, load_world
 from evaluation.frontier import Frontier, Measured
 from evaluation.simulation import Totals
 from evaluation.trial import Dialled, Trial
@@ -39,10 +43,10 @@ class Forgotten:
 def measured_baselines(
     folder: Path, names: Sequence[Name], budget: int, trial: Trial, seed: int
 ) -> dict[str, Measured]:
-    """Each by name, tuned with a budget of customer-days and measured on the trial's customers."""
-    files = {
-        name: folder / f"{name}-{seed}-{budget}-{trial.days}-{len(trial.customers)}-{trial.seed}.npz" for name in names
-    }
+    """Each by name, tuned in the bank with a budget of customer-days and measured on the trial's customers."""
+    bank = check_frozen(BUILT_IN / "bank", parameters())
+    made_with = f"{seed}-{budget}-{trial.days}-{len(trial.customers)}-{trial.seed}-{bank.digest[:12]}"
+    files = {name: folder / f"{name}-{made_with}.npz" for name in names}
     missing = tuple(name for name in names if not files[name].is_file())
     if missing:
         config = BaselinesConfig(names=missing, customer_days=budget, days=trial.days, seed=seed)

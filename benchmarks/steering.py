@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from agents.artifact import ArtifactPolicy, load_policy
+from agents.artifact import ArtifactPolicy
 from agents.steering import Steered, hypervolume, regret, steered
 from benchmarks.kit import Options, Result, main, show
+from benchmarks.trained import learned
 from envs.exact import build
 from envs.world import load_world
 from evaluation.intervals import mean_interval
 from training.configs import TrainConfig
-from training.train import train
 
 PRICES = (0.0, 20.0, 60.0, 100.0, 200.0)  # CNY per opt-out, as in `benchmarks.exact`
 STEPS, SEEDS = 5_000_000, 5
@@ -57,14 +57,11 @@ def _steps(options: Options) -> int:
 
 
 def _trained(options: Options, seed: int, price: float | None) -> ArtifactPolicy:
-    """One policy for all prices, or the specialist of one; what stands in the folder is taken as it is."""
+    """One policy for all prices, or the specialist of one; what stands in the folder is taken."""
     out = options.work / (f"one-{seed}" if price is None else f"specialist-{price:g}-{seed}")
-    if not (out / "policy" / "manifest.json").is_file():
-        fixed = {} if price is None else {"random_prices": False, "prices": {"annoyance": price}}
-        run = train(TrainConfig(world="exact", steps=_steps(options), seed=seed, out=out, track=False,
-                                register_policy=False, **LEARNING, **fixed))  # fmt: skip
-        print(run)
-    return load_policy(out)
+    fixed = {} if price is None else {"random_prices": False, "prices": {"annoyance": price}}
+    return learned(TrainConfig(world="exact", steps=_steps(options), seed=seed, out=out, track=False,
+                               register_policy=False, **LEARNING, **fixed))  # fmt: skip
 
 
 def _shares(own: Sequence[Steered], result: Result) -> None:

@@ -42,6 +42,11 @@ class Version(Config):
     baselines: dict[str, str] = Field(default_factory=dict, description="Baseline -> SHA-256 of its parameters.")
     history: tuple[Past, ...] = Field((), description="Earlier versions, oldest first.")
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that is frozen, whatever it is called and why it was made."""
+        return digest_of({"files": self.files, "baselines": self.baselines})
+
     def __str__(self) -> str:
         return f"version {self.version}, frozen on {self.date}"
 
