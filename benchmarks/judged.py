@@ -37,13 +37,7 @@ class Judge:
 
     def gain_at(self, price: float, policy: Policy) -> np.ndarray:  # (customers,) float64
         """The same at one price of annoyance."""
-
-        def chosen(simulator: Simulator) -> np.ndarray:
-            view, state = simulator.view(), simulator.state
-            luck = Luck(self.seed, state.customer, state.history.day)
-            return choose(policy, view.observation, view.mask, luck)[1][:, 0]
-
-        return self._value(price, chosen) - self._silence[price]
+        return self._value(price, decided(policy, self.seed)) - self._silence[price]
 
     @cached_property
     def _silence(self) -> dict[float, np.ndarray]:
@@ -53,6 +47,17 @@ class Judge:
         prices = prices_from({"annoyance": price}, self.world.catalogue, self.world.schema).vector()
         charged = np.tile(prices, (len(self.numbers), 1))
         return foresee(self.world, who, self.numbers, charged, self.days, self.seed).value
+
+
+def decided(policy: Policy, seed: int) -> Choose:
+    """Who decides by a policy. seed: of the luck with which it draws"""
+
+    def chosen(simulator: Simulator) -> np.ndarray:
+        view, state = simulator.view(), simulator.state
+        luck = Luck(seed, state.customer, state.history.day)
+        return choose(policy, view.observation, view.mask, luck)[1][:, 0]
+
+    return chosen
 
 
 @dataclass(frozen=True)

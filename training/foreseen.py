@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.expected_reward import ExpectedReward
+from envs.prices import Prices
 from envs.simulator import Simulator
 from envs.world import World
 
@@ -23,6 +24,11 @@ class Foreseen:
     annoyance: np.ndarray  # opt-outs
     effort: np.ndarray  # (customers, pools) units
     value: np.ndarray  # discounted, at each customer's prices, currency
+    discounted: np.ndarray  # (customers, 3 + pools) margin, cost, annoyance and effort, each discounted
+
+    def value_at(self, prices: Prices) -> np.ndarray:
+        """The discounted value at prices that may not be those that were told. -> (customers,) float64, currency."""
+        return np.asarray(self.discounted @ np.array([1.0, -1.0, -prices.annoyance, *(-p for p in prices.pools)]))
 
 
 def foresee(world: World, choose: Choose, customers: np.ndarray, prices: np.ndarray, days: int, seed: int) -> Foreseen:
@@ -31,6 +37,7 @@ def foresee(world: World, choose: Choose, customers: np.ndarray, prices: np.ndar
     simulator.reset(customers, prices=prices)
     parts, value = np.zeros((len(customers), 3)), np.zeros(len(customers))
     effort, passed = np.zeros((len(customers), prices.shape[1] - 1)), 0
+    discounted = np.zeros((len(customers), 3 + effort.shape[1]))
     while simulator.state.alive.any() and (task.kind == "finite" or passed < days):
         treatment = np.where(simulator.state.alive, choose(simulator), 0)
         found = expected.parts(simulator, treatment)
@@ -39,8 +46,9 @@ def foresee(world: World, choose: Choose, customers: np.ndarray, prices: np.ndar
         parts, effort = parts + now, effort + used
         reward = now[:, 0] - now[:, 1] - prices[:, 0] * now[:, 2] - (used * prices[:, 1:]).sum(axis=1)
         value += task.gamma**passed * reward
+        discounted += task.gamma**passed * np.hstack([now, used])
         passed += simulator.step(treatment).days
-    return Foreseen(parts[:, 0], parts[:, 1], parts[:, 2], effort, value)
+    return Foreseen(parts[:, 0], parts[:, 1], parts[:, 2], effort, value, discounted)
 
 
 def silent(simulator: Simulator) -> np.ndarray:
