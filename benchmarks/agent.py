@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import polars as pl
 
 from agents.baselines import parameters
 from benchmarks.kit import Options, Result, main, show
 from benchmarks.measured_baselines import CUSTOMERS, DAYS, SEEDS, TUNED, measured_baselines
-from benchmarks.pilot import pilot
+from benchmarks.pilot import pilot, trials
 from benchmarks.trained import customer_days, price_frontier, trained
 from envs.frozen import check_frozen
 from envs.world import BUILT_IN, load_world
@@ -27,11 +26,9 @@ from evaluation.frontier import Measured, equal_annoyance
 from evaluation.frontier_figure import frontier_figure
 from evaluation.trial import Trial
 from training.configs import TrainConfig
-from training.evaluate import FIRST_COMPARED
 from training.tuned import NAMES, Name
 
 LEVELS = (0.05, 0.15, 0.3, 0.6, 1.0)  # opt-outs per customer in the quarter
-SELECTION = 15_000_000  # number of the first customer on whom prices are chosen
 MARGINS = {"propensity_margin": 0.25, "clairvoyant": 0.10, "true_heads": 0.10}  # gains to be had over each, as shares
 QUICK: tuple[Name, ...] = ("propensity_margin", "true_heads", "clairvoyant")
 
@@ -45,13 +42,10 @@ def agent(options: Options, result: Result) -> None:
         trained(options.work / f"training-{options.seed + k}", "bank", options.seed + k, days, quick=quick)
         for k in range(seeds)
     ]
-    chosen, tested = (
-        Trial(world, first + np.arange(count if first == FIRST_COMPARED else count // 2), days, options.seed)
-        for first in (SELECTION, FIRST_COMPARED)
-    )
+    chosen, tested = trials(world, count, days, options.seed)
     mine = [price_frontier(policy, chosen).measured(tested) for policy in policies]
     _steered(mine, result)
-    pilot(policies, chosen, tested, result)
+    pilot(policies, chosen, tested, options, result)
     theirs = _baselines(options, tested)
     _beside(mine, theirs, result)
     picture = frontier_figure([mine[0], *(found[0] for found in theirs.values())], world.catalogue.currency, most=2.0)

@@ -24,7 +24,8 @@ from scipy.special import stdtrit
 from agents.artifact import ArtifactPolicy
 from agents.baselines import parameters
 from benchmarks.kit import Options, Result, main, show
-from benchmarks.pilot import NEEDED, PILOT, SPENT, Silos
+from benchmarks.pilot import NEEDED, SELECTION
+from benchmarks.silos import PILOT, SPENT, Silos, as_they_are, offered
 from benchmarks.trained import customer_days, price_frontier, trained
 from envs.frozen import check_frozen
 from envs.members import load_standard_errors, member
@@ -39,7 +40,6 @@ from training.tuned import BaselinesConfig, Name, tuned_baselines
 
 DAYS, CUSTOMERS, SEEDS, MEMBERS = 91, 2000, 2, 8
 LEVELS = (0.15, 0.3, 0.6, 1.0)  # opt-outs per customer in the quarter
-SELECTION = 15_000_000  # number of the first customer on whom prices are chosen
 FIRST_JUDGED = 100  # number of the first member that is judged; training has those from 0 on
 REFERENCE: Name = "propensity_margin"
 MARGIN = 0.25  # gain to be had over it, as a share
@@ -87,7 +87,8 @@ def _with_members(bank: World, members: Sequence[World], folder: Path) -> Path:
 
 
 def _candidate(kind: str, policy: ArtifactPolicy, chosen: Trial) -> Candidate:
-    return Candidate(kind, policy, Silos(chosen).affordable(policy), price_frontier(policy, chosen))
+    prices = Silos(chosen, as_they_are(chosen.world)).affordable(offered(policy, chosen))
+    return Candidate(kind, policy, prices, price_frontier(policy, chosen))
 
 
 def _reference(options: Options, days: int) -> Frontier:
@@ -98,7 +99,7 @@ def _reference(options: Options, days: int) -> Frontier:
 
 def _judged(k: int, trial: Trial, candidates: Sequence[Candidate], theirs: Frontier) -> list[dict[str, object]]:
     """One row per policy in a member, and one of the coordinated rules."""
-    silos, reference = Silos(trial), theirs.measured(trial)
+    silos, reference = Silos(trial, as_they_are(trial.world)), theirs.measured(trial)
     rows: list[dict[str, object]] = [{"member": k, "policy": "coordinated rules"} | _figures(silos.designed())]
     for one in candidates:
         row: dict[str, object] = {"member": k, "policy": f"ppo, trained in {one.kind}"}

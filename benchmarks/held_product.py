@@ -30,9 +30,9 @@ from agents.clairvoyant import TrueHeads
 from agents.levers import Levers
 from agents.policy import Policy
 from agents.without import Without
-from benchmarks.agent import SELECTION
 from benchmarks.judged import Judge
 from benchmarks.kit import Options, Result, main, show, within
+from benchmarks.pilot import SELECTION
 from benchmarks.trained import trained
 from envs.catalogue import Catalogue
 from envs.without_product import without_product

@@ -1,123 +1,85 @@
-"""The published pilot's figures: a policy over the silos of today, with cost and annoyance that are no higher."""
+"""The published pilot's figures: a policy over silos, as they are and tuned, with cost and annoyance no higher.
+
+Part of `benchmarks.agent`; by itself it takes the trainings that `benchmarks.agent` left in the folder (`--keep`). The
+tuned silos had the budget of a training, see `benchmarks.silos.tuned_silos`. Prices are chosen on selection customers,
+anew for either kind of silos.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import polars as pl
 
 from agents.artifact import ArtifactPolicy
-from agents.baselines import CoordinatedRules, SiloedCampaigns
-from benchmarks.judged import Told
-from benchmarks.kit import Result, show
-from benchmarks.realism import COMPARED, paired_ratio
-from benchmarks.trained import ANNOYANCE_PRICES
-from benchmarks.watched import watched
-from envs.counts import Counts
-from envs.indicators import human_hours
-from envs.prices import Prices
-from envs.world import World
-from evaluation.intervals import mean_interval
-from evaluation.simulation import Totals
-from evaluation.trial import Dialled, Trial
-from training.simulate import under_silos
+from agents.baselines import parameters
+from benchmarks.kit import Options, Result, main, show
+from benchmarks.measured_baselines import CUSTOMERS, DAYS, SEEDS
+from benchmarks.silos import PILOT, SPENT, Silos, as_they_are, offered, tuned_silos
+from benchmarks.trained import customer_days, trained
+from envs.frozen import check_frozen
+from envs.world import BUILT_IN, World, load_world
+from evaluation.trial import Trial
+from training.configs import TrainConfig
+from training.evaluate import FIRST_COMPARED
 
-# CNY per minute, all pools alike. A first run stopped at 2: nothing fitted for three seeds.
-POOL_PRICES = (0.0, 0.5, 2.0, 5.0)
-PILOT = ("conversions per customer", "conversions after a contact, per customer", "customers who converted",
-         "volume per human hour", "margin per human hour")  # fmt: skip
+SELECTION = 15_000_000  # number of the first customer on whom prices are chosen
 NEEDED = {"conversions per customer": 1.74, "volume per human hour": 2.0}  # times the silos'
-SPENT = ("cost", "annoyance")  # what may be no higher
 
 
-@dataclass(frozen=True)
-class Silos:
-    """The silos of today on the customers of a trial, and what is held against them."""
-
-    trial: Trial = field(repr=False)
-
-    @cached_property
-    def world(self) -> World:
-        return under_silos(self.trial.world)
-
-    @cached_property
-    def campaigns(self) -> SiloedCampaigns:
-        return SiloedCampaigns(self.world.catalogue, self.world.encoder)
-
-    @cached_property
-    def counts(self) -> list[Counts]:
-        """By blocks of customers."""
-        return watched(self.world, self.campaigns, self.trial.customers, self.trial.days, self.trial.seed)
-
-    @cached_property
-    def totals(self) -> Totals:
-        return self.trial.run(Dialled("silos", self.campaigns, rules=self.world.rules))
-
-    def designed(self) -> dict[str, float]:
-        """The coordinated rules over the silos: what coordination does without learning."""
-        world, trial = self.trial.world, self.trial
-        rules = CoordinatedRules(world.catalogue, world.encoder)
-        return self._ratios(watched(world, rules, trial.customers, trial.days, trial.seed))
-
-    def beside(self, policy: ArtifactPolicy, prices: Prices) -> dict[str, float]:
-        """A policy at these prices over the silos: ratios with their intervals, differences of cost and annoyance."""
-        trial = self.trial
-        after = watched(trial.world, Told(policy, prices, trial.world.encoder), trial.customers, trial.days, trial.seed)
-        found = trial.run(Dialled("ppo", policy, prices))
-        extra = {"annoyance price": prices.annoyance, "pool price": prices.pools[0]}
-        return self._ratios(after) | extra | self.spent(found)
-
-    def affordable(self, policy: ArtifactPolicy) -> Prices:
-        """The prices with most conversions among those that surely cost and annoy no more than the silos."""
-        pools = len(policy.catalogue.pools)
-        best, most = Prices(ANNOYANCE_PRICES[-1], (POOL_PRICES[-1],) * pools), -np.inf
-        for annoyance in ANNOYANCE_PRICES:
-            for price in POOL_PRICES:
-                prices = Prices(annoyance, (price,) * pools)
-                found = self.trial.run(Dialled("ppo", policy, prices))
-                spent = self.spent(found)
-                if max(spent[f"{name}, upper"] for name in SPENT) <= 0 and found.conversions.mean() > most:
-                    best, most = prices, float(found.conversions.mean())
-        return best
-
-    def spent(self, mine: Totals) -> dict[str, float]:
-        """Cost and annoyance per customer less the silos', and the upper bounds of these, 95 %."""
-        found = {name: mean_interval(getattr(mine, name) - getattr(self.totals, name)) for name in SPENT}
-        return {name: f.value for name, f in found.items()} | {f"{name}, upper": f.hi for name, f in found.items()}
-
-    def _ratios(self, after: Sequence[Counts]) -> dict[str, float]:
-        """Ratios over the silos with their intervals; human hours beside."""
-        found: dict[str, float] = {}
-        for name in PILOT:
-            value, lo, hi = paired_ratio(COMPARED[name][0], self.counts, after, self.world.catalogue)
-            found |= {name: value, f"{name} lo": lo, f"{name} hi": hi}
-        hours, _, _ = paired_ratio(human_hours, self.counts, after, self.world.catalogue)
-        return found | {"human hours": hours}
+def alone(options: Options, result: Result) -> None:
+    """The figures of every seed, without the other baselines."""
+    world, quick = load_world("bank"), options.quick
+    result.conditions["bank"] = str(check_frozen(BUILT_IN / "bank", parameters()))
+    seeds, days, count = (1, 28, 300) if quick else (SEEDS, DAYS, CUSTOMERS)
+    policies = [
+        trained(options.work / f"training-{options.seed + k}", "bank", options.seed + k, days, quick=quick)
+        for k in range(seeds)
+    ]
+    pilot(policies, *trials(world, count, days, options.seed), options, result)
+    result.conditions |= {"customers": count, "days": days, "seeds": seeds}
 
 
-def pilot(policies: Sequence[ArtifactPolicy], chosen: Trial, tested: Trial, result: Result) -> None:
+def trials(world: World, customers: int, days: int, seed: int) -> tuple[Trial, Trial]:
+    """Selection customers, half as many, and test customers."""
+    chosen = Trial(world, SELECTION + np.arange(customers // 2), days, seed)
+    return chosen, Trial(world, FIRST_COMPARED + np.arange(customers), days, seed)
+
+
+def pilot(policies: Sequence[ArtifactPolicy], chosen: Trial, tested: Trial, options: Options, result: Result) -> None:
     """Every policy at the prices that selection customers chose for it, on test customers."""
-    selection, silos = Silos(chosen), Silos(tested)
-    own = [silos.beside(policy, selection.affordable(policy)) for policy in policies]
-    named = {"coordinated rules": silos.designed()} | {f"ppo, seed {k}": row for k, row in enumerate(own)}
-    _show(named)
-    result.figures["over_silos"] = [{"policy": name, **row} for name, row in named.items()]
+    budget = 250_000 if options.quick else customer_days(TrainConfig(world="bank"))
+    kinds = {"today": as_they_are(tested.world), "tuned": tuned_silos(budget, chosen, options.seed)}
+    at_prices = [offered(policy, chosen) for policy in policies]
+    silos = {kind: Silos(tested, dialled) for kind, dialled in kinds.items()}
+    for kind, dialled in kinds.items():
+        selection, there = Silos(chosen, dialled), silos[kind]
+        own = [there.beside(p, selection.affordable(at)) for p, at in zip(policies, at_prices, strict=True)]
+        named = {"coordinated rules": there.designed()}
+        named |= {"tuned silos": there.others(silos["tuned"])} if kind == "today" else {}
+        named |= {f"ppo, seed {k}": row for k, row in enumerate(own)}
+        _show(named, f"silos, {kind} ({dialled.name})")
+        result.figures["over_silos" if kind == "today" else "over_tuned_silos"] = [
+            {"policy": name, **row} for name, row in named.items()
+        ]
+        _aims(own, f"the silos', {kind}", "" if kind == "today" else ", tuned silos", result)
+
+
+def _aims(own: Sequence[Mapping[str, float]], whose: str, key: str, result: Result) -> None:
     for figure, need in NEEDED.items():
         worst = min(row[figure] for row in own)
-        result.target(figure, f"at least {need} x the silos' (least of the seeds {worst:.2f})", worst >= need)
+        result.target(figure + key, f"at least {need} x {whose} (least of the seeds {worst:.2f})", worst >= need)
     bounds = max(row[f"{name}, upper"] for row in own for name in SPENT)
-    words = f"upper bounds of cost and annoyance at most the silos' (highest {bounds:.2f})"
-    result.target("no dearer", words, bounds <= 0)
+    words = f"upper bounds of cost and annoyance at most {whose} (highest {bounds:.2f})"
+    result.target("no dearer" + key, words, bounds <= 0)
 
 
-def _show(named: Mapping[str, Mapping[str, float]]) -> None:
+def _show(named: Mapping[str, Mapping[str, float]], whose: str) -> None:
     """One line per figure, one column per policy."""
     names = [*PILOT, "human hours", "annoyance price", "pool price", *(f"{name}, upper" for name in SPENT)]
     table = {"figure": names} | {policy: [_said(row, name) for name in names] for policy, row in named.items()}
-    show("Over the silos of today, same customers and luck (ratios, 95 %; prices; upper bounds)", pl.DataFrame(table))
+    show(f"Over the {whose}, same customers and luck (ratios, 95 %; prices; upper bounds)", pl.DataFrame(table))
 
 
 def _said(row: Mapping[str, float], name: str) -> str:
@@ -125,3 +87,7 @@ def _said(row: Mapping[str, float], name: str) -> str:
         return ""
     ends = f" [{row[f'{name} lo']:.2f}, {row[f'{name} hi']:.2f}]" if f"{name} lo" in row else ""
     return f"{row[name]:.2f}{ends}"
+
+
+if __name__ == "__main__":
+    main("pilot", alone)
