@@ -42,7 +42,7 @@ def capacity(options: Options, result: Result) -> None:
         told[f"{policy.name} {policy.digest[:8]}"] = policy
     here = {name: p for name, p in told.items() if p.manifest.treatments == bank.catalogue.treatment_ids}
     exact_capacity({name: p for name, p in told.items() if name not in here}, options, result)
-    _bank(bank, policies | here, options, result)
+    _bank(bank, here | policies, options, result)
     levers(bank, next(iter(here.values()), policies["asker"]), options, result)
 
 
