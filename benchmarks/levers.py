@@ -8,61 +8,32 @@ states known (`training/foreseen.py`), so that luck does not hide the answer.
     cross(a, b)   = value at a, told b, less value at a, told a: told the price that it is judged at it should be best
 
 Value is discounted and linear in prices, so that one run of what is told answers for every price that is judged at.
-Intervals hold customers and seeds; those of steps and of pairs hold together (Bonferroni). Levels were written down
-before anything was measured: the ends of the range that was trained, the usual price, and what lies between.
+Policies of several seeds use very different amounts, each at its own prices: steps are asked of every policy by itself,
+paired by customer; pairs of prices of all of them, with intervals over customers and seeds. Those that a target reads
+hold together (Bonferroni).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
 from agents.baselines import parameters
-from agents.policy import Policy
-from benchmarks.judged import decided
 from benchmarks.kit import Options, Result, main, show, within
+from benchmarks.lever import Lever, asked_levers
 from benchmarks.levers_picture import levers_figure
 from benchmarks.trained import trained
 from envs.frozen import check_frozen
-from envs.prices import Prices, prices_from
-from envs.world import BUILT_IN, World, load_world
-from evaluation.intervals import pooled_ratio, pooled_seeds
+from envs.prices import prices_from
+from envs.world import BUILT_IN, load_world
+from evaluation.intervals import mean_interval, pooled_ratio, pooled_seeds
 from training.evaluate import FIRST_COMPARED
 from training.foreseen import Foreseen, foresee, silent
 
 DAYS, CUSTOMERS, SEEDS = 91, 2000, 5
-ANNOYANCE = (0.0, 20.0, 100.0, 300.0, 1000.0)  # CNY per opt-out
-POOL = (0.0, 0.25, 1.0, 2.5, 5.0)  # CNY per minute
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Lever:
-    """One price, told at rising levels, and what came of each."""
-
-    name: str
-    place: int  # 0: annoyance, else 1 + that of the pool
-    told: tuple[Prices, ...]
-    found: tuple[tuple[Foreseen, ...], ...] = field(repr=False)  # by level, one per seed
-
-    @property
-    def levels(self) -> list[float]:
-        return [float(prices.vector()[self.place]) for prices in self.told]
-
-    def consumption(self, level: int) -> np.ndarray:  # (seeds, customers) float64, opt-outs or units of the pool
-        """What the price is asked for."""
-        return np.stack([f.annoyance if self.place == 0 else f.effort[:, self.place - 1] for f in self.found[level]])
-
-    def value(self, judged: int, told: int) -> np.ndarray:  # (seeds, customers) float64, currency, discounted
-        """At one level, told another."""
-        return np.stack([found.value_at(self.told[judged]) for found in self.found[told]])
-
-    def pays(self, judged: int, told: int) -> np.ndarray:  # (seeds, customers) float64, currency
-        """What it brings to be told another level than the one that is judged at."""
-        return self.value(judged, told) - self.value(judged, judged)
 
 
 def levers(options: Options, result: Result) -> None:
@@ -86,53 +57,38 @@ def levers(options: Options, result: Result) -> None:
     result.conditions |= {"seeds": seeds, "customers": customers, "days": days, "usual": usual.named(world.catalogue)}
 
 
-def asked_levers(
-    world: World, policies: Sequence[Policy], numbers: np.ndarray, days: int, seed: int
-) -> tuple[Lever, ...]:
-    """Annoyance first, then every pool; what several levers are told in common is run once. numbers: (customers,)"""
-    usual, known = prices_from(None, world.catalogue, world.schema), {}
-    found = []
-    for place, name in enumerate(world.encoder.price_names):
-        told = tuple(_with(usual, place, level) for level in (POOL if place else ANNOYANCE))
-        for prices in told:
-            if prices not in known:
-                vectors = np.tile(prices.vector(), (len(numbers), 1))
-                known[prices] = tuple(
-                    foresee(world, decided(policy, seed), numbers, vectors, days, seed) for policy in policies
-                )
-        found.append(Lever(name, place, told, tuple(known[prices] for prices in told)))
-    return tuple(found)
-
-
-def _with(usual: Prices, place: int, level: float) -> Prices:
-    if place == 0:
-        return replace(usual, annoyance=level)
-    return replace(usual, pools=tuple(level if k == place - 1 else p for k, p in enumerate(usual.pools)))
-
-
 def _swept(asked: Sequence[Lever], result: Result) -> None:
-    """Consumption by price, and from step to step."""
-    steps = [(lever, k) for lever in asked for k in range(1, len(lever.told))]
+    """Consumption by price, and from step to step: the mean of the policies, and each of them by itself."""
     rows: list[dict[str, object]] = []
     for lever in asked:
         for k, level in enumerate(lever.levels):
-            row = {"price": lever.name, "told": level} | pooled_seeds(lever.consumption(k), CONFIDENCE).named("used")
-            if k:
-                step = lever.consumption(k) - lever.consumption(k - 1)
-                row |= pooled_seeds(step, 1 - (1 - CONFIDENCE) / len(steps)).named("step")
-                row["share"] = float(step.mean() / lever.consumption(0).mean())  # of what is used at the lowest level
+            row: dict[str, object] = {"price": lever.name, "told": level}
+            row |= pooled_seeds(lever.consumption(k), CONFIDENCE).named("used")
+            row |= pooled_seeds(lever.step(k), CONFIDENCE).named("step") if k else {}
             rows.append(row)
     table = [{"price": r["price"], "told": r["told"], "per customer": within(r, "used", 3),
               "beyond the step before": within(r, "step", 3)} for r in rows]  # fmt: skip
     show("Opt-outs and minutes per customer by the price told, the others as usual; steps paired", pl.DataFrame(table))
-    result.figures["sweep"] = rows
-    stepped = [row for row in rows if "step" in row]
-    raised = sum(float(str(row["step_lo"])) > 0 for row in stepped)
-    lowered = sum(float(str(row["step_hi"])) < 0 for row in stepped)
-    largest = max(float(str(row["share"])) for row in stepped)
-    words = f"no higher price surely raises what it prices ({raised} of {len(stepped)} steps, together at 95 %;"
-    words += f" {lowered} surely lower it; largest rise {largest:+.1%} of what is used at the lowest price)"
+    steps = _steps(asked)
+    result.figures |= {"sweep": rows, "steps": steps}
+    raised, rises, lowered = (sum(bool(row[said]) for row in steps) for said in ("surely more", "more", "surely less"))
+    largest = max(float(str(row["share"])) for row in steps)
+    words = f"no policy surely uses more of what gets dearer ({raised} of {len(steps)} steps, together at 95 %;"
+    words += f" {lowered} surely use less, {rises} more by any amount, at most {largest:+.1%} of what is used unpriced)"
     result.target("monotone", words, raised == 0)
+
+
+def _steps(asked: Sequence[Lever]) -> list[dict[str, object]]:
+    """Every step of every policy, paired by customer; intervals hold together."""
+    every = [(lever, k, seed) for lever in asked for k in range(1, len(lever.told)) for seed in range(lever.seeds)]
+    rows: list[dict[str, object]] = []
+    for lever, k, seed in every:
+        step, first = lever.step(k)[seed], float(lever.consumption(0)[seed].mean())
+        found = mean_interval(step, 1 - (1 - CONFIDENCE) / len(every))
+        said = {"more": found.value > 0, "surely more": found.lo > 0, "surely less": found.hi < 0}
+        where = {"price": lever.name, "told": lever.levels[k], "seed": seed}
+        rows.append(where | found.named("step") | {"share": found.value / first if first else 0.0} | said)
+    return rows
 
 
 def _crossed(lever: Lever, silence: Foreseen, result: Result) -> None:
@@ -145,6 +101,8 @@ def _crossed(lever: Lever, silence: Foreseen, result: Result) -> None:
         row: dict[str, object] = {"judged": lever.levels[a], "told": lever.levels[b]}
         row |= pooled_seeds(brought, CONFIDENCE).named("pays") | pooled_ratio(brought, gain, CONFIDENCE).named("share")
         row["together_lo"] = pooled_seeds(brought, 1 - (1 - CONFIDENCE) / len(pairs)).lo
+        confidence = 1 - (1 - CONFIDENCE) / (len(pairs) * lever.seeds)
+        row["policies"] = sum(mean_interval(one, confidence).lo > 0 for one in brought)
         rows.append(row)
     wide = [{"judged at": level} | _cells(rows, level, lever.levels) for level in lever.levels]
     title = f"Told a wrong price of {lever.name}: value less that of being told the right one, CNY per customer, 95 %"
@@ -153,9 +111,12 @@ def _crossed(lever: Lever, silence: Foreseen, result: Result) -> None:
     surely = sum(float(str(row["together_lo"])) > 0 for row in rows)
     alone = sum(float(str(row["pays_lo"])) > 0 for row in rows)
     best = max(rows, key=lambda row: float(str(row["share"])))
+    single = sum(int(str(row["policies"])) for row in rows)
     words = f"no wrong price of {lever.name} surely pays ({surely} of {len(rows)} pairs, together at 95 %; {alone} each"
-    words += f" by itself; most {within(best, 'pays', 1)} CNY, {float(str(best['share'])):+.1%} of the gain,"
-    words += f" at {best['judged']:g} told {best['told']:g})"
+    words += (
+        f" by itself; {single} of {len(rows) * lever.seeds} of a single policy; most {within(best, 'pays', 1)} CNY,"
+    )
+    words += f" {float(str(best['share'])):+.1%} of the gain, at {best['judged']:g} told {best['told']:g})"
     result.target(f"cross-price {lever.name}", words, surely == 0)
 
 

@@ -11,7 +11,7 @@ from evaluation.intervals import pooled_seeds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from benchmarks.levers import Lever
+    from benchmarks.lever import Lever
 
 
 def levers_figure(asked: Sequence[Lever]) -> Figure:

@@ -10,7 +10,8 @@ from agents.levers import Levers
 from agents.simple import Random
 from benchmarks.judged import decided
 from benchmarks.kit import Result
-from benchmarks.levers import ANNOYANCE, POOL, Lever, _crossed, _swept, asked_levers
+from benchmarks.lever import ANNOYANCE, POOL, Lever, asked_levers
+from benchmarks.levers import _crossed, _swept
 from envs.prices import Prices
 from envs.world import load_world
 from training.foreseen import Foreseen, foresee, silent
@@ -49,6 +50,14 @@ def test_who_listens_passes_and_who_is_raised_by_a_price_does_not() -> None:
     assert good.holds == {"monotone": True, "cross-price annoyance": True}
     assert bad.holds == {"monotone": False, "cross-price annoyance": False}
     assert "1 of 2 steps" in bad.targets["monotone"]
+
+
+def test_one_policy_of_several_that_uses_more_is_not_hidden_by_the_others() -> None:
+    found = tuple((*good, *good, *bad) for good, bad in zip(LISTENS.found, RAISES.found, strict=True))
+    result = Result("several")
+    _swept([Lever("annoyance", 0, LISTENS.told, found)], result)
+    assert "1 of 6 steps" in result.targets["monotone"]
+    assert not result.holds["monotone"]
 
 
 def test_a_deaf_policy_uses_the_same_at_any_price_and_one_that_reads_prices_less() -> None:
