@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from agents.expecting import Expecting
-from agents.finite import check_losses, watch
+from agents.finite import check_learned, check_losses, watch
 from agents.layout import Layout, Reading
 from agents.network import ScoringPolicy
 from agents.sb3_env import SimulatorVecEnv
@@ -123,8 +123,13 @@ class Course:
     def done(self) -> bool:
         return self.learner.num_timesteps >= self.decisions
 
+    def check(self) -> None:
+        """NotFinite unless learning can go on from the weights as they are, with the customers as they stand."""
+        policy = cast(ScoringPolicy, self.learner.policy)
+        check_learned(policy, np.asarray(self.learner._last_obs), self.environment.action_masks())
+
     def update(self) -> dict[str, float]:
-        """A rollout and the update from it. -> decisions so far and the figures of this update."""
+        """A rollout and the update from it, checked. -> decisions so far and the figures of this update."""
         learner, environment = self.learner, self.environment
         learner.collect_rollouts(learner.env, self._callback, learner.rollout_buffer, learner.n_steps)  # type: ignore[arg-type]
         learner._update_current_progress_remaining(learner.num_timesteps, self.decisions)
@@ -132,6 +137,7 @@ class Course:
         learner.train()
         told = learner.logger.name_to_value
         check_losses(told)
+        self.check()
         row = {"decisions": float(learner.num_timesteps), "return": _mean(environment.returns)}
         row["annoyance"] = _mean(environment.annoyance)
         environment.returns, environment.annoyance = [], []

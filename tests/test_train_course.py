@@ -292,6 +292,56 @@ def test_what_is_not_finite_leaves_the_last_good_checkpoint_and_no_policy(
     assert not (tmp_path / "run" / "policy").exists()
 
 
+@pytest.mark.parametrize("step_size", [100.0, 1e20])
+def test_the_last_step_of_an_update_that_breaks_the_network_leaves_the_checkpoint_before_it(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_size: float
+) -> None:
+    """One step an update: nothing comes after it that would stumble over what it did."""
+    from agents.learning import Course
+
+    sane = config(world, tmp_path / "run", batch=128, epochs=1, steps=600, validations=0)
+    with monkeypatch.context() as struck:
+        stopping_after(2, struck)
+        with pytest.raises(Stopped):
+            train(sane)
+    good, whole = (tmp_path / "run" / CHECKPOINT).read_bytes(), Course.update
+
+    def broken(self: Course) -> dict[str, float]:
+        self.learner.lr_schedule = lambda left: step_size
+        return whole(self)
+
+    with monkeypatch.context() as struck:
+        struck.setattr(Course, "update", broken)
+        with pytest.raises(InputError, match=r"must be finite: learning stopped; .*checkpoint\.npz is from before it"):
+            train(TrainConfig(resume=tmp_path / "run"))
+    assert (tmp_path / "run" / CHECKPOINT).read_bytes() == good
+    assert not (tmp_path / "run" / "policy").exists()
+    assert train(TrainConfig(resume=tmp_path / "run")).curves["decisions"].to_list()[-1] >= 600
+
+
+def test_a_check_of_what_was_learned_changes_nothing(world: Path, tmp_path: Path) -> None:
+    from agents.finite import check_learned
+    from agents.learning import Course
+
+    training = Training(config(world, tmp_path, steps=128, validations=0), load_world(world), tmp_path)
+    training.run()
+    before, drawn = weights(training.learner), torch.get_rng_state()
+    Course(training.learner, training.environment, 128, lambda units: None).check()
+    for name, array in weights(training.learner).items():
+        np.testing.assert_array_equal(array, before[name])
+    assert torch.equal(torch.get_rng_state(), drawn)
+    observation, mask = np.asarray(training.learner._last_obs), training.environment.action_masks()
+    for weight in training.policy.parameters():
+        with torch.no_grad():
+            kept = weight.view(-1)[0].clone()
+            weight.view(-1)[0] = float("inf")
+        with pytest.raises(InputError, match=r"weights of .* == inf, must be finite"):
+            check_learned(training.policy, observation, mask)
+        with torch.no_grad():
+            weight.view(-1)[0] = kept
+    check_learned(training.policy, observation, mask)
+
+
 def test_weights_of_another_shape_are_refused_by_name(world: Path, tmp_path: Path) -> None:
     there: World = load_world(world)
     small, wide = (Training(config(world, tmp_path, width=w, steps=0), there, tmp_path / str(w)) for w in (16, 24))
