@@ -320,9 +320,11 @@ def command(verb: Verb) -> Callable[..., Any]:
 
 
 def with_output(verb: Verb, config: Any) -> tuple[Any, Path | None]:
-    """Name the output under runs/ when the user did not; None for verbs that write nowhere."""
+    """Name the output under runs/ when the user did not, and nothing goes on; None for verbs that write nowhere."""
     if "out" not in type(config).model_fields:
         return config, None
+    if getattr(config, "resume", None) is not None:
+        return config, config.resume
     if config.out is not None:
         return config, config.out
     from training.runs import unused_directory

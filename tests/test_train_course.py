@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,26 +110,95 @@ def test_what_goes_on_is_bit_for_bit_what_was_never_stopped(
     assert any(name.startswith("foresight/") for name in one.arrays) == (folder == "hiding")
 
 
-@pytest.mark.slow
-def test_an_interrupt_leaves_a_checkpoint_from_which_the_command_line_goes_on(world: Path, tmp_path: Path) -> None:
-    flags = {k.replace("_", "-"): v for k, v in config(world, tmp_path / "run", steps=400_000).model_dump().items()}
+def test_the_first_phase_is_kept_before_anything_is_learned(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Struck in the first validation, a training goes on from what was imitated, bit for bit."""
+    there, own = load_world(world), config(world, tmp_path, steps=300, random_prices=True)
+    runs = {name: Training(own, there, tmp_path / name) for name in ("whole", "cut", "gone on")}
+    runs["whole"].run()
+    with monkeypatch.context() as struck:
+        struck.setattr(Validation, "gain", lambda self, policy: (_ for _ in ()).throw(Stopped()))
+        with pytest.raises(Stopped):
+            runs["cut"].run()
+    kept = read_checkpoint(tmp_path / "cut" / CHECKPOINT)
+    assert (kept.said["curves"], kept.said["validations"]) == ([], [])
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(99)
+    runs["gone on"].directory = tmp_path / "cut"
+    with monkeypatch.context() as struck:
+        struck.setattr("training.course.demonstrate", lambda *args: pytest.fail("the first phase is done again"))
+        runs["gone on"].run()
+    one, other = (read_checkpoint(tmp_path / name / CHECKPOINT).arrays for name in ("whole", "cut"))
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+    assert runs["whole"].so_far.validations == runs["gone on"].so_far.validations
+
+
+def test_a_disk_that_is_full_after_learning_is_told_and_only_the_export_is_done_again(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "a run"
+    (out / "curves.parquet").mkdir(parents=True)  # nothing can be written there
+    with pytest.raises(InputError, match=r"curves\.parquet: must be written .*--resume '.*a run'"):
+        train(config(world, out, steps=128, validations=1))
+    (out / "curves.parquet").rmdir()
+    monkeypatch.setattr("agents.learning.Course.update", lambda self: pytest.fail("learned again"))
+    monkeypatch.setattr(Validation, "gain", lambda self, policy: pytest.fail("judged again"))
+    run = train(TrainConfig(resume=out))
+    assert pl.read_parquet(out / "curves.parquet").equals(run.curves)
+    assert run.validations["decisions"].to_list() == [0.0, 128.0]
+    assert {file.name for file in out.iterdir()} >= {"policy", "validations.parquet", "model_card.json"}
+
+
+def command_line(world: Path, out: Path, **changed: Any) -> list[str]:
+    flags = {k.replace("_", "-"): v for k, v in config(world, out, **changed).model_dump().items()}
     kept = ("world", "out", "steps", "envs", "rollout", "batch", "width", "embedding", "horizon", "validations",
             "imitation-steps", "tuning-customers", "validation-customers")  # fmt: skip
     told = [word for name in kept for word in (f"--{name}", str(flags[name]))]
-    command = [sys.executable, "-m", "nextbest", "train", *told, "--no-track", "--no-register-policy"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NEXTBEST_RUNS": str(tmp_path / "runs")}
+    return [sys.executable, "-m", "nextbest", "train", *told, "--no-track", "--no-register-policy"]
+
+
+def interrupted_once(command: list[str], reached: Callable[[], bool], runs: Path) -> str:
+    """A real SIGINT to a process as soon as it reached something; what it said."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NEXTBEST_RUNS": str(runs)}
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     try:
-        while not (tmp_path / "run" / CHECKPOINT).exists():
+        while not reached():
             assert running.poll() is None, running.communicate()
+            time.sleep(0.01)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=120)
     finally:
         running.kill()
-    assert running.returncode == 130
-    assert f"--resume {tmp_path / 'run'}" in said.replace("\n", "")
-    assert read_checkpoint(tmp_path / "run" / CHECKPOINT).said["config"]["steps"] == 400_000
-    assert not (tmp_path / "run" / "policy").exists()
+    assert running.returncode == 130, said
+    return said.replace("\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["first", "learning", "export"])
+def test_an_interrupt_at_any_time_names_the_command_that_goes_on(
+    world: Path, tmp_path: Path, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    file, steps = out / CHECKPOINT, 400_000 if phase == "learning" else 128
+
+    def reached() -> bool:
+        if phase == "first":
+            return (out / "config.yaml").exists()
+        return file.exists() and (phase == "learning" or len(read_checkpoint(file).said["validations"]) == 2)
+
+    said = interrupted_once(command_line(world, out, steps=steps, validations=1), reached, tmp_path / "runs")
+    assert f"interrupted; go on with: nextbest train --resume {out}" in said
+    assert not (out / "policy").exists()
+    assert file.exists() == (phase != "first")
+    if phase == "learning":
+        assert read_checkpoint(file).said["config"]["steps"] == 400_000
+        return
+    if phase == "export":
+        monkeypatch.setattr("agents.learning.Course.update", lambda self: pytest.fail("learned again"))
+    assert train(TrainConfig(resume=out)).curves["decisions"].to_list() == [128.0]
 
 
 def judged_as(values: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +325,7 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_stands(
 
     def full(path: Path, data: str | bytes) -> Path:
         written[0] += 1
-        if written[0] == 3:
+        if written[0] == 4:
             raise OSError(28, "No space left on device")
         return whole(path, data)
 
@@ -316,7 +387,9 @@ def test_the_last_step_of_an_update_that_breaks_the_network_leaves_the_checkpoin
             train(TrainConfig(resume=tmp_path / "run"))
     assert (tmp_path / "run" / CHECKPOINT).read_bytes() == good
     assert not (tmp_path / "run" / "policy").exists()
-    assert train(TrainConfig(resume=tmp_path / "run")).curves["decisions"].to_list()[-1] >= 600
+    going_on = Training(sane, load_world(world), tmp_path / "run")
+    going_on.run()
+    assert going_on.so_far.curves[-1]["decisions"] >= 600
 
 
 def test_a_check_of_what_was_learned_changes_nothing(world: Path, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from training.memory import keep_freed_memory
 from training.progress import Bar, progress
 from training.resuming import Progressed, check_same, foresight_arrays, foresight_of, identity, tried_of
 from training.runs import atomic_write
+from training.stopping import again
 from training.teaching import learn_foresight, settings, teach
 from training.validation import Validation
 
@@ -89,18 +90,14 @@ class Training:
         """From the checkpoint in the directory, if there is one, to the end; the learner then has the best weights."""
         file = self.directory / CHECKPOINT
         keep_freed_memory()
-        try:
-            with _one_thread():
-                if file.exists():
-                    self._go_on(read_checkpoint(file), file)
-                else:
-                    self._begin()
-                self._learn()
-                if self.so_far.best:
-                    put_weights(self.learner, self.so_far.best)
-        except KeyboardInterrupt:
-            kept = f"; go on with: nextbest train --resume {self.config.out}" if file.exists() else ""
-            raise KeyboardInterrupt(f"interrupted{kept}") from None
+        with _one_thread():
+            if file.exists():
+                self._go_on(read_checkpoint(file), file)
+            else:
+                self._begin()
+            self._learn()
+            if self.so_far.best:
+                put_weights(self.learner, self.so_far.best)
 
     def _begin(self) -> None:
         config = self.config
@@ -159,8 +156,10 @@ class Training:
                 self._put(self._kept)
                 advance(self.learner.num_timesteps)
             else:
-                if config.validations:
-                    self._validate(advance)
+                course.check()
+                self._save()  # imitated: the first phase is not done again
+            if config.validations and not self.so_far.validations:
+                self._validate(advance)
                 self._save()
             while not course.done and not self.so_far.stopped:
                 self._update(course, advance)
@@ -226,7 +225,7 @@ class Training:
             atomic_write(file, Checkpoint(said, arrays).to_bytes())
         except OSError as fault:
             last = "the last checkpoint stands" if file.exists() else "there is none yet"
-            need = f"must be written ({fault.strerror}); {last}, go on with --resume {self.config.out}"
+            need = f"must be written ({fault.strerror}); {last}, go on with: {again(self.config.out or self.directory)}"
             raise InputError(need, file=file) from None
 
     def _go_on(self, kept: Checkpoint, file: Path) -> None:

@@ -6,9 +6,15 @@ import errno
 import os
 import tempfile
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envs.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, limit of a file's size
 
@@ -73,6 +79,20 @@ def atomic_write(path: Path, data: str | bytes) -> Path:
     except OSError as fault:
         raise NotWritten(fault, path, len(raw)) from None
     return path
+
+
+def write_picture(path: Path, figure: Figure) -> Path:
+    """Write a figure as PNG, whole or not at all."""
+    picture = BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    return atomic_write(path, picture.getvalue())
+
+
+def write_frame(path: Path, frame: pl.DataFrame) -> Path:
+    """Write a frame as Parquet, whole or not at all."""
+    content = BytesIO()
+    frame.write_parquet(content)
+    return atomic_write(path, content.getvalue())
 
 
 def _sync_folder(folder: Path) -> None:

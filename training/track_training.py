@@ -19,7 +19,7 @@ from training.meter import Meter, Used
 from training.model_card import NO_RESULTS, ModelCard, Result
 from training.provenance import Code, all_packages, code, login_name, main_packages
 from training.registry import Registered, register
-from training.runs import atomic_write
+from training.runs import atomic_write, write_picture
 from training.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -200,9 +200,7 @@ def _keep_files(tracker: Tracker, recorded: Recorded) -> None:
         return
     folder = recorded.directory / "figures"
     for name, figure in recorded.figures.items():
-        folder.mkdir(exist_ok=True)
-        figure.savefig(folder / f"{name}.png", dpi=150)
-        tracker.artifact(folder / f"{name}.png", "figures")
+        tracker.artifact(write_picture(folder / f"{name}.png", figure), "figures")
     tracker.artifact(atomic_write(recorded.directory / "requirements.txt", all_packages()))
 
 

@@ -220,6 +220,8 @@ def told(field: str, value: str, *, file: str | None = None, need: str | None = 
 
     try:
         yield
+    except InputError:
+        raise
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0][:120]
         raise InputError(need or f"must be reachable ({reason})", file=file, field=field, value=shown(value)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +26,15 @@ from evaluation.trial import Trial
 from training.configs import TrainConfig
 from training.course import CHECKPOINT, Training, Watch
 from training.learning_figures import learning_figure, spread_of
+from training.meter import Meter
 from training.model_card import Result
 from training.price_frontier import SHOWN, dialled, drawn
 from training.registry import Registered
-from training.runs import atomic_write, run_directory
+from training.runs import atomic_write, run_directory, unused_directory, write_frame
+from training.stopping import interruptible, learned
 from training.stores import ui_command
-from training.track_training import Recorded, begin, record_run, register_run
-from training.tracking import connect, track
+from training.track_training import Kept, Recorded, begin, record_run, register_run
+from training.tracking import Tracker, connect, track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,46 +101,59 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
     watch: told decisions and validation gain (currency per customer) at every validation; False stops the training
     """
     config = resumed(config)
-    world = load_world(config.world)
-    lineage = _lineage(config, world)
-    if config.track or config.register_policy:
-        connect()  # an unreachable registry is found now, not after the training
-    meter, directory = begin(config, world), run_directory("train", config.out)
-    config = config.model_copy(update={"out": directory})
-    atomic_write(directory / CONFIG, config.model_dump_json(indent=2) + "\n")
-    with track(config.experiment, f"train-{directory.name}", enabled=config.track) as tracker:
-        tracker.params(config.model_dump(mode="json") | lineage)
-        trained = [_one(config, world, directory, k, watch if k == 0 else None) for k in range(config.seeds)]
-        first = trained[0]
-        artifact = directory / "policy"
-        manifest = write_artifact(
-            artifact,
-            name="ppo",
-            catalogue=world.catalogue,
-            schema=world.schema,
-            rules=world.rules,
-            onnx=export_onnx(first.policy, config.temperature, config.floor, random_states(world, STATES, config.seed)),
-            temperature=config.temperature,
-            floor=config.floor,
-            price_range=_price_range(config, world),
-            lineage={**lineage, "levers": asdict(levers_of(first.teacher))},
-        )
-        frames = [_frames(training, config.seed + k) for k, training in enumerate(trained)]
-        curves, validations = (pl.concat(parts, how="diagonal") for parts in zip(*frames, strict=True))
-        curves.write_parquet(directory / "curves.parquet")
-        validations.write_parquet(directory / "validations.parquet")
-        figures = {"learning": learning_figure(curves, validations)} | _frontier(config, world, artifact)
-        results = _results(validations, world)
-        tracker.curves(frames[0][1].select(pl.exclude("seed").name.prefix("validation/")), step="validation/decisions")
-        kept = record_run(
-            tracker,
-            Recorded(config, world, manifest, artifact, directory, frames[0][0], meter, figures, results),
-        )
-    registered = register_run(tracker, kept) if config.register_policy else None
-    seconds, stopped = meter.read().seconds, first.so_far.stopped
-    return TrainingRun(
-        directory, artifact, manifest, curves, validations, first.teacher, seconds, registered, ui_command(), stopped
+    directory = config.out or unused_directory("train")
+    with interruptible(directory / CONFIG):
+        world = load_world(config.world)
+        lineage = _lineage(config, world)
+        if config.track or config.register_policy:
+            connect()  # an unreachable registry is found now, not after the training
+        meter, config = begin(config, world), config.model_copy(update={"out": run_directory("train", directory)})
+        if config.resume is None:
+            _begin_anew(config, directory)
+        with track(config.experiment, f"train-{directory.name}", enabled=config.track) as tracker:
+            tracker.params(config.model_dump(mode="json") | lineage)
+            trained = [_one(config, world, directory, k, watch if k == 0 else None) for k in range(config.seeds)]
+            with learned(directory):
+                run, kept = _kept(directory, config, world, lineage, trained, meter, tracker)
+        with learned(directory):
+            registered = register_run(tracker, kept) if config.register_policy else None
+        return replace(run, seconds=meter.read().seconds, registered=registered)
+
+
+def _kept(
+    directory: Path, config: TrainConfig, world: World, lineage: dict[str, object], trained: list[Training],
+    meter: Meter, tracker: Tracker,
+) -> tuple[TrainingRun, Kept]:  # fmt: skip
+    """Export what was learned, write curves and card, record the run."""
+    first, artifact = trained[0], directory / "policy"
+    manifest = write_artifact(
+        artifact,
+        name="ppo",
+        catalogue=world.catalogue,
+        schema=world.schema,
+        rules=world.rules,
+        onnx=export_onnx(first.policy, config.temperature, config.floor, random_states(world, STATES, config.seed)),
+        temperature=config.temperature,
+        floor=config.floor,
+        price_range=_price_range(config, world),
+        lineage={**lineage, "levers": asdict(levers_of(first.teacher))},
     )
+    frames = [_frames(training, config.seed + k) for k, training in enumerate(trained)]
+    curves, validations = (pl.concat(parts, how="diagonal") for parts in zip(*frames, strict=True))
+    for name, frame in {"curves": curves, "validations": validations}.items():
+        write_frame(directory / f"{name}.parquet", frame)
+    figures = {"learning": learning_figure(curves, validations)} | _frontier(config, world, artifact)
+    results = _results(validations, world)
+    tracker.curves(frames[0][1].select(pl.exclude("seed").name.prefix("validation/")), step="validation/decisions")
+    kept = record_run(
+        tracker,
+        Recorded(config, world, manifest, artifact, directory, frames[0][0], meter, figures, results),
+    )
+    seconds, stopped = kept.used.seconds, first.so_far.stopped
+    run = TrainingRun(
+        directory, artifact, manifest, curves, validations, first.teacher, seconds, None, ui_command(), stopped
+    )
+    return run, kept
 
 
 def _frontier(config: TrainConfig, world: World, artifact: Path) -> dict[str, Figure]:
@@ -169,14 +184,23 @@ def resumed(config: TrainConfig) -> TrainConfig:
     return kept.model_copy(update={"out": config.resume, "resume": config.resume})
 
 
+def _begin_anew(config: TrainConfig, directory: Path) -> None:
+    """The configuration stands in the directory, and no checkpoint of an earlier training does."""
+    for k in range(config.seeds):
+        (_place(config, directory, k) / CHECKPOINT).unlink(missing_ok=True)
+    atomic_write(directory / CONFIG, config.model_dump_json(indent=2) + "\n")
+
+
+def _place(config: TrainConfig, directory: Path, k: int) -> Path:
+    """Of one seed's training: the run's directory or, of several, a folder of its own."""
+    return directory if config.seeds == 1 else directory / f"seed-{config.seed + k}"
+
+
 def _one(config: TrainConfig, world: World, directory: Path, k: int, watch: Watch | None) -> Training:
-    """The training of one seed, in the run's directory or, of several, in a folder of its own."""
-    where = directory if config.seeds == 1 else directory / f"seed-{config.seed + k}"
-    own = config.model_copy(update={"seed": config.seed + k})
-    if config.resume is None:
-        (where / CHECKPOINT).unlink(missing_ok=True)
+    """The training of one seed."""
+    where = _place(config, directory, k)
     where.mkdir(parents=True, exist_ok=True)
-    training = Training(own, world, where, watch)
+    training = Training(config.model_copy(update={"seed": config.seed + k}), world, where, watch)
     training.run()
     return training
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ import yaml
 from envs.world import load_world
 from evaluation.intervals import Interval, mean_interval
 from training import tracking
-from training.runs import atomic_write, run_directory
+from training.runs import atomic_write, run_directory, write_picture
 from training.train import train
 from training.tune_configs import TuneConfig, with_settings
 from training.tune_judge import FIRST_TESTED, Judge, judge_of
@@ -77,6 +77,7 @@ def tune(config: TuneConfig) -> Tuned:
     judge, test = judge_of(config, world), judge_of(config, world, FIRST_TESTED)
     directory = run_directory("tune", config.out)
     with ExitStack() as stack:
+        stack.enter_context(_repeatable())
         study = stack.enter_context(opened(config, directory, world.digest))
         left = mend(study)
         begin_with(study, {name: getattr(config.train, name) for name in config.searched})
@@ -92,6 +93,15 @@ def tune(config: TuneConfig) -> Tuned:
         tuned = _found(study, config, judge, test, directory)
         _keep(tuned, study, config, whole)
     return tuned
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """An interrupt says that it is the search that goes on, not the training that it struck."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; the same command goes on with the search") from None
 
 
 def watcher(trial: Trial) -> Callable[[int, float], bool]:
@@ -226,8 +236,7 @@ def _keep(tuned: Tuned, study: Study, config: TuneConfig, whole: tracking.Tracke
         "history": history_figure(study, tuned.currency),
     }
     for name, figure in pictures.items():
-        figure.savefig(tuned.directory / f"{name}.png", dpi=150)
-        files.append(tuned.directory / f"{name}.png")
+        files.append(write_picture(tuned.directory / f"{name}.png", figure))
     for file in files:
         whole.artifact(file)
 
