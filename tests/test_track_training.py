@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,7 +29,7 @@ from training.mlmodel import signature
 from training.model_card import NO_RESULTS, Result, read_card
 from training.provenance import all_packages, code, login_name, main_packages
 from training.stores import tracking_uri
-from training.track_training import Recorded, begin, fidelity_of, record_run, register_run, trainer
+from training.track_training import RUN, Recorded, begin, fidelity_of, own_run, record_run, register_run, trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 GAIN = Result(name="gain", value=1.5, low=1.0, high=2.0, unit="CNY per customer", source="validation customers")
@@ -42,7 +43,12 @@ def recorded(tmp_path: Path) -> Recorded:
     lineage = {"valid_days": 90, "tables_digest": "t" * 64, "seed": 7, "levers": {"cost": 1.0}}
     manifest = write_kit(tmp_path / "run" / "policy", lineage=lineage)
     curves = pl.DataFrame(
-        {"decisions": np.arange(1500.0), "return": np.arange(1500.0) * 2, "loss": [None, float("nan"), *range(1498)]}
+        {
+            "seed": 7,
+            "decisions": np.arange(1500.0),
+            "return": np.arange(1500.0) * 2,
+            "loss": [None, float("nan"), *range(1498)],
+        }
     )
     figure, axis = plt.subplots()
     axis.plot([1, 2], [2, 1])
@@ -78,6 +84,57 @@ def test_everything_that_was_recorded_comes_back(store: Path, recorded: Recorded
     assert files >= {"requirements.txt", "figures/learning.png", "model/MLmodel",
                      "model/model_card.html", "model/policy/policy.onnx", "model/policy/manifest.json"}  # fmt: skip
     assert read_card(recorded.directory / "model_card.json") == kept.card
+
+
+def test_curves_of_every_seed_are_kept_and_none_of_their_points_twice(store: Path, recorded: Recorded) -> None:
+    parts = [recorded.curves.head(40).with_columns(seed=pl.lit(seed)) for seed in (7, 8, 9)]
+    validations = pl.DataFrame({"seed": [7, 8, 9], "decisions": [5.0, 5.0, 6.0], "gain": [1.0, 2.0, 3.0]})
+    several = replace(recorded, curves=pl.concat(parts), validations=validations)
+    with tracking.track("bank", "train") as tracker:
+        record_run(tracker, replace(several, curves=several.curves.filter(pl.col("decisions") < 10)))
+        record_run(tracker, several)  # an earlier session had come so far
+    client = MlflowClient(tracking_uri())
+    for start in ("", "seed-8/", "seed-9/"):
+        points = client.get_metric_history(tracker.run_id, f"{start}return")
+        assert sorted((p.step, p.value) for p in points) == [(i, 2.0 * i) for i in range(40)]
+    said = client.get_run(tracker.run_id).data.metrics
+    gains = {name: value for name, value in said.items() if name.endswith("validation/gain")}
+    assert gains == {"validation/gain": 1.0, "seed-8/validation/gain": 2.0, "seed-9/validation/gain": 3.0}
+    assert not any("seed" in name.split("/")[-1] for name in said)
+
+
+def test_a_training_that_goes_on_does_so_in_its_own_run(
+    store: Path, recorded: Recorded, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, going_on = MlflowClient(tracking_uri()), recorded.config.model_copy(update={"resume": tmp_path})
+    with own_run(recorded.config, tmp_path) as first:
+        first.params({"steps": 10, "machine": "one"})
+    with own_run(going_on, tmp_path) as second:
+        assert client.get_run(second.run_id).info.status == "RUNNING"
+        second.params({"machine": "another", "package/numpy": "3"})  # a parameter is set once
+    run = client.get_run(first.run_id)
+    assert (second.run_id, run.info.status) == (first.run_id, "FINISHED")
+    assert run.data.params == {"steps": "10", "machine": "one", "package/numpy": "3"}
+    with own_run(recorded.config, tmp_path) as anew:  # the same directory, from the start
+        assert anew.run_id != first.run_id
+    assert not caplog.records
+    client.delete_run(anew.run_id)
+    with own_run(going_on, tmp_path) as instead:
+        assert instead.run_id not in (first.run_id, anew.run_id)
+    assert f"the training's run {anew.run_id} is not in" in caplog.text
+    (tmp_path / RUN).write_text("a" * 32, encoding="utf-8")  # of another store
+    with own_run(going_on, tmp_path) as other:
+        assert (tmp_path / RUN).read_text(encoding="utf-8").strip() == other.run_id != "a" * 32
+
+
+def test_a_store_that_is_gone_in_the_end_is_told_in_one_line(store: Path, recorded: Recorded) -> None:
+    def run() -> None:
+        with tracking.track("bank", "train") as tracker:
+            store.write_bytes(b"no database any more")
+            record_run(tracker, recorded)
+
+    with pytest.raises(InputError, match=r"MLFLOW_TRACKING_URI == .*must be reachable"):
+        run()
 
 
 def test_the_registered_version_tells_signature_digest_prices_and_term(

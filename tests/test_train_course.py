@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from mlflow import MlflowClient
 from simulator_kit import hidden_world
 from world_kit import small_world
 
@@ -28,6 +29,8 @@ from training.configs import TrainConfig
 from training.course import CHECKPOINT, Training
 from training.learning_figures import figures_said
 from training.resuming import identity
+from training.stores import tracking_uri
+from training.track_training import RUN
 from training.train import train
 from training.validation import Validation
 
@@ -199,6 +202,30 @@ def test_an_interrupt_at_any_time_names_the_command_that_goes_on(
     if phase == "export":
         monkeypatch.setattr("agents.learning.Course.update", lambda self: pytest.fail("learned again"))
     assert train(TrainConfig(resume=out)).curves["decisions"].to_list() == [128.0]
+
+
+@pytest.mark.slow
+def test_a_tracked_training_of_several_seeds_goes_on_in_its_own_run(
+    store: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as struck:
+        stopping_after(1, struck)
+        with pytest.raises(Stopped):
+            train(config(world, tmp_path / "run", steps=256, seeds=2, track=True, register_policy=True))
+    run_id = (tmp_path / "run" / RUN).read_text(encoding="utf-8").strip()
+    done = train(TrainConfig(resume=tmp_path / "run"))
+    client = MlflowClient(tracking_uri())
+    assert done.registered is not None
+    assert done.registered.run_id == run_id
+    assert len(client.search_runs([client.get_run(run_id).info.experiment_id])) == 1
+    assert client.get_run(run_id).info.status == "FINISHED"
+    for start in ("", "seed-1/"):
+        steps = [point.step for point in client.get_metric_history(run_id, f"{start}value_loss")]
+        assert steps == [128, 256]
+    train(TrainConfig(resume=tmp_path / "run"))  # nothing is left to learn
+    assert (
+        len(client.get_metric_history(run_id, "validation/gain")) == done.validations.filter(pl.col("seed") == 0).height
+    )
 
 
 def judged_as(values: list[float], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +22,18 @@ from training.model_card import NO_RESULTS, ModelCard, Result
 from training.provenance import Code, all_packages, code, login_name, main_packages
 from training.registry import Registered, register
 from training.runs import atomic_write, write_picture
-from training.tracking import Tracker
+from training.stores import shown, tracking_uri
+from training.tracking import Tracker, has_run, track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+RUN = "mlflow_run"  # file beside the checkpoint: the id of the training's run
 SIMULATED = "It learned in a simulated world, not from customers: what it is worth, an evaluation on a real log says."
 ONE_WORLD = "It learned in one best estimate of the world; how sure that estimate is played no part."
 FIXED_PRICES = "Prices stood still in training: it does not answer to levers."
+
+log = logging.getLogger("nextbest.train")
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,11 @@ class Recorded:
     manifest: Manifest
     artifact: Path  # the artifact's directory
     directory: Path  # of the run; the card is written here
-    curves: pl.DataFrame  # decisions, and a column per curve
+    curves: pl.DataFrame  # seed, decisions, and a column per curve
     meter: Meter  # started when the training started
     figures: Mapping[str, Figure] = field(default_factory=dict)  # name -> picture: the frontier, the curves ...
     results: tuple[Result, ...] = ()  # figures with intervals, for the card
+    validations: pl.DataFrame | None = None  # seed, decisions, and a column per curve
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,22 @@ def begin(config: TrainConfig, world: World) -> Meter:
     return Meter()
 
 
+@contextmanager
+def own_run(config: TrainConfig, directory: Path) -> Iterator[Tracker]:
+    """The training's run. Its id stands in the directory, so that a training that goes on does so in its own run."""
+    file = directory / RUN
+    run_id = file.read_text(encoding="utf-8").strip() if config.resume is not None and file.is_file() else None
+    if config.track and run_id is not None and not has_run(run_id):
+        log.warning(
+            "the training's run %s is not in %s any more: it goes on in a new one", run_id, shown(tracking_uri())
+        )
+        run_id = None
+    with track(config.experiment, f"train-{directory.name}", enabled=config.track, run_id=run_id) as tracker:
+        if tracker.keeps:
+            atomic_write(file, tracker.run_id + "\n")
+        yield tracker
+
+
 def record_run(tracker: Tracker, recorded: Recorded) -> Kept:
     """Write the model card and keep everything that tells where a policy comes from with the run."""
     state, packages, used = code(), main_packages(), recorded.meter.read()
@@ -70,7 +93,7 @@ def record_run(tracker: Tracker, recorded: Recorded) -> Kept:
     tags = _tags(recorded, card, state)
     tracker.params({f"package/{name}": found for name, found in packages.items()})
     tracker.tags({**tags, "mlflow.user": card.trained_by, "mlflow.source.git.commit": state.commit or ""})
-    tracker.curves(recorded.curves, step="decisions")
+    _keep_curves(tracker, recorded)
     tracker.metrics({f"system/{name}": float(value) for name, value in vars(used).items()})
     tracker.metrics({f"result/{r.name}": r.value for r in recorded.results if r.value is not None})
     for what, name, digest, source in _inputs(recorded):
@@ -193,6 +216,16 @@ def _inputs(recorded: Recorded) -> list[tuple[str, str, str, str]]:
         tables = recorded.config.tables
         found.append(("training", tables.name or "tables", str(digest), str(tables.absolute())))
     return found
+
+
+def _keep_curves(tracker: Tracker, recorded: Recorded) -> None:
+    """Of the seed that leaves under their own names, of each other one below `seed-<number>/`."""
+    for frame, kind in ((recorded.curves, ""), (recorded.validations, "validation/")):
+        if frame is None:
+            continue
+        for (seed,), own in frame.group_by("seed", maintain_order=True):
+            start = ("" if seed == recorded.config.seed else f"seed-{seed}/") + kind
+            tracker.curves(own.drop("seed").select(pl.all().name.prefix(start)), step=f"{start}decisions")
 
 
 def _keep_files(tracker: Tracker, recorded: Recorded) -> None:

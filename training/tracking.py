@@ -58,12 +58,13 @@ class Tracker:
         return self.client is not None
 
     def params(self, values: Mapping[str, object]) -> None:
-        """Record parameters; a value is kept as its text."""
+        """Record parameters; a value is kept as its text. What the run has of an earlier session stays."""
         if self.client is None:
             return
         from mlflow.entities import Param
 
-        items = [Param(key, str(value)[:6000]) for key, value in values.items()]
+        said = self.client.get_run(self.run_id).data.params
+        items = [Param(key, str(value)[:6000]) for key, value in values.items() if key not in said]
         for chunk in _chunks(items, 100):
             self.client.log_batch(self.run_id, params=chunk)
 
@@ -72,15 +73,28 @@ class Tracker:
         self._points((key, float(value), step) for key, value in values.items())
 
     def curves(self, frame: pl.DataFrame, step: str) -> None:
-        """Record every column of numbers as a curve over the column `step`; what is not finite has no point."""
+        """Record every column of numbers as a curve over the column `step`; what is not finite has no point.
+
+        Points that the run has of an earlier session are not recorded twice.
+        """
         steps = frame[step].cast(pl.Int64).to_list()
+        names = [name for name, kind in frame.schema.items() if name != step and kind.is_numeric()]
+        there = self._there(names)
         self._points(
             (name, float(value), at)
-            for name, kind in frame.schema.items()
-            if name != step and kind.is_numeric()
+            for name in names
             for value, at in zip(frame[name].to_list(), steps, strict=True)
-            if value is not None and math.isfinite(value)
+            if value is not None and math.isfinite(value) and (name, at) not in there
         )
+
+    def _there(self, names: Iterable[str]) -> set[tuple[str, int]]:
+        """The points (name, step) of these curves that the run has."""
+        if self.client is None:
+            return set()
+        said = self.client.get_run(self.run_id).data.metrics
+        own = {name: _metric_name(name) for name in names}
+        found = {n: self.client.get_metric_history(self.run_id, kept) for n, kept in own.items() if kept in said}
+        return {(name, point.step) for name, points in found.items() for point in points}
 
     def _points(self, points: Iterable[tuple[str, float, int]]) -> None:
         """Points of curves (name, value, step), as many as the API takes in each call."""
@@ -139,7 +153,7 @@ class Tracker:
 def track(
     experiment: str, name: str, *, enabled: bool = True, run_id: str | None = None, parent: str | None = None
 ) -> Iterator[Tracker]:
-    """A run that ends FINISHED, or FAILED when the block raises; `run_id` continues an earlier run.
+    """A run that ends FINISHED, or FAILED when the block raises; `run_id` goes on with an earlier run.
 
     parent: the run inside which this one is shown; by default $MLFLOW_RUN_ID, which `mlflow run` sets
     Unreachable tracking raises InputError here, before any work is done.
@@ -153,12 +167,29 @@ def track(
             place = client.get_run(parent).info.experiment_id if parent else _experiment_id(client, experiment)
             tags = {"mlflow.parentRunId": parent} if parent else None
             run_id = client.create_run(place, run_name=name, tags=tags).info.run_id
-    status = "FAILED"
-    try:
-        yield Tracker(client, run_id)
-        status = "FINISHED"
-    finally:
-        client.set_terminated(run_id, status)
+    else:
+        client.update_run(run_id, "RUNNING")
+    with told("MLFLOW_TRACKING_URI", tracking_uri(), disk=False):
+        status = "FAILED"
+        try:
+            yield Tracker(client, run_id)
+            status = "FINISHED"
+        finally:
+            client.set_terminated(run_id, status)
+
+
+def has_run(run_id: str) -> bool:
+    """Whether the store has a run that was not deleted."""
+    from mlflow.exceptions import MlflowException
+
+    client = connect()
+    with told("MLFLOW_TRACKING_URI", tracking_uri()):
+        try:
+            return str(client.get_run(run_id).info.lifecycle_stage) == "active"
+        except MlflowException as fault:
+            if fault.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
 
 
 def connect() -> MlflowClient:
@@ -212,17 +243,21 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
 
 
 @contextmanager
-def told(field: str, value: str, *, file: str | None = None, need: str | None = None) -> Iterator[None]:
-    """Translate what mlflow raises about a store into one line."""
+def told(
+    field: str, value: str, *, file: str | None = None, need: str | None = None, disk: bool = True
+) -> Iterator[None]:
+    """Translate what mlflow raises about a store into one line; disk: what the operating system raises, too."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
+    faults: tuple[type[Exception], ...] = (MlflowException, RequestException, SQLAlchemyError)
+    faults += (OSError,) if disk else ()
     try:
         yield
     except InputError:
         raise
-    except (MlflowException, RequestException, SQLAlchemyError, OSError) as fault:
+    except faults as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0][:120]
         raise InputError(need or f"must be reachable ({reason})", file=file, field=field, value=shown(value)) from None
 

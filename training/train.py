@@ -33,8 +33,8 @@ from training.registry import Registered
 from training.runs import atomic_write, run_directory, unused_directory, write_frame
 from training.stopping import interruptible, learned
 from training.stores import ui_command
-from training.track_training import Kept, Recorded, begin, record_run, register_run
-from training.tracking import Tracker, connect, track
+from training.track_training import Kept, Recorded, begin, own_run, record_run, register_run
+from training.tracking import Tracker, connect
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,8 +110,8 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
         meter, config = begin(config, world), config.model_copy(update={"out": run_directory("train", directory)})
         if config.resume is None:
             _begin_anew(config, directory)
-        with track(config.experiment, f"train-{directory.name}", enabled=config.track) as tracker:
-            tracker.params(config.model_dump(mode="json") | lineage)
+        with own_run(config, directory) as tracker:
+            tracker.params(config.model_dump(mode="json", exclude={"resume"}) | lineage)
             trained = [_one(config, world, directory, k, watch if k == 0 else None) for k in range(config.seeds)]
             with learned(directory):
                 run, kept = _kept(directory, config, world, lineage, trained, meter, tracker)
@@ -144,10 +144,9 @@ def _kept(
         write_frame(directory / f"{name}.parquet", frame)
     figures = {"learning": learning_figure(curves, validations)} | _frontier(config, world, artifact)
     results = _results(validations, world)
-    tracker.curves(frames[0][1].select(pl.exclude("seed").name.prefix("validation/")), step="validation/decisions")
     kept = record_run(
         tracker,
-        Recorded(config, world, manifest, artifact, directory, frames[0][0], meter, figures, results),
+        Recorded(config, world, manifest, artifact, directory, curves, meter, figures, results, validations),
     )
     seconds, stopped = kept.used.seconds, first.so_far.stopped
     run = TrainingRun(
