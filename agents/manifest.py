@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from agents.artifact_files import guarded, unique
+from agents.price_range import Outside, inside
 from envs.catalogue import SILENCE, Catalogue
 from envs.config import Config, build_config
 from envs.digest import digest_of
@@ -149,17 +150,11 @@ def check_compatible(
             raise InputError(f"must be {need}, as here", file=FILE, field=field, value=found)
 
 
-def price_check(manifest: Manifest, prices: Prices, mode: Literal["refuse", "clamp"] = "refuse") -> Prices:
+def price_check(manifest: Manifest, prices: Prices, mode: Outside = "refuse") -> Prices:
     """The prices as the policy may see them: inside the range on which it was trained.
 
     mode: "refuse" raises InputError for a price outside, "clamp" moves it to the nearest end.
     """
-    values = dict(zip(manifest.price_names, prices.vector().tolist(), strict=True))
-    for name, value in values.items():
-        low, high = manifest.price_range[name]
-        if mode == "refuse" and not low <= value <= high:
-            need = f"must be in [{low:g}, {high:g}], the range on which the policy was trained"
-            raise InputError(need, field=f"prices.{name}", value=value)
-        values[name] = min(max(value, low), high)
-    annoyance, *pools = values.values()
+    values = zip(manifest.price_names, prices.vector().tolist(), strict=True)
+    annoyance, *pools = (inside(manifest.price_range, name, value, mode) for name, value in values)
     return Prices(annoyance, tuple(pools))

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from agents.manifest import Manifest, check_compatible
+from agents.price_range import Outside, told_by_name, warn_of_logged
 from envs.errors import InputError
 from envs.prices import Prices
 from envs.tables import Tables, read_tables
@@ -36,17 +37,25 @@ class Applied:
 
 
 def apply(
-    tables: Tables | Path | str, policy: object, prices: Prices | Mapping[str, float] | None = None
+    tables: Tables | Path | str,
+    policy: object,
+    prices: Prices | Mapping[str, float] | None = None,
+    outside: Outside = "refuse",
 ) -> pl.DataFrame:
     """A policy's probabilities at every logged decision, of training and test customers alike.
 
     prices: shown to the policy; by name, those left out stay as logged; None: all as logged
+    outside: what becomes of a given price outside the range on which an artifact was trained
     -> decision_id, customer_id, at, treatment (the logged one), treatments (ids in position order),
        probabilities (float64, sum to 1, exactly 0 where masked), mask, prices (struct), policy_digest
     """
     source = tables if isinstance(tables, Tables) else read_tables(Path(tables))
     _check_artifact(policy, source)
-    return _applied(source, policy, prices)
+    names = source.encoder.price_names
+    named = told_by_name([policy], _named(prices, names), outside)
+    kept = [i for i, name in enumerate(names) if name not in named]
+    warn_of_logged([policy], logged_prices(source.decisions, names)[:, kept], [names[i] for i in kept])
+    return _applied(source, policy, named)
 
 
 def apply_policy(config: ApplyConfig) -> Applied:
@@ -57,7 +66,7 @@ def apply_policy(config: ApplyConfig) -> Applied:
     named = dict(config.pool_prices)
     if config.annoyance_price is not None:
         named["annoyance"] = config.annoyance_price
-    frame = apply(tables, policy, named)
+    frame = apply(tables, policy, named, config.prices_outside)
     out = config.out or Path("runs") / "decisions.parquet"
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}")
@@ -66,14 +75,16 @@ def apply_policy(config: ApplyConfig) -> Applied:
     return Applied(out, frame.height, policy.name, _digest(policy))
 
 
-def _applied(tables: Tables, policy: object, prices: Prices | Mapping[str, float] | None) -> pl.DataFrame:
+def _applied(tables: Tables, policy: object, prices: Mapping[str, float]) -> pl.DataFrame:
+    """prices: those that are shown in the place of the logged ones, by name"""
     decisions, ids = tables.decisions, tables.catalogue.treatment_ids
     names, encoder = tables.encoder.price_names, tables.encoder
-    shown = _price_table(decisions, names, prices)
+    shown = logged_prices(decisions, names)
     observation = np.asarray(decisions["observation"].explode().to_numpy(), dtype=np.float32)
     observation = observation.reshape(decisions.height, len(encoder.fields))
-    if prices is not None:
-        changed = _given(prices, names)
+    if prices:
+        changed = np.array([name in prices for name in names])
+        shown[:, changed] = [prices[name] for name in names if name in prices]
         columns = np.array(list(encoder.price_columns.values()))[changed]
         observation = observation.copy()
         observation[:, columns] = encoder.price_fields(shown)[:, changed]
@@ -88,28 +99,17 @@ def _applied(tables: Tables, policy: object, prices: Prices | Mapping[str, float
     )
 
 
-def _given(prices: Prices | Mapping[str, float], names: tuple[str, ...]) -> np.ndarray:  # (1 + pools,) bool
-    """Which prices were given."""
-    if isinstance(prices, Prices):
-        return np.ones(len(names), dtype=bool)
-    return np.array([name in prices for name in names])
-
-
-def _price_table(
-    decisions: pl.DataFrame, names: tuple[str, ...], prices: Prices | Mapping[str, float] | None
-) -> np.ndarray:  # (rows, 1 + pools) float64
-    """The prices shown at each decision: the given ones, else the logged ones."""
-    table = logged_prices(decisions, names)
-    if prices is None:
-        return table
-    named = dict(zip(names, prices.vector(), strict=True)) if isinstance(prices, Prices) else dict(prices)
+def _named(prices: Prices | Mapping[str, float] | None, names: tuple[str, ...]) -> dict[str, float]:
+    """The prices that were given, by name, checked."""
+    named = (
+        dict(zip(names, prices.vector().tolist(), strict=True)) if isinstance(prices, Prices) else dict(prices or {})
+    )
     for name, value in named.items():
         if name not in names:
             raise InputError(f"must be one of: {', '.join(names)}", field="prices", value=name)
         if not (np.isfinite(value) and value >= 0):
             raise InputError("must be a number >= 0", field=f"prices.{name}", value=value)
-        table[:, names.index(name)] = value
-    return table
+    return named
 
 
 def _check_artifact(policy: object, tables: Tables) -> None:

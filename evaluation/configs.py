@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,6 +21,8 @@ class ApplyConfig(Config):
     """Annoyance price shown to the policy; none keeps the price logged with each decision."""
     pool_prices: dict[str, float] = {}
     """Price per pool shown to the policy, by the pool's id; pools not named keep the logged price."""
+    prices_outside: Literal["refuse", "clamp"] = "refuse"
+    """What to do with a price outside the range on which the policy was trained; what is clamped is warned of."""
     batch: int = Field(8192, ge=1)
     """Decisions per call of the network."""
     out: Path | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from agents.price_range import told_prices, warn_of_logged
 from envs.errors import InputError
+from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted
 from evaluation.changes import Kinds
 from evaluation.log import Log
@@ -62,3 +64,11 @@ def check_training(log: Log, training: Log | None) -> None:
     both = np.intersect1d(training.customer_id, log.customer_id)
     if len(both):
         raise InputError("must not be a customer of the evaluated log", field="training_log", value=str(both[0]))
+
+
+def check_prices(policies: Iterable[object], log: Log, prices: Prices | None) -> None:
+    """Prices that are named must lie where artifacts were trained; of logged ones a warning says how many do not."""
+    if prices is not None:
+        told_prices(policies, prices, log.pools)
+    elif log.logged_prices is not None:
+        warn_of_logged(policies, log.logged_prices, ("annoyance", *log.pools))

@@ -15,7 +15,7 @@ from evaluation.changes import Portraits
 from evaluation.data_card import DataCard
 from evaluation.demand import Resources
 from evaluation.diagnostics import Support, support
-from evaluation.door import check_training, features_of, kinds_of, labelled, one_of
+from evaluation.door import check_prices, check_training, features_of, kinds_of, labelled, one_of
 from evaluation.lead import Lead, choose_lead
 from evaluation.log import Log
 from evaluation.propensity_check import check_propensities
@@ -50,7 +50,8 @@ def evaluate(
     policies:     Policy objects, stable-baselines3 models or callables (observation, mask) -> probabilities;
                   a mapping names them. The logging policy is always the first row.
     training_log: other customers, on whom reward models and Q are fitted; None: cross-fitting on `log`
-    prices:       shown to the policies and used to recompute logged rewards; None: as logged
+    prices:       shown to the policies and used to recompute logged rewards, inside of every artifact's range; None:
+                  as logged
     attributes:   (treatments, attributes), how models tell treatments apart; None: by name alone
     kinds:        (treatments,) names of kinds: treatments of one kind are no change to each other, and marginalised IPS
                   takes them to be alike; None: every treatment is a kind, and marginalised IPS is not computed
@@ -65,7 +66,9 @@ def evaluate(
     simulation:   a frame with a `policy` column, shown beside the estimates
     """
     settings = settings or EvaluationSettings()
-    chosen = adapted(policies)
+    given = policies if isinstance(policies, Mapping) else list(policies)
+    chosen = adapted(given)
+    check_prices(given.values() if isinstance(given, Mapping) else given, log, prices)
     reference = one_of(reference or LOGGED, chosen)
     deciding = {one_of(name, chosen) for name in candidates or [p.name for p in chosen]} | {reference}
     alike = kinds_of(kinds, log)

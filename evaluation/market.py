@@ -18,6 +18,7 @@ import numpy as np
 
 from agents.clearing import AscentRule, Cleared, ascend, paced, smoothed
 from agents.policy import Policy
+from agents.price_range import told_prices
 from envs.errors import InputError
 from envs.pools import Pools
 from envs.prices import Prices, prices_from
@@ -56,14 +57,6 @@ def price_limits(policy: Policy, world: World) -> tuple[np.ndarray, np.ndarray]:
     return found[:, 0], found[:, 1]
 
 
-def check_annoyance(policy: Policy, world: World, price: float) -> None:
-    """Refuse a price of annoyance on which the policy was not trained; where it has no such range any will do."""
-    low, high = price_ranges(policy, world)["annoyance"]
-    if getattr(policy, "manifest", None) is not None and not low <= price <= high:
-        need = f"must be in [{low:g}, {high:g}], the range on which the policy was trained"
-        raise InputError(need, field="prices.annoyance", value=price)
-
-
 class Market:
     """The prices of one region, day by day."""
 
@@ -77,7 +70,7 @@ class Market:
             pool = world.catalogue.pool_ids[int((self.high <= self.low).argmax())]
             need = "must leave room for a price that clears: the policy was trained at one price only"
             raise InputError(need, field=f"price_range.{pool}", value=[float(self.low.max()), float(self.high.min())])
-        check_annoyance(policy, world, start.annoyance)
+        told_prices([policy], start, world.catalogue.pool_ids, free=world.catalogue.pool_ids)
         self._annoyance = start.annoyance
         self._prices = np.clip(np.array(start.pools, np.float64), self.low, self.high)
         self._day = 0

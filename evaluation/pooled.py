@@ -15,8 +15,10 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from agents.price_range import told_prices
 from envs.counts import Counts, total
 from envs.errors import InputError
+from envs.prices import prices_from
 from evaluation.region import MADE, Heard, PooledSetting, Progress, Region
 
 WHOLE = "all"  # the one region of a bank that is not divided
@@ -112,6 +114,9 @@ def _run(
 def check(setting: PooledSetting) -> None:
     """Refuse what cannot be simulated."""
     task, catalogue = setting.world.schema.task, setting.world.catalogue
+    prices = setting.prices or prices_from(None, catalogue, setting.world.schema)
+    free = () if setting.clearing is None else catalogue.pool_ids
+    told_prices([setting.policy], prices, catalogue.pool_ids, free=free)
     if task.kind == "finite":
         raise InputError(
             "must be continuing: customers of a finite task share no days", field="task.kind", value="finite"

@@ -10,7 +10,8 @@ import polars as pl
 
 from agents.knowing import informed
 from agents.policy import Policy, draw
-from envs.prices import Prices
+from agents.price_range import told_prices
+from envs.prices import Prices, prices_from
 from envs.randomness import Luck
 from envs.simulator import Outcome, Simulator
 from envs.world import World
@@ -63,6 +64,8 @@ def simulate(
     progress: Progress | None = None,
 ) -> Totals:
     """Run a policy on customers of a world. customers: (n,) int, their numbers; days: horizon of a continuing task."""
+    shown = prices or prices_from(None, world.catalogue, world.schema)
+    told_prices([policy], shown, world.catalogue.pool_ids)
     parts = []
     for start in range(0, len(customers), BATCH):
         some = customers[start : start + BATCH]

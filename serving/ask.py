@@ -24,7 +24,7 @@ class Decided(DecisionResponse):
             ("contact", "none" if what is None else f"{what.product} by {what.channel}, {what.format}, {what.daypart}"),
             ("benefit", "none" if what is None else what.benefit),
             ("probability", f"{self.probability:.4f}"),
-            ("prices", ", ".join(f"{name} {value:g}" for name, value in self.prices.items())),
+            ("prices", ", ".join(self._price(name, value) for name, value in self.prices.items())),
             ("policy", f"{self.policy} {self.policy_digest[:12]} ({self.assignment})"),
             ("decision", self.decision_id),
             ("at", self.at.isoformat()),
@@ -37,6 +37,10 @@ class Decided(DecisionResponse):
             rows += [(f"  {name}", f"{share:.4f}") for name, share in likely]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+    def _price(self, name: str, value: float) -> str:
+        asked = self.prices_clamped.get(name)
+        return f"{name} {value:g}" + ("" if asked is None else f" (asked: {asked:g})")
 
     def __rich__(self) -> str:
         return str(self).replace("[", r"\[")

@@ -9,17 +9,19 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import structlog
 
 from agents.artifact import price_check
 from agents.policy import draw
+from agents.price_range import Outside, clamped
 from envs.catalogue import SILENCE
 from envs.digest import digest_of
 from envs.errors import InputError
 from envs.history import EVENTS
-from envs.prices import prices_from
+from envs.prices import Prices, prices_from
 from serving.errors import Conflict, Unknown
 from serving.ledger import Ledger, Turn
 from serving.model import Model
@@ -34,7 +36,7 @@ PROFILES = 4096  # encoded profiles kept at hand; assumed
 class Manners:
     """How requests are taken."""
 
-    prices_outside: Literal["refuse", "clamp"] = "refuse"
+    prices_outside: Outside = "refuse"
     ahead: timedelta = timedelta(days=1)  # how far a request may lie after the clock
     seeded_requests: bool = False  # whether a request may hand in a seed
 
@@ -42,7 +44,16 @@ class Manners:
 class Engine:
     """Decides for customers of one ledger by one model."""
 
-    def __init__(self, model: Model, ledger: Ledger, rng: np.random.Generator, manners: Manners | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        ledger: Ledger,
+        rng: np.random.Generator,
+        manners: Manners | None = None,
+        log: structlog.typing.WrappedLogger | None = None,
+    ) -> None:
+        """log: told of what was asked and not done as asked; None: nobody is"""
+        self._log = log or structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
         self.model, self.ledger, self.manners = model, ledger, manners or Manners()
         self._rng, self._luck = rng, threading.Lock()
         self._encoded = lru_cache(maxsize=PROFILES)(
@@ -63,6 +74,14 @@ class Engine:
             decision, reasons = self._decision(turn, request, now)
             answer = self._answer(request, decision, reasons)
             turn.add_decision(decision, request.request_id, name, answer.model_dump_json())
+        if answer.prices_clamped:
+            said = {
+                "asked": answer.prices_clamped,
+                "taken": {name: answer.prices[name] for name in answer.prices_clamped},
+            }
+            self._log.warning(
+                "prices outside the range of training were clamped", decision_id=answer.decision_id, **said
+            )
         return answer
 
     def record(self, request: EventsRequest, now: datetime) -> EventsResponse:
@@ -86,8 +105,7 @@ class Engine:
         taken = turn.decisions_of(customer_id)
         at = self._moment(request, now, max((row.at for row in taken), default=None))
         profile = self._profile(turn, request, at)
-        asked = prices_from(request.prices, model.catalogue, model.schema)
-        prices = price_check(model.manifest, asked, self.manners.prices_outside)
+        prices = price_check(model.manifest, self._asked(request), self.manners.prices_outside)
         asking = Asking(customer_id, micros(at), request.trigger)
         state = state_of(turn, model.encoder, asking, self._encoded(profile), prices, taken)
         observation = state.observation(model.encoder)
@@ -110,6 +128,9 @@ class Engine:
             assignment=model.assignment,
         )
         return decision, reasons
+
+    def _asked(self, request: DecisionRequest) -> Prices:
+        return prices_from(request.prices, self.model.catalogue, self.model.schema)
 
     def _moment(self, request: DecisionRequest, now: datetime, last: int | None) -> datetime:
         """When the decision is taken: after every decision that this customer already has (the last at `last`)."""
@@ -201,6 +222,9 @@ class Engine:
             policy_digest=decision.policy_digest,
             rules_digest=decision.rules_digest,
             prices=decision.prices.named(self.model.catalogue),
+            prices_clamped=clamped(
+                self._asked(request).named(self.model.catalogue), decision.prices.named(self.model.catalogue)
+            ),
             mask_reasons=reasons,
             assignment=decision.assignment,
             **more,

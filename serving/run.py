@@ -70,9 +70,9 @@ def serve(config: ServeConfig) -> None:
         if tables is not None:
             load_tables(ledger, tables)
         manners = Manners(config.prices_outside, timedelta(days=config.ahead_days), config.seeded_requests)
-        engine = Engine(model, ledger, np.random.default_rng(config.seed), manners)
-        url = _url(config.host, listener)
         log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=LINES)
+        engine = Engine(model, ledger, np.random.default_rng(config.seed), manners, log)
+        url = _url(config.host, listener)
         said = described(engine)
         rehearse(model, lambda: log.info(COMPILING))
 

@@ -79,6 +79,8 @@ class DecisionResponse(Wire):
     """Digest of the rule book."""
     prices: dict[str, float]
     """At which it was decided."""
+    prices_clamped: dict[str, float] = {}
+    """What was asked of the prices that lay outside the range of training, and were taken to its end."""
     mask_reasons: dict[str, list[str]]
     """Treatment -> names of the rules that forbid it now."""
     assignment: str

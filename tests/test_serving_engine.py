@@ -1,11 +1,13 @@
 """A decision is drawn from what the mask allows, is in the ledger before it is answered, and stays what it was."""
 
+import json
 import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+import structlog
 from serving_kit import CATALOGUE, NOON, PROFILE, RULES, SCHEMA, ask, kit_model, rows, tell
 
 from agents.artifact import rules_policy
@@ -14,6 +16,7 @@ from envs.prices import price_field
 from envs.schema import Schema
 from envs.tables import DECISIONS
 from serving import pages
+from serving.ask import Decided
 from serving.engine import Engine, Manners
 from serving.errors import Conflict, Unknown
 from serving.ledger import Ledger
@@ -146,8 +149,20 @@ def test_a_seed_is_refused_unless_the_service_was_started_for_it(model, ledger):
 
 
 def test_prices_outside_the_range_can_be_clamped(model, ledger):
-    engine = Engine(model, ledger, np.random.default_rng(0), Manners(prices_outside="clamp"))
-    assert ask(engine, prices={"annoyance": 99}).prices == {"annoyance": 20.0, "seats": 0.0}
+    with structlog.testing.capture_logs() as said:
+        engine = Engine(
+            model, ledger, np.random.default_rng(0), Manners(prices_outside="clamp"), structlog.get_logger()
+        )
+        answer = ask(engine, prices={"annoyance": 99, "seats": 1.5}, request_id="r1")
+        assert answer.prices == {"annoyance": 20.0, "seats": 1.5}
+        assert answer.prices_clamped == {"annoyance": 99.0}  # what was asked, in the ledger's copy of the answer, too
+        assert json.loads(rows(engine, pages.decisions)["answer"][0])["prices_clamped"] == {"annoyance": 99.0}
+        assert json.loads(rows(engine, pages.decisions)["prices"][0]) == answer.prices
+        assert ask(engine, prices={"annoyance": 99, "seats": 1.5}, request_id="r1") == answer
+        assert ask(engine, "c2", prices={"annoyance": 20}).prices_clamped == {}
+    warned = {"asked": {"annoyance": 99.0}, "taken": {"annoyance": 20.0}, "decision_id": answer.decision_id}
+    assert [line.items() >= warned.items() and line["log_level"] == "warning" for line in said] == [True]
+    assert "annoyance 20 (asked: 99)" in str(Decided.model_validate(answer.model_dump()))
 
 
 def test_a_decision_cannot_be_slipped_in_before_an_earlier_one(engine):

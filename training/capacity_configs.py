@@ -31,6 +31,8 @@ class SharedPopulation(Config):
     """Annoyance price shown to the policy; by default the schema's."""
     pool_prices: dict[str, float] = {}
     """Price per pool that the first day's search starts from; by default the schema's."""
+    prices_outside: Literal["refuse", "clamp"] = "refuse"
+    """What to do with a price outside the range on which the policy was trained; what is clamped is warned of."""
     processes: int = Field(1, ge=1)
     """Processes that simulate regions side by side; more than there are regions help no further."""
     seed: int = Field(0, ge=0)
@@ -88,6 +90,8 @@ class LimitConfig(Config):
     """Annoyance price otherwise; by default the schema's."""
     pool_prices: dict[str, float] = {}
     """Price per pool; by default the schema's."""
+    prices_outside: Literal["refuse", "clamp"] = "refuse"
+    """What to do with a price outside the range on which the policy was trained; what is clamped is warned of."""
     seed: int = Field(0, ge=0)
     """Seed of the simulation."""
     out: Path | None = None

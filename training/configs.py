@@ -312,6 +312,8 @@ class EvaluateConfig(Config):
     """Annoyance price at which everything is evaluated; by default the schema's."""
     pool_prices: dict[str, float] = {}
     """Price per pool, by the pool's id; pools not named have the schema's default."""
+    prices_outside: Literal["refuse", "clamp"] = "refuse"
+    """What to do with a price outside the range on which the policy was trained; what is clamped is warned of."""
     settings: EvaluationSettings = EvaluationSettings()
     """How estimates are chosen, modelled and bounded; fixed before rewards are read."""
     simulate_customers: int = Field(2000, ge=0)

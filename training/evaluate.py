@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import polars as pl
 from agents.artifact import ArtifactPolicy, check_compatible, load_policy
 from agents.myopic import Levers
 from agents.policy import Policy
+from agents.price_range import told_prices
 from envs.attributes import descriptive
 from envs.errors import InputError
 from envs.prices import Prices, prices_from
@@ -42,6 +44,8 @@ from training.tracking import Tracker
 FIRST_COMPARED = 20_000_000  # number of the first simulated customer, apart from those that anything learned from
 CHAMPION = "champion"
 
+logger = logging.getLogger("nextbest.evaluate")
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -66,13 +70,14 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
     """Evaluate policies on customers that nothing in training or calibration has seen."""
     tables = read_tables(config.tables)
     world = None if config.world is None else _world(config.world, tables)
-    prices = prices_from(_named(config), tables.catalogue, tables.schema)
+    artifacts = _artifacts(config, tables)
+    prices = _prices(config, tables, artifacts)
     launched = _launched(config, tables, prices)
     assignment = config.assignment or _learnable(tables)
     with progress("reading the log"):
         log = read_log(tables, "test", assignment)
         training_log = read_log(tables, "train", assignment)
-    policies = _policies(config, tables, world, training_log, prices)
+    policies = artifacts | _baselines(config, artifacts, world, training_log, prices)
     simulated = None
     if world is not None and config.simulate_customers:
         simulated = _simulated(config, world, policies, prices)
@@ -159,14 +164,24 @@ def policies_of(config: EvaluateConfig) -> dict[str, Policy]:
     """The policies that an evaluation compares, by name: artifacts, the champion, baselines."""
     tables = read_tables(config.tables)
     world = None if config.world is None else _world(config.world, tables)
-    prices = prices_from(_named(config), tables.catalogue, tables.schema)
+    artifacts = _artifacts(config, tables)
     training_log = read_log(tables, "train", config.assignment or _learnable(tables))
-    return _policies(config, tables, world, training_log, prices)
+    prices = _prices(config, tables, artifacts)
+    return artifacts | _baselines(config, artifacts, world, training_log, prices)
 
 
-def _policies(
-    config: EvaluateConfig, tables: Tables, world: World | None, training_log: Log, prices: Prices
-) -> dict[str, Policy]:
+def _prices(config: EvaluateConfig, tables: Tables, artifacts: Mapping[str, Policy]) -> Prices:
+    """At which everything is evaluated: inside of every artifact's range."""
+    return told_prices(artifacts.values(), _asked(config, tables), tables.catalogue.pool_ids, config.prices_outside)
+
+
+def _asked(config: EvaluateConfig, tables: Tables) -> Prices:
+    annoyance = {} if config.annoyance_price is None else {"annoyance": config.annoyance_price}
+    return prices_from({**config.pool_prices, **annoyance}, tables.catalogue, tables.schema)
+
+
+def _artifacts(config: EvaluateConfig, tables: Tables) -> dict[str, Policy]:
+    """The artifacts that are compared, by name, the champion among them."""
     compared = [Path(one) for one in config.compare if one not in BASELINES]
     artifacts = [load_policy(path) for path in (*config.policy, *compared)]
     for artifact in artifacts:
@@ -175,8 +190,14 @@ def _policies(
     champion = _champion(config, tables, artifacts) if config.reference in ("auto", CHAMPION) else None
     if champion is not None:
         policies[CHAMPION] = champion
-    levers = _levers(artifacts)
-    return policies | {name: baseline(name, world, training_log, prices, levers) for name in baselines_of(config)}
+    return policies
+
+
+def _baselines(
+    config: EvaluateConfig, artifacts: Mapping[str, Policy], world: World | None, training_log: Log, prices: Prices
+) -> dict[str, Policy]:
+    levers = _levers([one for name, one in artifacts.items() if isinstance(one, ArtifactPolicy) and name != CHAMPION])
+    return {name: baseline(name, world, training_log, prices, levers) for name in baselines_of(config)}
 
 
 def _reference(config: EvaluateConfig, policies: dict[str, Policy]) -> str:
@@ -195,11 +216,6 @@ def baselines_of(config: EvaluateConfig) -> list[str]:
     compared = [one for one in config.compare if one in BASELINES]
     usual = ["silence", "best_fixed", *(["myopic"] if config.world is not None else [])]
     return list(dict.fromkeys([*compared, *(usual if config.baselines is None else config.baselines)]))
-
-
-def _named(config: EvaluateConfig) -> dict[str, float]:
-    annoyance = {} if config.annoyance_price is None else {"annoyance": config.annoyance_price}
-    return {**config.pool_prices, **annoyance}
 
 
 def _world(name: str, tables: Tables) -> World:
@@ -247,6 +263,12 @@ def _champion(config: EvaluateConfig, tables: Tables, artifacts: list[ArtifactPo
     if config.reference == "auto" and champion.manifest.catalogue_digest != tables.catalogue.digest:
         return None
     check_compatible(champion.manifest, tables.catalogue, tables.encoder.digest)
+    if config.reference == "auto" and config.prices_outside == "refuse":
+        try:
+            told_prices([champion], _asked(config, tables), tables.catalogue.pool_ids)
+        except InputError as fault:
+            logger.warning("the champion is not compared: %s", fault)
+            return None
     return champion
 
 

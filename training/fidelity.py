@@ -15,7 +15,9 @@ import polars as pl
 
 from agents.artifact import load_policy
 from agents.policy import Policy
+from agents.price_range import told_prices
 from envs.errors import InputError
+from envs.prices import prices_from
 from envs.tables import Tables, read_tables
 from envs.world import World, load_world
 from training.calibration_ensemble import ensemble
@@ -120,7 +122,11 @@ def _replayed(config: FidelityConfig, log: LogRows, world: World, policy: Policy
 def _decider(config: FidelityConfig, training: Tables, policy: Policy | None) -> StandIn:
     if policy is not None:
         return itself(policy)
-    return itself(load_policy(config.policy)) if config.policy is not None else stand_in(Source(training), config.seed)
+    if config.policy is None:
+        return stand_in(Source(training), config.seed)
+    found = load_policy(config.policy)
+    told_prices([found], prices_from(None, training.catalogue, training.schema), training.catalogue.pool_ids)
+    return itself(found)
 
 
 def _randomised(tables: Tables) -> str | None:

@@ -12,11 +12,12 @@ import polars as pl
 
 from agents.baselines import Silence
 from agents.policy import Policy
+from agents.price_range import told_prices
 from envs.errors import InputError
 from envs.prices import Prices, prices_from
 from envs.world import World, load_world
 from evaluation.limits import HOLDS, MISSED, Checked, Measure, Search, Tried, check_price, lowest_price, parse_limit
-from evaluation.market import check_annoyance, price_ranges
+from evaluation.market import price_ranges
 from evaluation.simulation import Totals, simulate
 from training.capacity_configs import LimitConfig
 from training.population import policy_of
@@ -82,9 +83,9 @@ def limit(config: LimitConfig) -> KeptLimit:
     asked, world = parse_limit(config.limit), load_world(config.world)
     policy = policy_of(config.policy, world)
     annoyance = {} if config.annoyance_price is None else {"annoyance": config.annoyance_price}
-    usual = prices_from({**config.pool_prices, **annoyance}, world.catalogue, world.schema)
+    asked_of = prices_from({**config.pool_prices, **annoyance}, world.catalogue, world.schema)
+    usual = told_prices([policy], asked_of, world.catalogue.pool_ids, config.prices_outside)
     lever = _Lever(config.lever, usual)
-    check_annoyance(policy, world, usual.annoyance)
     search = lever.search(config, price_ranges(policy, world))
     if search.low >= search.high:
         raise InputError(f"must be below {search.high:g}, the highest", field="lowest", value=search.low)

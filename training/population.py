@@ -13,6 +13,7 @@ from agents.artifact import check_compatible, load_policy
 from agents.baselines import CoordinatedRules, Random, Silence, SiloedCampaigns
 from agents.myopic import Myopic
 from agents.policy import Policy
+from agents.price_range import told_prices
 from envs.errors import InputError
 from envs.prices import prices_from
 from envs.tables import write_tables
@@ -90,9 +91,11 @@ def shared_setting(config: SharedPopulation, *, clear: bool) -> PooledSetting:
     siloed = config.policy == SILOS
     world = under_silos(world) if siloed else world
     annoyance = {} if config.annoyance_price is None else {"annoyance": config.annoyance_price}
+    asked = prices_from({**config.pool_prices, **annoyance}, world.catalogue, world.schema)
+    policy, pools = policy_of(config.policy, world), world.catalogue.pool_ids
     return PooledSetting(
         world,
-        policy_of(config.policy, world),
+        policy,
         np.arange(config.customers),
         config.days,
         config.seed,
@@ -100,7 +103,7 @@ def shared_setting(config: SharedPopulation, *, clear: bool) -> PooledSetting:
         config.cadence_days,
         config.share,
         told=not siloed,
-        prices=prices_from({**config.pool_prices, **annoyance}, world.catalogue, world.schema),
+        prices=told_prices([policy], asked, pools, config.prices_outside, free=pools if clear else ()),
         clearing=Clearing() if clear else None,
     )
 

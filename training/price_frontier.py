@@ -14,10 +14,11 @@ import numpy as np
 import polars as pl
 
 from agents.policy import Policy
+from agents.price_range import told_prices
 from envs.errors import InputError
-from envs.prices import prices_from
+from envs.prices import Prices, prices_from
 from envs.world import World, load_world
-from evaluation.market import check_annoyance, price_ranges
+from evaluation.market import price_ranges
 from evaluation.price_frontier import PriceFrontier, positions, price_frontier
 from evaluation.trial import Trial
 from training.capacity_configs import FrontierConfig
@@ -68,7 +69,7 @@ def frontier(config: FrontierConfig) -> DrawnFrontier:
     pools = prices_from(config.pool_prices, world.catalogue, world.schema).pools
     asked = config.prices or dialled(policy, world)
     for price in asked:
-        check_annoyance(policy, world, price)
+        told_prices([policy], Prices(price, pools), world.catalogue.pool_ids)
     trial = Trial(world, SHOWN + np.arange(config.customers), config.days, config.seed)
     directory = run_directory("frontier", config.out)
     found = DrawnFrontier(directory, drawn(policy, trial, asked, pools))

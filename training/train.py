@@ -105,6 +105,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> TrainingRun:
     with interruptible(directory / CONFIG):
         world = load_world(config.world)
         lineage = _lineage(config, world)
+        _check_prices(config, world)
         if config.track or config.register_policy:
             connect()  # an unreachable registry is found now, not after the training
         meter, config = begin(config, world), config.model_copy(update={"out": run_directory("train", directory)})
@@ -135,7 +136,7 @@ def _kept(
         onnx=export_onnx(first.policy, config.temperature, config.floor, random_states(world, STATES, config.seed)),
         temperature=config.temperature,
         floor=config.floor,
-        price_range=_price_range(config, world),
+        price_range=price_range(config, world),
         lineage={**lineage, "levers": asdict(levers_of(first.teacher))},
     )
     frames = [_frames(training, config.seed + k) for k, training in enumerate(trained)]
@@ -233,7 +234,17 @@ def _lineage(config: TrainConfig, world: World) -> dict[str, object]:
     return lineage
 
 
-def _price_range(config: TrainConfig, world: World) -> dict[str, tuple[float, float]]:
+def _check_prices(config: TrainConfig, world: World) -> None:
+    """Refuse a price beyond the schema's range: the network is told of prices on that scale."""
+    usual = prices_from(config.prices, world.catalogue, world.schema).named(world.catalogue)
+    for name, high in zip(world.encoder.price_names, world.encoder.price_highs.tolist(), strict=True):
+        if not 0 <= usual[name] <= high:
+            need = f"must be in [0, {high:g}], the range that the schema declares"
+            raise InputError(need, field=f"prices.{name}", value=usual[name])
+
+
+def price_range(config: TrainConfig, world: World) -> dict[str, tuple[float, float]]:
+    """Lowest and highest value of every price that a training shows."""
     encoder = world.encoder
     highs = dict(zip(encoder.price_names, encoder.price_highs.tolist(), strict=True))
     if config.random_prices:

@@ -14,11 +14,12 @@ import numpy as np
 import polars as pl
 import yaml
 
+from agents.price_range import inside
 from envs.world import load_world
 from evaluation.intervals import Interval, mean_interval
 from training import tracking
 from training.runs import atomic_write, run_directory, write_picture
-from training.train import train
+from training.train import price_range, train
 from training.tune_configs import TuneConfig, with_settings
 from training.tune_judge import FIRST_TESTED, Judge, judge_of
 from training.tune_study import FAULT, RUN, begin_with, complete, mend, opened, settled, suggested
@@ -75,6 +76,10 @@ def tune(config: TuneConfig) -> Tuned:
     """Search, or go on with the search in `out`; what was found stands in best.yaml, with pictures beside it."""
     world = load_world(config.train.world)
     judge, test = judge_of(config, world), judge_of(config, world, FIRST_TESTED)
+    trained = price_range(config.train, world)
+    for prices in judge.prices:
+        for name, value in prices.named(world.catalogue).items():
+            inside(trained, name, value)
     directory = run_directory("tune", config.out)
     with ExitStack() as stack:
         stack.enter_context(_repeatable())

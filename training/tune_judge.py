@@ -51,11 +51,17 @@ class Judge:
 
 
 def judge_of(config: TuneConfig, world: World, first: int = FIRST_JUDGED) -> Judge:
-    """The judge that a configuration names; InputError for a price that does not exist."""
-    usual = prices_from(None, world.catalogue, world.schema).annoyance
+    """The judge that a configuration names; InputError for a price that does not exist.
+
+    A training at fixed prices is judged at these, unless others are named.
+    """
+    fixed = {} if config.train.random_prices else config.train.prices
+    usual = prices_from(fixed, world.catalogue, world.schema).annoyance
+    times = TIMES if config.train.random_prices else (1.0,)
     high = world.schema.prices["annoyance"].high if "annoyance" in world.schema.prices else np.inf
-    levels: Sequence[float] = config.annoyance_prices or sorted({min(times * usual, high) for times in TIMES})
+    levels: Sequence[float] = config.annoyance_prices or sorted({min(step * usual, high) for step in times})
     prices = tuple(
-        prices_from({**config.pool_prices, "annoyance": level}, world.catalogue, world.schema) for level in levels
+        prices_from({**fixed, **config.pool_prices, "annoyance": level}, world.catalogue, world.schema)
+        for level in levels
     )
     return Judge(world, prices, first, config.customers, config.days, config.seed)

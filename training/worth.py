@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -13,8 +13,8 @@ from agents.artifact import check_compatible, load_policy
 from agents.policy import Policy
 from agents.without import without_channel
 from envs.errors import InputError
-from envs.world import World
 from evaluation.channel_worth import ChannelWorths, channel_worths
+from evaluation.pooled import check
 from evaluation.region import PooledSetting
 from training.capacity_configs import WorthConfig
 from training.clearing import annoyance_price, cleared_setting, run
@@ -83,11 +83,12 @@ def _without(setting: PooledSetting, config: WorthConfig, channel: str) -> Polic
     """Who decides without a channel."""
     policy = setting.policy
     if channel in config.retrained:
-        policy = _retrained(config.retrained[channel], setting.world)
+        policy = _retrained(config.retrained[channel], setting)
     return without_channel(policy, setting.world.catalogue, channel)
 
 
-def _retrained(path: Path, world: World) -> Policy:
-    policy = load_policy(path)
+def _retrained(path: Path, setting: PooledSetting) -> Policy:
+    policy, world = load_policy(path), setting.world
     check_compatible(policy.manifest, world.catalogue, world.encoder.digest)
+    check(replace(setting, policy=policy))
     return policy
