@@ -10,12 +10,14 @@ Trainings by the defaults but for the number of decisions, and each of them with
     deaf to histories  the teacher takes hidden states at their mean instead of learning what histories say of them
 
 All are judged on the same customers and luck, those that trainings are validated on, mean over four prices of annoyance
-(`benchmarks/curves.py`). Seconds hold teacher and imitation, not the judging; variants take turns, seed by seed.
+(`benchmarks/curves.py`). Seconds are of a processor, one thread: they hold teacher and imitation, not the judging, and
+not what else runs on the machine. Variants take turns, seed by seed.
 Worth: the whole's gain less the variant's, paired by customer, intervals over customers and seeds.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +114,7 @@ def ablation(options: Options, result: Result) -> None:
 def _run(world: World, variant: Variant, config: TrainConfig, judge: Judge, points: int) -> tuple[Training, Curve]:
     """One training of a variant."""
     told = config.model_copy(update=dict(variant.told))
-    return trained(world, told, judge, config.out or Path(), points, variant.network)
+    return trained(world, told, judge, config.out or Path(), points, variant.network, time.process_time)
 
 
 def _end(curve: Curve) -> float:

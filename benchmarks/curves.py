@@ -143,12 +143,13 @@ def trained(
     folder: Path,
     points: int,
     network: type[ScoringPolicy] = ScoringPolicy,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Training, Curve]:
     """A whole training in a folder, judged at its start and so many times on the way; nothing stops it early."""
     own = config.model_copy(update={"validations": points, "patience": 0, "out": folder})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    clocked = Clocked(judge, own)
+    clocked = Clocked(judge, own, clock)
     training = Training(own, world, folder, network=network)
     training.judge = clocked  # type: ignore[assignment]  # asks for the same, and tells the time
     clocked.decisions = lambda: training.learner.num_timesteps
