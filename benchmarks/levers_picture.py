@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from evaluation.figures import INK, PALETTE, styled
+from evaluation.drawing import INK, PALETTE, styled
 from evaluation.intervals import pooled_seeds
 
 if TYPE_CHECKING:
