@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from evaluation.keeping import kept_matrix
+
 CELLS = 4_000_000  # of the linear design matrix built at a time: 32 MB
 PAIRS = 400_000  # (row, treatment) pairs predicted at a time: bounds memory
 GENERAL = 2  # of those directions, how many come from the attributes; assumed: kind and cost of a contact
@@ -198,11 +200,8 @@ class RidgeFitter:
         self.z, self.treatment, self.emphasis = (state - self.center) / self.scale, treatment, emphasis
         rank = max(1, min(features.treatments, INTERACTIONS // max(1, state.shape[1])))
         self.scores = features.scores(self.z, treatment, pilot, rank)
-        width = 1 + state.shape[1] * (1 + self.scores.shape[1]) + features.treatments
-        gram = np.zeros((width, width))
-        for block, counts in self._design(width):
-            gram += block.T @ (block * counts[:, None])
-        ridge = np.full(width, penalty)
+        gram = kept_matrix((state, treatment, emphasis, self.scores), self._gram)
+        ridge = np.full(len(gram), penalty)
         ridge[0] = 1e-6
         self.factor = np.linalg.cholesky(gram + np.diag(ridge))
 
@@ -214,6 +213,14 @@ class RidgeFitter:
         cross = self.z.T @ (target[:, None] * self.scores[self.treatment])
         moment = np.concatenate([[target.sum()], self.z.T @ target, own, cross.ravel()])
         return Ridge(self.center, self.scale, self.scores, cho_solve((self.factor, True), moment))
+
+    def _gram(self) -> np.ndarray:
+        """Products of the columns of the design matrix, summed over the rows; neither target nor penalty is in it."""
+        width = 1 + self.z.shape[1] * (1 + self.scores.shape[1]) + len(self.scores)
+        gram = np.zeros((width, width))
+        for block, counts in self._design(width):
+            gram += block.T @ (block * counts[:, None])
+        return gram
 
     def _design(self, width: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows of the design matrix, a block at a time, and what each counts for: [1, z, one-hot a, z x u_a]."""
