@@ -28,13 +28,11 @@ def read_report(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str) -> Evidence:
-    """The report's evidence on the policy with this digest."""
-    digests = {str(p.get("name")): str(p.get("digest") or "") for p in _list(file, report, "policies")}
+    """The report's evidence on the policy with this digest, which must be one of `digests_of`."""
+    digests = digests_of(file, report)
     names = [name for name, digest in digests.items() if digest == policy_digest]
     if not names:
-        known = ", ".join(f"{name} {digest[:12]}".strip() for name, digest in digests.items())
-        need = f"must be among the report's policies: {known}"
-        raise InputError(need, file=file, field="digest", value=policy_digest[:12])
+        raise InputError("must be among the report's policies", file=file, field="digest", value=policy_digest[:12])
     rows = [row for row in _list(file, report, "table") if row.get("policy") == names[0]]
     if not rows:
         raise InputError(f"must hold a row of {names[0]}", file=file, field="table")
@@ -56,6 +54,11 @@ def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str) -> Ev
         above=_above(file, report, names[0]),
         wrong_propensities=_wrong(file, report),
     )
+
+
+def digests_of(file: Path, report: Mapping[str, Any]) -> dict[str, str]:
+    """The report's policies, name -> digest; empty for one that has none."""
+    return {str(p.get("name")): str(p.get("digest") or "") for p in _list(file, report, "policies")}
 
 
 def _lower(file: Path, report: Mapping[str, Any], row: Mapping[str, Any]) -> float:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from agents.policy import Policy
 from envs.config import Config, load_config
+from envs.errors import InputError
 
 SUM_TOLERANCE = 1e-4  # of a row of float32 probabilities
 HERE = Path(__file__).resolve().parent
@@ -123,15 +124,24 @@ def judge(
     ]
 
 
+def unknown(reported: Mapping[str, str], registered_digest: str) -> Line:
+    """Why a report that does not speak of the policy cannot admit it. reported: its policies, name -> digest"""
+    said = ", ".join(f"{name} {digest[:12]}" for name, digest in reported.items() if digest)
+    return _same(said or "no artifact", False, registered_digest)
+
+
 def smoke(policy: Policy, observation: np.ndarray, mask: np.ndarray) -> Line:
-    """Whether every smoke decision is valid.
+    """Whether every smoke decision is valid; an artifact that refuses to answer is not.
 
     observation: (n, fields) float32; mask: (n, treatments) bool
     """
     need = "finite, sum to 1, 0 where masked, for every decision"
     if len(observation) == 0:
         return Line("smoke decisions", False, "no logged decision to try", need)
-    p = np.asarray(policy.probabilities(observation, mask))
+    try:
+        p = np.asarray(policy.probabilities(observation, mask))
+    except InputError as fault:
+        return Line("smoke decisions", False, str(fault), need)
     if p.shape != mask.shape:
         return Line("smoke decisions", False, f"shape {p.shape} for {mask.shape} treatments", need)
     finite = np.isfinite(p).all(axis=1)
@@ -194,7 +204,11 @@ def destination(gate: Gate, lines: list[Line]) -> Literal["champion", "shadow"] 
 
 def _same_policy(evidence: Evidence, registered: str) -> Line:
     same = bool(registered) and evidence.policy_digest == registered
-    return Line("same policy", same, f"report {evidence.policy_digest[:12]}", f"registered {registered[:12]}")
+    return _same(evidence.policy_digest[:12], same, registered)
+
+
+def _same(said: str, same: bool, registered: str) -> Line:
+    return Line("same policy", same, f"report {said}", f"registered {registered[:12]}")
 
 
 def _estimator(gate: Gate, evidence: Evidence) -> Line:

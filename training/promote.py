@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from html import escape
@@ -18,10 +18,11 @@ from agents.manifest import Manifest
 from envs.errors import InputError
 from training import registry
 from training.configs import PromoteConfig
-from training.evidence import evidence_of, read_report, results_of, tables_of
-from training.gate import Gate, Line, approval, destination, judge, read_gate, smoke, trusted, unexpired
+from training.evidence import digests_of, evidence_of, read_report, results_of, tables_of
+from training.gate import Gate, Line, approval, destination, judge, read_gate, smoke, trusted, unexpired, unknown
 from training.model_card import ModelCard, card_beside
-from training.runs import atomic_write, run_directory
+from training.promotion_record import Inputs, keep
+from training.runs import run_directory
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -85,25 +86,22 @@ class Promotion:
 def promote(config: PromoteConfig) -> Promotion:
     """Judge a registered policy by an evaluation's report and move the alias that it has earned.
 
-    Every line is computed before anything is changed. The decision is kept as promotion.json and as tags of
-    the registered version, whether it was admitted or refused.
+    Every line is computed before anything is changed. The decision, admitted or refused, and what it was taken on are
+    kept as promotion.json, with the run that made the version, and as tags of the version.
     """
     file, report = read_report(config.report)
     gate, now = read_gate(config.gate), datetime.now(UTC)
     policy = registry.find(config.policy)
-    evidence = evidence_of(file, report, policy.policy_digest)
-    observation, mask = _smoke_decisions(config.tables or tables_of(file, report), gate.smoke_decisions)
+    tables = config.tables or tables_of(file, report)
+    observation, mask = _smoke_decisions(tables, gate.smoke_decisions)
     with TemporaryDirectory() as folder:
         tried = _try(gate, policy, registry.fetch(policy, Path(folder)), observation, mask, now.date())
-    lines = judge(
-        gate,
-        evidence,
-        registered_digest=policy.policy_digest,
-        champion_digest=_rival(policy, registry.find_alias("champion")),
-        declared_prices=tried.declared,
-    )
+    reported, champion = digests_of(file, report), _rival(policy, registry.find_alias("champion"))
+    known = policy.policy_digest in reported.values()
+    evidence = evidence_of(file, report, policy.policy_digest) if known else None
+    inputs = Inputs(gate, file, evidence, tables, champion, tried.declared, policy.tags)
     trained_by = policy.tags.get("trained_by", "")
-    lines += [*tried.lines, approval(gate, config.approved_by, trained_by)]
+    lines = [*_judged(inputs, reported, policy), *tried.lines, approval(gate, config.approved_by, trained_by)]
     promotion = Promotion(
         alias=destination(gate, lines),
         version=policy.version,
@@ -117,12 +115,25 @@ def promote(config: PromoteConfig) -> Promotion:
         at=now.isoformat(timespec="seconds"),
     )
     out = run_directory("promote", config.out)
-    _record(promotion, policy, out)
-    if tried.card is not None and promotion.alias:
+    _record(promotion, inputs, policy, out)
+    if tried.card is not None and evidence is not None and promotion.alias:
         card = tried.card.evaluated(results_of(report, evidence), config.approved_by, config.reason)
         card.write(out)
         registry.describe(policy, card.markdown())
     return promotion
+
+
+def _judged(inputs: Inputs, reported: Mapping[str, str], policy: registry.Registered) -> list[Line]:
+    """What the report decides; of another policy nothing."""
+    if inputs.evidence is None:
+        return [unknown(reported, policy.policy_digest)]
+    return judge(
+        inputs.gate,
+        inputs.evidence,
+        registered_digest=policy.policy_digest,
+        champion_digest=inputs.champion_digest,
+        declared_prices=inputs.declared_prices,
+    )
 
 
 def _rival(policy: registry.Registered, champion: registry.Registered | None) -> str:
@@ -188,8 +199,9 @@ def _smoke_decisions(tables: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     return observation, mask
 
 
-def _record(promotion: Promotion, policy: registry.Registered, out: Path) -> None:
-    """Move the alias, tag the version, write promotion.json."""
+def _record(promotion: Promotion, inputs: Inputs, policy: registry.Registered, out: Path) -> None:
+    """Keep the decision with what it was taken on, move the alias, tag the version."""
+    kept = keep(asdict(promotion) | {"verdict": promotion.verdict}, inputs, policy, out)
     if promotion.alias:
         registry.set_alias(policy, promotion.alias)
     tags = {
@@ -201,6 +213,4 @@ def _record(promotion: Promotion, policy: registry.Registered, out: Path) -> Non
         "gate_approved_by": promotion.approved_by or "",
         "gate_reason": promotion.reason or "",
     }
-    registry.tag(policy, tags)
-    record = asdict(promotion) | {"report": str(promotion.report), "verdict": promotion.verdict}
-    atomic_write(out / "promotion.json", json.dumps(record, indent=2) + "\n")
+    registry.tag(policy, tags | kept)

@@ -14,7 +14,7 @@ from typing import Any
 from agents.manifest import FILE, read_manifest
 from envs.errors import InputError
 from training.mlmodel import POLICY, version_tags
-from training.stores import registry_uri, shown
+from training.stores import registry_uri, shown, tracking_uri
 from training.tracking import MODEL_FOLDER, Tracker, connect, download, told, track
 
 MODEL = "contact-policy"
@@ -95,6 +95,20 @@ def fetch(policy: Registered, into: Path) -> Path:
     with told("MLFLOW_REGISTRY_URI", registry_uri()):
         found = download(policy.source, into)
     return found / POLICY if (found / POLICY).is_dir() else found  # or registered as the artifact alone
+
+
+def keep(policy: Registered, files: Path, place: str) -> str:
+    """Put the files of a folder at a place of the run that made a version; -> the run.
+
+    A version that was registered without a run gets one of its own.
+    """
+    run_id = policy.run_id
+    if not run_id:
+        with track("nextbest", f"decisions on {policy.name} {policy.version}") as tracker:
+            run_id = tracker.run_id
+    with told("MLFLOW_TRACKING_URI", tracking_uri()):
+        Tracker(connect(), run_id).artifact(files, place)
+    return run_id
 
 
 def describe(policy: Registered, text: str) -> None:
