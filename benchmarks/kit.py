@@ -30,6 +30,7 @@ class Options:
     seed: int
     work: Path  # a folder for what it makes
     policies: tuple[Path, ...] = ()  # artifacts to look at, of a benchmark that does
+    write: bool = False  # whether to replace the table of its guide, of a benchmark that has one
 
 
 @dataclass
@@ -73,22 +74,32 @@ def within(row: Mapping[str, object], name: str, digits: int) -> str:
     return f"{value} [{lo}, {hi}]"
 
 
-def main(name: str, benchmark: Callable[[Options, Result], None], *, policies: bool = False) -> None:
-    """Run a benchmark in a folder of its own and print its result. policies: it looks at artifacts, too."""
+def main(
+    name: str, benchmark: Callable[[Options, Result], None], *, policies: bool = False, guide: str | None = None
+) -> None:
+    """Run a benchmark in a folder of its own and print its result.
+
+    policies: it looks at artifacts, too; guide: the file whose table it may replace
+    """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=benchmark.__doc__)
     parser.add_argument("--quick", action="store_true", help="an answer in under a minute; the figures mean little")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything")
     parser.add_argument("--keep", type=Path, help="folder to keep what the benchmark makes")
     if policies:
         parser.add_argument("--policy", type=Path, action="append", help="an artifact to look at; may be repeated")
+    if guide:
+        parser.add_argument("--write", action="store_true", help=f"replace the table in {guide}")
     told = parser.parse_args()
+    write = getattr(told, "write", False)
+    if write and told.quick:
+        parser.error("--write is for a whole run, without --quick")
     result, started = Result(name), time.monotonic()
     with TemporaryDirectory() as folder:
         work = told.keep.absolute() if told.keep else Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         os.environ["NEXTBEST_RUNS"] = str(work / "runs")
         some = tuple(path.absolute() for path in getattr(told, "policy", None) or ())
-        benchmark(Options(told.quick, told.seed, work, some), result)
+        benchmark(Options(told.quick, told.seed, work, some, write), result)
     result.conditions |= {
         "quick": told.quick,
         "seed": told.seed,
