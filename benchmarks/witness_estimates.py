@@ -14,6 +14,7 @@ from agents.policy import Policy
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, adapted, on_log
 from evaluation.asking import Asked, Comparing, drawn, estimates_of, together_of
+from evaluation.beside import powers
 from evaluation.diagnostics import Support, support
 from evaluation.estimators import ESTIMATORS
 from evaluation.intervals import Interval
@@ -33,6 +34,7 @@ class Estimated:
     difference: Interval  # to the logging policy, paired
     together: float  # lower bound of the difference that holds for all policies of the comparison
     ess: float  # customers
+    positives: float  # effective number of those that earned anything
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,11 @@ class Leading:
         together = together_of(estimates, asked, draws, lead, comparing, settings.confidence)
         bounds = {one.policy: one.lower for one in together}
         sizes = {one.policy: _size(one, lead, log.customers) for one in self.supports}
+        earned = {one.policy: one.positives for one in powers(study, self.names, lead)}
         return {
-            one.policy: Estimated(one.interval, one.difference, bounds[one.policy], sizes[one.policy])
+            name: Estimated(one.interval, one.difference, bounds[name], sizes[name], earned[name])
             for one in estimates
+            for name in (one.policy,)
             if one.difference is not None
         }
 

@@ -125,7 +125,7 @@ def admitted(said: list[Estimated], lead: Lead, lower: np.ndarray, gate: Gate) -
         evidence = Evidence(
             policy=name, policy_digest=name, estimator=lead.estimator, model_based=lead.model_based,
             lower=float(bound), confidence=SETTINGS.confidence, reference=LOGGED, reference_digest="", ess=one.ess,
-            prices=prices,
+            positives=one.positives, prices=prices,
         )  # fmt: skip
         lines = judge(gate, evidence, registered_digest=name, champion_digest="", declared_prices=prices)
         places.append(destination(gate, lines))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -21,13 +21,13 @@ from evaluation.study import REWARD, Study, amounts
 from evaluation.untried import Untried, untried
 
 
-def powers(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Power]:
-    """What the log can show of each policy; the effect in question is a share of what was booked."""
+def powers(study: Study, names: Iterable[str], lead: Lead) -> Iterator[Power]:
+    """What the log can show of each policy; the effect in question is a share of what was booked. names: in order"""
     log, settings, reward = study.log, study.settings, amounts(study.log, study.prices)[REWARD]
     effect = settings.effect * abs(float(log.by_customer(log.discount * reward).mean()))
-    for policy, p in zip(chosen, study.probabilities, strict=True):
+    for policy, p in zip(names, study.probabilities, strict=True):
         ratio = log.padded(weights(log, p), fill=1.0)
-        yield power(policy.name, log, ratio, reward, lead, effect, settings.confidence)
+        yield power(policy, log, ratio, reward, lead, effect, settings.confidence)
 
 
 def sensitivities(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Sensitivity]:

@@ -109,7 +109,7 @@ def evaluate(
         seed=seed,
         simulation=simulation,
         together=together_of(estimates, asked, draws, lead, Comparing(deciding, reference), settings.confidence),
-        powers=tuple(powers(study, chosen, lead)),
+        powers=tuple(powers(study, [p.name for p in chosen], lead)),
         check=check_propensities(log) if log.propensity_source == "logged" else None,
         sensitivities=tuple(sensitivities(study, chosen, lead)),
         guaranteed=tuple(guaranteed_of(study, chosen)),

@@ -108,6 +108,7 @@ def test_its_estimates_are_those_of_an_evaluation() -> None:
         whole = report.estimate(name)
         assert (found[name].value, found[name].difference) == (whole.interval, whole.difference)
         assert (found[name].together, found[name].ess) == (together[name], report.support(name)[0])
+        assert found[name].positives == next(one.positives for one in report.powers if one.policy == name)
 
 
 def test_the_candidate_is_as_good_for_the_lead_of_the_very_log() -> None:
@@ -119,8 +120,11 @@ def test_the_gate_admits_by_bound_and_sample_only_what_is_measured() -> None:
     lean = Leading.of(log(), known().candidates(LONG), PRICES, SETTINGS)
     said = [lean.estimates(PRICES, SETTINGS, seed=9)[name] for name in CANDIDATES]
     bounds = np.array([1.0, 0.0, -1.0, np.nan, 0.1])
-    assert admitted(said, lean.lead, bounds, read_gate()).tolist() == [one.ess >= 100 and b > 0 for one, b in
-                                                                      zip(said, bounds, strict=True)]  # fmt: skip
+    lax, strict = (read_gate().model_copy(update={"min_positives": least}) for least in (0.0, 30.0))
+    enough = [one.ess >= 100 and b > 0 for one, b in zip(said, bounds, strict=True)]
+    assert admitted(said, lean.lead, bounds, lax).tolist() == enough
+    earned = [one.positives >= 30 for one in said]
+    assert admitted(said, lean.lead, bounds, strict).tolist() == [a and b for a, b in zip(enough, earned, strict=True)]
     model = Lead("fqe", "model", 3, True, 100.0, 20.0, "better", 1, 12.0, 0.0, 900)
     assert not admitted(said, model, np.ones(5), read_gate()).any()
 

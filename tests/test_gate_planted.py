@@ -55,7 +55,9 @@ class Planted:
     line: str | None  # that refuses it; None: none does
     alias: str | None = None  # where it may go all the same
     likes: int = LIKED
-    earns: float = 1.0  # CNY more by the treatment that it likes
+    earns: float = 1.0  # CNY more by the treatment that it likes, in the mean
+    rarely: float = 1.0  # chance that this treatment earns that at all
+    base: float = 1.0  # CNY that every customer earns anyhow, with some noise
     customers: int = 1500
     chosen: np.ndarray = field(default_factory=lambda: EVEN)  # how the logging policy draws
     said: np.ndarray | None = None  # and what it says of that; None: the truth
@@ -75,11 +77,13 @@ class Planted:
         rng, said = np.random.default_rng(11), self.chosen if self.said is None else self.said
         treatment = rng.choice(TREATMENTS, self.customers, p=self.chosen)
         liked = treatment == self.likes
+        base = self.base * rng.normal(1, 0.1, self.customers)
+        more = self.earns * (rng.random(self.customers) < self.rarely) / self.rarely
         return log_from_arrays(
             observations(self.customers),
             treatment,
             said[treatment],
-            self.earns * liked + rng.normal(0, 0.1, self.customers) * (self.earns != 0),
+            base + more * liked,
             treatments=CATALOGUE.treatment_ids,
             pools=CATALOGUE.pool_ids,
             effort=CATALOGUE.effort[treatment],
@@ -103,6 +107,7 @@ KINDS = {
     "too few effective customers": Planted(
         "effective sample", customers=120, settings=SETTINGS.model_copy(update={"min_ess": 10.0})
     ),
+    "hardly anybody earned": Planted("customers who earned", rarely=0.05, base=0.0),
     "harms a group": Planted("annoyance by group", annoys_private=1.5, earns=4.0),
     "wrong propensities": Planted("propensities", chosen=OFTEN, said=EVEN),
     "above capacity": Planted("capacity", "shadow", likes=CALL),

@@ -26,7 +26,7 @@ from training.promote import promote
 
 GATE = read_gate()
 PRICES = {"annoyance": 1.0, "seats": 0.0}
-GOOD = Evidence("ppo", "d1", "snips", False, 0.4, 0.95, "logged", "", 500.0, PRICES)
+GOOD = Evidence("ppo", "d1", "snips", False, 0.4, 0.95, "logged", "", 500.0, 80.0, PRICES)
 
 
 def _failed(evidence: Evidence, *, champion: str = "") -> list[str]:
@@ -52,6 +52,8 @@ def test_good_evidence_passes_every_line() -> None:
         ({"reference": "silence"}, "reference"),
         ({"ess": 99.9}, "effective sample"),
         ({"ess": float("nan")}, "effective sample"),
+        ({"positives": 29.9}, "customers who earned"),
+        ({"positives": float("nan")}, "customers who earned"),
         ({"wrong_propensities": ("sms_loan",)}, "propensities"),
         ({"above": ("agents 1,200 of 900",)}, "capacity"),
         ({"groups": (Group("region east", 0.1), Group("special_care 1", 0.3))}, "annoyance by group"),

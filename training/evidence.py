@@ -49,6 +49,7 @@ def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str) -> Ev
         reference=reference,
         reference_digest=digests.get(reference, ""),
         ess=_number(file, rows[0], "ess"),
+        positives=_positives(file, report, names[0]),
         prices=None if prices is None else {name: _number(file, prices, name) for name in prices},
         groups=_groups(file, report, names[0]),
         above=_above(file, report, names[0]),
@@ -67,6 +68,12 @@ def _lower(file: Path, report: Mapping[str, Any], row: Mapping[str, Any]) -> flo
         if one.get("policy") == row["policy"]:
             return _number(file, one, "lower")
     return _number(file, row, "difference_lower")
+
+
+def _positives(file: Path, report: Mapping[str, Any], policy: str) -> float:
+    """Effective number of customers that earned anything, by the lead's weights."""
+    row = next((one for one in _list(file, report, "power") if one.get("policy") == policy), None)
+    return math.nan if row is None else _number(file, row, "positives")
 
 
 def _groups(file: Path, report: Mapping[str, Any], policy: str) -> tuple[Group, ...]:

@@ -40,6 +40,8 @@ class Gate(Config):
     """Confidence of the lower bound."""
     min_ess: float = Field(100.0, ge=0.0)
     """Smallest Kish effective sample size of the lead estimate, in customers."""
+    min_positives: float = Field(30.0, ge=0.0)
+    """Smallest effective number of customers that earned anything behind the lead estimate."""
     max_group_annoyance: float = Field(0.25, ge=0.0)
     """Opt-outs per customer by which a group may surely be annoyed more than under the reference."""
     smoke_decisions: int = Field(1000, ge=1)
@@ -85,6 +87,7 @@ class Evidence:
     reference: str  # name of the policy that the difference is measured against
     reference_digest: str  # empty for the logging policy
     ess: float  # of the lead, in customers
+    positives: float  # effective number of customers that earned anything; NaN: the report has none
     prices: dict[str, float] | None  # at which it was measured; None: as logged
     groups: tuple[Group, ...] = ()  # of customers, as the report divides them
     above: tuple[str, ...] = ()  # pools of which the policy asks for more than there is
@@ -116,6 +119,7 @@ def judge(
         _prices(evidence, gate.prices or declared_prices),
         _reference(gate, evidence, champion_digest),
         _support(gate, evidence),
+        _outcomes(gate, evidence),
         _propensities(evidence),
         _groups(gate, evidence),
         _capacity(evidence),
@@ -240,6 +244,15 @@ def _support(gate: Gate, evidence: Evidence) -> Line:
         return Line("effective sample", True, "none (model-based)", need)
     enough = evidence.ess >= gate.min_ess  # False for NaN
     return Line("effective sample", enough, f"{evidence.ess:.0f} customers", need)
+
+
+def _outcomes(gate: Gate, evidence: Evidence) -> Line:
+    """Where hardly anybody earned anything, a report makes no claim, and its interval is too short to be believed."""
+    need = f"at least {gate.min_positives:g} customers"
+    if evidence.model_based:
+        return Line("customers who earned", True, "not asked (model-based)", need)
+    enough = evidence.positives >= gate.min_positives  # False for NaN
+    return Line("customers who earned", enough, f"{evidence.positives:.0f} customers", need)
 
 
 def _propensities(evidence: Evidence) -> Line:
