@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 
 from evaluation.intervals import Between, Interval
+from evaluation.language import say
 
 
 def shown(interval: Interval | Between, signed: bool = False) -> str:
     """An estimate with its interval as text."""
     value = number(interval.value, signed)
     if math.isnan(interval.lo):
-        return f"{value} (no interval)" if math.isfinite(interval.value) else "undefined"
-    return f"{value} ({number(interval.lo, signed)} to {number(interval.hi, signed)})"
+        return say("{value} (no interval)", value=value) if math.isfinite(interval.value) else say("undefined")
+    return say("{value} ({lo} to {hi})", value=value, lo=number(interval.lo, signed), hi=number(interval.hi, signed))
+
+
+def ends(lo: float, hi: float, signed: bool = True, digits: int = 4) -> str:
+    """An interval alone as text."""
+    return say("{lo} to {hi}", lo=number(lo, signed, digits), hi=number(hi, signed, digits))
 
 
 def number(value: float, signed: bool = False, digits: int = 4) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING, Any
+
+from evaluation.language import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,11 +25,16 @@ WIDTH = 9.4  # inches, the width of the page
 
 def svg(figure: Figure, salt: str) -> str:
     """A figure as inline SVG, the same for the same figure; text in the colour of the page, and so is the blue, which a
-    dark page needs lighter."""
+    dark page needs lighter.
+
+    Text stays text, in the reader's own fonts: that matplotlib's lack a glyph, as of Chinese, is no matter. It measures
+    one as an em and a little more.
+    """
     import matplotlib
 
-    out = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif"}):
+    out, look = io.StringIO(), {"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif"}
+    with matplotlib.rc_context(look), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
@@ -64,4 +72,4 @@ def short(name: str) -> str:
 
 
 def unit(report: Report) -> str:
-    return f" ({report.data.currency})" if report.data.currency else ""
+    return say(" ({currency})", currency=report.data.currency) if report.data.currency else ""

@@ -110,7 +110,7 @@ _ALL = (
     Estimator("ips_subgaussian", mark("IPS, sub-Gaussian"), "mean w′ r,  w′ = w / (1 − λ + λ w)",
               (_PROPENSITY, _SMALLER), "one-step", False, lambda i: onestep.ips(*_flat(i)[:2]), form=SUBGAUSSIAN),
     Estimator("dr_switched", mark("Doubly robust, switched"),
-              "mean [v(x) + w′ (r − q(x,a))],  w′ = w where w ≤ λ, else 0",
+              mark("mean [v(x) + w′ (r − q(x,a))],  w′ = w where w ≤ λ, else 0"),
               (_EITHER, _SMALLER), "one-step", False,
               lambda i: onestep.dr(*_flat(i)), form=SWITCHED),
     Estimator("dr_shrunk", mark("Doubly robust, shrunk"), "mean [v(x) + w′ (r − q(x,a))],  w′ = λ w / (w² + λ)",
@@ -183,6 +183,12 @@ _ALL = (
 def assumed(estimator: Estimator) -> str:
     """All that an estimator assumes, in words."""
     return say("; ").join(say(one) for one in estimator.assumes)
+
+
+def titled(estimator: Estimator, title: str | None = None) -> str:
+    """An estimator's title, or the one given, marked where it rests on a model."""
+    shown = title or say(estimator.title)
+    return say("{title} (model-based)", title=shown) if estimator.model_based else shown
 
 
 ESTIMATORS: dict[str, Estimator] = {estimator.name: estimator for estimator in _ALL}

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluation.drawing import HATCHES, INK, MARKERS, PALETTE, canvas, legend, short, unit
-from evaluation.estimators import ESTIMATORS
+from evaluation.estimators import ESTIMATORS, titled
+from evaluation.language import say
 from evaluation.lead_words import lead_title
 from evaluation.sensitivity_figures import confounding, model
+from evaluation.words import named, treated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,22 +25,22 @@ MOST_TREATMENTS = 7  # shown by name in the mix; the palette has eight colours
 def forest(report: Report) -> Figure:
     """The lead estimate of every policy with its interval; the full horizon by model beside it, hollow."""
     modelled = "fqe" if "fqe" in report.estimators and report.lead.estimator != "fqe" else None
-    names = report.policies[::-1]
-    figure, axes = canvas(1.3 + 0.45 * len(names))
-    for row, name in enumerate(names):
+    policies = report.policies[::-1]
+    figure, axes = canvas(1.3 + 0.45 * len(policies))
+    for row, name in enumerate(policies):
         _interval(axes, report.estimate(name).interval, row + (0.12 if modelled else 0), PALETTE[0], filled=True)
         if modelled:
             _interval(axes, report.estimate(name, modelled).interval, row - 0.18, PALETTE[5], filled=False)
     base = report.estimate(report.reference).interval.value
     axes.axvline(base, color=PALETTE[7], linewidth=1, linestyle="--")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.set_xlabel(f"value per customer{unit(report)}")
+    axes.set_yticks(range(len(policies)), [named(name) for name in policies])
+    axes.set_ylim(-0.6, len(policies) - 0.4)
+    axes.set_xlabel(say("value per customer{unit}", unit=unit(report)))
     handles = [axes.errorbar([], [], xerr=[], fmt="o", color=PALETTE[0])]
     labels = [lead_title(report)]
     if modelled:
         handles.append(axes.errorbar([], [], xerr=[], fmt="D", color=PALETTE[5], markerfacecolor="none"))
-        labels.append(f"{ESTIMATORS[modelled].title} (model-based)")
+        labels.append(titled(ESTIMATORS[modelled]))
     legend(axes, handles, labels)
     return figure
 
@@ -54,15 +56,15 @@ def support(report: Report) -> Figure:
         axes.plot(steps, np.maximum(found.ess, 0.5), marker=marker, markersize=3, linestyle=":", color=colour)
     axes.axhline(report.lead.threshold, color=PALETTE[7], linestyle="--", linewidth=1)
     axes.set_yscale("log")
-    axes.set_xlabel("decision")
-    axes.set_ylabel("effective sample size (customers)")
+    axes.set_xlabel(say("decision"))
+    axes.set_ylabel(say("effective sample size (customers)"))
     axes.set_xticks(steps if len(steps) <= 15 else steps[:: max(1, len(steps) // 10)])
     lines = [axes.plot([], [], color=INK, linestyle=style)[0] for style in ("-", ":")]
     lines.append(axes.plot([], [], color=PALETTE[7], linestyle="--")[0])
-    names = [s.policy for s in report.supports[1:]]
+    names = [short(named(s.policy)) for s in report.supports[1:]]
     looks = [(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i in range(len(names))]
     lines += [axes.plot([], [], color=colour, marker=marker, linewidth=3)[0] for colour, marker in looks]
-    legend(axes, lines, ["cumulative", "each decision alone", "needed", *map(short, names)], columns=4)
+    legend(axes, lines, [say("cumulative"), say("each decision alone"), say("needed"), *names], columns=4)
     return figure
 
 
@@ -70,9 +72,9 @@ def mix(report: Report) -> Figure:
     """Share of decisions that each policy gives to each treatment; the rare ones together."""
     order = np.argsort(-report.mix.max(axis=0), kind="stable")
     shown, rest = order[:MOST_TREATMENTS], order[MOST_TREATMENTS:]
-    bands = [(report.treatments[a], report.mix[:, a]) for a in shown]
+    bands = [(treated(report.treatments[a]), report.mix[:, a]) for a in shown]
     if len(rest):
-        bands.append((f"{len(rest)} others", report.mix[:, rest].sum(axis=1)))
+        bands.append((say("{n} others", n=len(rest)), report.mix[:, rest].sum(axis=1)))
     figure, axes = canvas(1.7 + 0.4 * len(report.policies))
     left, rows = np.zeros(len(report.policies)), np.arange(len(report.policies))[::-1]
     handles: list[Any] = []
@@ -80,9 +82,9 @@ def mix(report: Report) -> Figure:
         look = {"color": PALETTE[index], "hatch": HATCHES[index], "edgecolor": INK, "linewidth": 0.4}
         handles.append(axes.barh(rows, share, left=left, height=0.7, **look))
         left = left + share
-    axes.set_yticks(rows, report.policies)
+    axes.set_yticks(rows, [named(name) for name in report.policies])
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share of decisions")
+    axes.set_xlabel(say("share of decisions"))
     legend(axes, handles, [short(name) for name, _ in bands], columns=4)
     return figure
 

@@ -7,13 +7,17 @@ that translators have their tools. A catalogue that lacks a text, or has one of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
+from string import Formatter
 from types import MappingProxyType
 from typing import Literal
+
+from envs.errors import InputError
 
 Language = Literal["en", "zh"]
 TAGS: dict[Language, str] = {"en": "en", "zh": "zh-Hans"}  # as HTML calls them (BCP 47)
@@ -25,7 +29,9 @@ _spoken: ContextVar[Mapping[str, str]] = ContextVar("spoken", default=_NONE)
 
 @contextmanager
 def speaking(language: Language) -> Iterator[None]:
-    """Within it `say` speaks this language."""
+    """Within it `say` speaks this language; InputError where there is no such language."""
+    if language not in TAGS:
+        raise InputError(f"must be one of: {', '.join(TAGS)}", field="lang", value=language)
     token = _spoken.set(_NONE if language == "en" else translations(language))
     try:
         yield
@@ -46,6 +52,23 @@ def say(text: str, /, **values: object) -> str:
 def mark(text: str) -> str:
     """The text itself: it is said where it is shown."""
     return text
+
+
+def paragraph(sentences: Iterable[str]) -> str:
+    """Sentences one after the other, with what the language puts between them."""
+    return reduce(lambda before, after: say("{before} {after}", before=before, after=after), sentences)
+
+
+def fields_of(template: str, text: str) -> dict[str, str] | None:
+    """What a text was made of that a record holds in English; None where it was not made from this template.
+
+    >>> fields_of("unknown ({why})", "unknown (no disk)")
+    {'why': 'no disk'}
+    """
+    parts = ((re.escape(before), name) for before, name, _, _ in Formatter().parse(template))
+    pattern = "".join(before if name is None else f"{before}(?P<{name}>.*)" for before, name in parts)
+    found = re.fullmatch(pattern, text, re.DOTALL)
+    return None if found is None else found.groupdict()
 
 
 @cache

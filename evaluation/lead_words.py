@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from evaluation.estimators import ESTIMATORS, assumed
 from evaluation.language import say
+from evaluation.words import named
 
 if TYPE_CHECKING:
     from evaluation.report import Report
@@ -23,7 +24,7 @@ def support_sentences(report: Report) -> tuple[str, ...]:
         first = say(
             "Importance sampling over whole sequences loses its support at decision {lost} of {horizon}: the effective "
             "sample size of {policy} falls to {size:,.1f} customers, below the {need} that are needed.",
-            lost=lead.lost_at, horizon=data.horizon, policy=lead.policy, need=need,
+            lost=lead.lost_at, horizon=data.horizon, policy=named(lead.policy), need=need,
             size=found.ess_cumulative[lead.lost_at - 1],
         )  # fmt: skip
     elif lead.lost_at is not None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evaluation.language import mark
+
+CHANGED = mark("{commit}, with changes that are not committed")
+UNKNOWN = mark("unknown ({why})")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -19,5 +24,5 @@ class Origin:
     """How a report was made."""
 
     command: str  # for a shell
-    code: str  # commit
+    code: str  # commit, as it is, CHANGED or UNKNOWN
     sources: tuple[Source, ...]

@@ -1,15 +1,16 @@
-"""The report's page: one HTML file that opens anywhere, verdict first."""
+"""The report's page: one HTML file that opens anywhere, verdict first, in the language of its reader."""
 
 from __future__ import annotations
 
 import html
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from evaluation import page_tables
+from evaluation import drawing, page_tables
 from evaluation.drawing import svg
-from evaluation.estimators import ESTIMATORS, assumed
+from evaluation.estimators import ESTIMATORS, assumed, titled
 from evaluation.figures import FIGURES, drawable
+from evaluation.language import TAGS, Language, say, speaking
 from evaluation.lead_words import lead_title, support_sentences
 from evaluation.sentences import (
     confounding_sentences,
@@ -20,13 +21,11 @@ from evaluation.sentences import (
     slice_sentences,
     untried_sentences,
 )
-from evaluation.telling import (
-    change_sentences,
-    examples,
-    misspecification_sentences,
-    section_origins,
-    use_sentences,
-)
+from evaluation.slices import FEWEST
+from evaluation.source_words import code_words, price_text, propensity_words, section_origins
+from evaluation.telling import change_sentences, examples, misspecification_sentences, use_sentences
+from evaluation.verdict import verdicts
+from evaluation.words import amount_of, fitted, named, worded
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -34,12 +33,22 @@ if TYPE_CHECKING:
     from evaluation.report import Report
 
 
-def page(report: Report) -> str:
+def page(report: Report, language: Language = "en") -> str:
     """The whole report as one self-contained HTML page."""
-    return template("report.html.j2").render(
+    with speaking(language):
+        return template("report.html.j2").render(tag=TAGS[language], **_content(report))
+
+
+def _content(report: Report) -> dict[str, Any]:
+    """What the page shows, in the language that is spoken."""
+    return dict(
         report=report,
         data=report.data,
-        leading=lead_title(report),
+        verdicts=verdicts(report),
+        reference=named(report.reference),
+        unit=drawing.unit(report),
+        fewest=FEWEST,
+        leading=titled(ESTIMATORS[report.lead.estimator], lead_title(report)),
         estimators=[ESTIMATORS[name] for name in report.estimators],
         assumed=assumed,
         support=support_sentences(report),
@@ -72,6 +81,9 @@ def page(report: Report) -> str:
         sizes=page_tables.size_rows(report),
         weightings=page_tables.weighting_rows(report),
         prices=price_text(report),
+        propensities=propensity_words(report),
+        code=None if report.origin is None else code_words(report.origin.code),
+        renamed=[(named(name), name) for name in report.policies if named(name) != name],
         simulation=page_tables.simulated_rows(report.simulation),
         burden=page_tables.simulated_rows(report.burden),
         part_names=page_tables.PARTS,
@@ -92,13 +104,6 @@ def fragment(report: Report) -> str:
     return f"<ul>{head}</ul><p>{why}</p><table><tr>{titles}</tr>{cells}</table>"
 
 
-def price_text(report: Report) -> str:
-    """The prices at which everything was evaluated."""
-    if report.prices is None:
-        return "as logged with each decision"
-    return ", ".join(f"{name} {value:g}" for name, value in zip(report.price_names, report.prices, strict=True))
-
-
 @cache
 def template(name: str) -> Template:
     """A page's template, of this package."""
@@ -108,4 +113,7 @@ def template(name: str) -> Template:
         loader=PackageLoader("evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    said = (say, named, worded, fitted, amount_of, titled)
+    environment.globals |= {one.__name__: one for one in said}
+    environment.filters["worded"] = worded
     return environment.get_template(name)

@@ -6,9 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from evaluation.adapt import LOGGED
-from evaluation.digits import number, shown
-from evaluation.estimators import ESTIMATORS
+from evaluation.digits import ends, number, shown
+from evaluation.estimators import ESTIMATORS, titled
 from evaluation.intervals import Between
+from evaluation.language import mark, say
+from evaluation.words import named, treated, worded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,14 +20,17 @@ if TYPE_CHECKING:
     from evaluation.slices import Slice
 
 MOST_DECISIONS = 12  # of which the page lists the support
-PARTS = {"margin": "Margin", "cost": "Cost", "annoyance": "Annoyance", "undiscounted": "Undiscounted"}
+PARTS = {
+    "margin": mark("Margin"), "cost": mark("Cost"), "annoyance": mark("Annoyance"),
+    "undiscounted": mark("Undiscounted"),
+}  # fmt: skip
 LISTED = (0.0, 0.5, 1.0, 1.5, 2.0)  # factors of the model
 
 
 def guaranteed_rows(report: Report) -> list[tuple[str, ...]]:
     """Bounds at any size of log, as text."""
     return [
-        (g.policy, number(g.value, True), f"{number(g.lo, True)} to {number(g.hi, True)}", number(g.lower, True))
+        (named(g.policy), number(g.value, True), ends(g.lo, g.hi), number(g.lower, True))
         for g in report.guaranteed
     ]
 
@@ -34,7 +39,7 @@ def factor_rows(report: Report) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Per estimate that uses a model and policy: value and interval at some factors, and of what the model moves."""
     return [
         (
-            one.policy, ESTIMATORS[one.estimator].title,
+            named(one.policy), say(ESTIMATORS[one.estimator].title),
             [_stacked(found) for found in (*(one.at(factor) for factor in LISTED), one.moved)],
         )
         for one in report.misspecifications
@@ -45,13 +50,13 @@ def _stacked(found: Between) -> tuple[str, str]:
     """A value, and its interval to stand under it."""
     if math.isnan(found.lo):
         return number(found.value, signed=True), ""
-    return number(found.value, signed=True), f"{number(found.lo, True)} to {number(found.hi, True)}"
+    return number(found.value, signed=True), ends(found.lo, found.hi)
 
 
 def change_rows(report: Report) -> list[tuple[str, list[tuple[str, str, str]]]]:
     """Per policy: the most frequent changes, from, to and share of decisions."""
     return [
-        (one.policy, [(change.before, change.after, f"{change.share:.1%}") for change in one.changes])
+        (one.policy, [(treated(change.before), treated(change.after), f"{change.share:.1%}") for change in one.changes])
         for one in report.changed
     ]
 
@@ -60,12 +65,15 @@ def changed_group_rows(report: Report) -> list[tuple[str, list[tuple[str, ...]]]
     """Per policy: the groups for which most changes."""
 
     def most(one: GroupChange) -> tuple[str, str]:
-        return ("–", "–") if one.most is None else (f"{one.most.before} → {one.most.after}", f"{one.most.share:.1%}")
+        if one.most is None:
+            return "–", "–"
+        return f"{treated(one.most.before)} → {treated(one.most.after)}", f"{one.most.share:.1%}"
 
-    return [
-        (one.policy, [(g.dimension, g.label, f"{g.customers:,}", f"{g.share:.1%}", *most(g)) for g in one.groups])
-        for one in report.changed
-    ]
+    def row(one: GroupChange) -> tuple[str, ...]:
+        where = (worded(one.dimension), worded(one.label), f"{one.customers:,}")
+        return (*where, f"{one.share:.1%}", *most(one))
+
+    return [(one.policy, [row(group) for group in one.groups]) for one in report.changed]
 
 
 def slice_rows(report: Report) -> list[tuple[str, list[tuple[bool, tuple[str, ...]]]]]:
@@ -73,7 +81,7 @@ def slice_rows(report: Report) -> list[tuple[str, list[tuple[bool, tuple[str, ..
 
     def row(one: Slice) -> tuple[bool, tuple[str, ...]]:
         shares = f"{one.contacts:.1%} ({one.contacts_before:.1%})"
-        where = (one.dimension, one.label, f"{one.customers:,}")
+        where = (worded(one.dimension), worded(one.label), f"{one.customers:,}")
         return one.worse, (*where, shown(one.gain, signed=True), shown(one.annoyance, signed=True), shares)
 
     names = dict.fromkeys(one.policy for one in report.slices)
@@ -84,8 +92,8 @@ def live_rows(report: Report) -> list[tuple[str, ...]]:
     """Forecasts beside what came, as text."""
     return [
         (
-            one.policy, one.amount, f"{one.customers:,}", f"{one.decisions:,}", shown(one.forecast, signed=True),
-            shown(one.came, signed=True),
+            named(one.policy), worded(one.amount), f"{one.customers:,}", f"{one.decisions:,}",
+            shown(one.forecast, signed=True), shown(one.came, signed=True),
         )
         for one in report.live
     ]  # fmt: skip
@@ -94,7 +102,7 @@ def live_rows(report: Report) -> list[tuple[str, ...]]:
 def demand_rows(report: Report) -> list[tuple[bool, tuple[str, ...]]]:
     """Per policy and pool whether more is asked for than there is, and the figures as text."""
     return [
-        (one.above, (one.policy, one.pool, *(f"{x:,.0f}" for x in (one.asked, one.busiest, one.capacity)), one.unit,
+        (one.above, (named(one.policy), one.pool, *(f"{x:,.0f}" for x in (one.asked, one.busiest, one.capacity)), one.unit,
                      f"{one.days_above:.0%}"))
         for one in report.demands
     ]  # fmt: skip
@@ -104,7 +112,7 @@ def power_rows(report: Report) -> list[tuple[str, ...]]:
     """What the log can show of each policy, as text."""
     return [
         (
-            p.policy, f"{p.ess:,.0f}", f"{p.positives:,.0f}", f"{p.largest_share:.2%}", number(p.detectable),
+            named(p.policy), f"{p.ess:,.0f}", f"{p.positives:,.0f}", f"{p.largest_share:.2%}", number(p.detectable),
             number(p.effect), f"{p.needed:,.0f}" if math.isfinite(p.needed) else "–",
         )
         for p in report.powers
@@ -120,12 +128,12 @@ def lead_rows(report: Report) -> list[dict[str, Any]]:
         joint = next((one for one in report.together if one.policy == policy), None)
         rows.append(
             {
-                "policy": policy,
+                "policy": named(policy),
                 "value": shown(found.interval),
-                "difference": shown(found.difference, signed=True) if found.difference else "reference",
+                "difference": shown(found.difference, signed=True) if found.difference else say("reference"),
                 "lower": number(found.difference.lower, signed=True) if found.difference else "",
                 "total": _total(report, policy),
-                "joint": "" if joint is None else f"{number(joint.lo, True)} to {number(joint.hi, True)}",
+                "joint": "" if joint is None else ends(joint.lo, joint.hi),
                 "ess": f"{size:,.0f}",
                 "max_weight": f"{largest:,.1f}",
                 "untried": f"{report.supports[report.policies.index(policy)].untried:.1%}",
@@ -145,7 +153,7 @@ def _total(report: Report, policy: str) -> str:
 def part_rows(report: Report) -> list[tuple[str, list[str]]]:
     """Per policy: the lead estimate of every part of the reward."""
     names = [a for a in PARTS if (report.policies[0], report.lead.estimator, a) in report.computed]
-    return [(p, [shown(report.estimate(p, amount=a).interval) for a in names]) for p in report.policies]
+    return [(named(p), [shown(report.estimate(p, amount=a).interval) for a in names]) for p in report.policies]
 
 
 def booked(report: Report) -> str:
@@ -156,13 +164,13 @@ def booked(report: Report) -> str:
 
 def estimate_rows(report: Report) -> list[tuple[str, list[tuple[str, str, str]]]]:
     """Per policy and estimator: its title, the value, the difference to the reference."""
-    return [(policy, [_estimate_row(report, policy, name) for name in report.estimators]) for policy in report.policies]
+    return [(named(p), [_estimate_row(report, p, name) for name in report.estimators]) for p in report.policies]
 
 
 def _estimate_row(report: Report, policy: str, name: str) -> tuple[str, str, str]:
     found, estimator = report.estimate(policy, name), ESTIMATORS[name]
-    title = f"{estimator.title} (model-based)" if estimator.model_based else estimator.title
-    return title, shown(found.interval), shown(found.difference, signed=True) if found.difference else "reference"
+    difference = shown(found.difference, signed=True) if found.difference else say("reference")
+    return titled(estimator), shown(found.interval), difference
 
 
 def weighting_rows(report: Report) -> list[tuple[str, str, str, str, str, str]]:
@@ -171,10 +179,10 @@ def weighting_rows(report: Report) -> list[tuple[str, str, str, str, str, str]]:
     for found in report.estimates:
         if found.weighting is not None:
             chosen, plain = found.weighting.chosen, found.weighting.plain
-            parameter = number(chosen.parameter) if math.isfinite(chosen.parameter) else "none"
+            parameter = number(chosen.parameter) if math.isfinite(chosen.parameter) else say("none")
             errors = (number(chosen.variance**0.5), number(plain.variance**0.5))
-            title = ESTIMATORS[found.estimator].title
-            rows.append((found.policy, title, parameter, number(chosen.bias, signed=True), *errors))
+            title = say(ESTIMATORS[found.estimator].title)
+            rows.append((named(found.policy), title, parameter, number(chosen.bias, signed=True), *errors))
     return rows
 
 
@@ -183,12 +191,12 @@ def size_rows(report: Report) -> tuple[range, list[tuple[str, list[tuple[str, li
     numbers = range(1, min(report.data.horizon, MOST_DECISIONS) + 1)
     rows = [
         (
-            s.policy,
+            named(s.policy),
             [
-                ("ESS, alone", [f"{x:,.0f}" for x in s.ess[: len(numbers)]]),
-                ("ESS, cumulative", [f"{x:,.1f}" for x in s.ess_cumulative[: len(numbers)]]),
-                ("largest weight, alone", [f"{x:,.1f}" for x in s.largest_weight[: len(numbers)]]),
-                ("largest weight, cumulative", [f"{x:,.1f}" for x in s.largest_cumulative[: len(numbers)]]),
+                (say("ESS, alone"), [f"{x:,.0f}" for x in s.ess[: len(numbers)]]),
+                (say("ESS, cumulative"), [f"{x:,.1f}" for x in s.ess_cumulative[: len(numbers)]]),
+                (say("largest weight, alone"), [f"{x:,.1f}" for x in s.largest_weight[: len(numbers)]]),
+                (say("largest weight, cumulative"), [f"{x:,.1f}" for x in s.largest_cumulative[: len(numbers)]]),
             ],
         )
         for s in report.supports[1:]
@@ -204,13 +212,13 @@ def simulated_rows(frame: pl.DataFrame | None) -> tuple[list[str], list[list[tup
     paired = {name: pair for name, pair in bounds.items() if set(pair) <= set(frame.columns)}
     titles = [name for name in frame.columns if not any(name in pair for pair in paired.values())]
     rows = [[_simulated(row, name, paired.get(name)) for name in titles] for row in frame.iter_rows(named=True)]
-    return [title.replace("_", " ") for title in titles], rows
+    return [worded(title.replace("_", " ")) for title in titles], rows
 
 
 def _simulated(row: dict[str, Any], name: str, bounds: tuple[str, str] | None) -> tuple[str, str]:
     if row[name] is None:
         return "–", ""
-    value = number(row[name]) if isinstance(row[name], float) else str(row[name])
+    value = number(row[name]) if isinstance(row[name], float) else named(str(row[name]))
     if bounds is None or row[bounds[0]] is None:
         return value, ""
-    return value, " to ".join(number(row[bound], digits=3) for bound in bounds)
+    return value, ends(row[bounds[0]], row[bounds[1]], signed=False, digits=3)

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.language import mark
+
 Distribution = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+NOTE = mark("estimated by {name} on the training customers (held-out log-loss: {tried})")
 HELD_OUT = 0.25  # share of training customers on which the candidates are compared; assumed
 SMOOTHING = 0.5  # pseudo-count per treatment (Jeffreys' prior)
 
@@ -28,7 +31,7 @@ class PropensityModel:
     def note(self) -> str:
         """One phrase for reports."""
         tried = ", ".join(f"{name} {loss:.4f}" for name, loss in self.losses)
-        return f"estimated by {self.name} on the training customers (held-out log-loss: {tried})"
+        return NOTE.format(name=self.name, tried=tried)
 
 
 def estimate_propensity(

@@ -21,6 +21,7 @@ from evaluation.data_card import DataCard, Estimate
 from evaluation.demand import Demand
 from evaluation.diagnostics import Support
 from evaluation.guaranteed import Guaranteed
+from evaluation.language import Language, speaking
 from evaluation.lead import Lead, single_size
 from evaluation.live import Live
 from evaluation.misspecification import Misspecification
@@ -142,8 +143,9 @@ class Report:
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """What can be said of each policy against the reference, in plain words."""
-        return verdicts(self)
+        """What can be said of each policy against the reference, in plain English words."""
+        with speaking("en"):
+            return verdicts(self)
 
     def figure(self, kind: str = "forest") -> Figure:
         """A picture: "forest" (estimates), "support" (ESS by decision), "mix" (treatments), "confounding" or "model".
@@ -167,11 +169,11 @@ class Report:
         """The report as JSON, the same for the same inputs."""
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def to_html(self) -> str:
-        """The report as one self-contained HTML page."""
+    def to_html(self, lang: Language = "en") -> str:
+        """The report as one self-contained HTML page, in English or Chinese; InputError in any other language."""
         from evaluation.page import page
 
-        return page(self)
+        return page(self, lang)
 
     def _repr_html_(self) -> str:
         from evaluation.page import fragment
@@ -183,11 +185,14 @@ class Report:
 
         return "\n".join(escape(v.text) for v in self.verdicts)
 
-    def write(self, directory: Path | str) -> Path:
-        """Write report.html and report.json into a directory, each whole or not at all; returns the directory."""
-        place = Path(directory)
+    def write(self, directory: Path | str, lang: Language = "en") -> Path:
+        """Write report.html and report.json into a directory, each whole or not at all; returns the directory.
+
+        lang: of report.html; report.json is the same in every language
+        """
+        place, texts = Path(directory), {"report.html": self.to_html(lang), "report.json": self.to_json()}
         place.mkdir(parents=True, exist_ok=True)
-        for name, text in (("report.html", self.to_html()), ("report.json", self.to_json())):
+        for name, text in texts.items():
             temporary = place / f".{name}"
             temporary.write_text(text, encoding="utf-8")
             os.replace(temporary, place / name)

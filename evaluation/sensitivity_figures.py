@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluation.drawing import MARKERS, PALETTE, STYLES, canvas, legend, short, unit
+from evaluation.language import mark, say
+from evaluation.words import named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from evaluation.report import Report
 
-MEASURED = "share of the model's measured error that is taken off"
-SCALED = "factor on all that the model expects"
+MEASURED = mark("share of the model's measured error that is taken off")
+SCALED = mark("factor on all that the model expects")
 
 
 def confounding(report: Report) -> Figure:
@@ -32,9 +34,9 @@ def confounding(report: Report) -> Figure:
     axes.set_xticks([1, 1.2, 1.5, 2, 3], ["1", "1.2", "1.5", "2", "3"])
     axes.minorticks_off()
     axes.set_xlim(1, report.sensitivities[0].strength[-1])
-    axes.set_xlabel("factor on the odds of a treatment that the log does not explain")
-    axes.set_ylabel(f"difference per customer{unit(report)}")
-    names = [short(found.policy) for found in report.sensitivities]
+    axes.set_xlabel(say("factor on the odds of a treatment that the log does not explain"))
+    axes.set_ylabel(say("difference per customer{unit}", unit=unit(report)))
+    names = [short(named(found.policy)) for found in report.sensitivities]
     lines = [axes.plot([], [], **_look(index))[0] for index in range(len(names))]
     legend(axes, lines, names, columns=4)
     return figure
@@ -51,10 +53,10 @@ def model(report: Report) -> Figure:
         handles += axes.plot(found.factor, value, markersize=4, linewidth=1.4, **look)
         here = found.at(found.own).value
         axes.plot([found.own], [here], "o", markersize=9, markerfacecolor="none", color=look["color"])
-        names.append(short(found.policy))
+        names.append(short(named(found.policy)))
     axes.axhline(0, color=PALETTE[7], linewidth=1, linestyle="--")
-    axes.set_xlabel(MEASURED if report.lead.model_based else SCALED)
-    axes.set_ylabel(f"difference per customer{unit(report)}")
+    axes.set_xlabel(say(MEASURED if report.lead.model_based else SCALED))
+    axes.set_ylabel(say("difference per customer{unit}", unit=unit(report)))
     legend(axes, handles, names, columns=4)
     return figure
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evaluation.confounding import LARGEST
 from evaluation.language import mark, say
 from evaluation.verdict import told
+from evaluation.words import named, treated, worded
 
 if TYPE_CHECKING:
     from evaluation.intervals import Between, Interval
@@ -25,13 +26,13 @@ def propensity_sentences(report: Report) -> tuple[str, ...]:
         return ()
     found = sorted(report.check.wrong, key=lambda f: -abs(f.z))
     more, less = mark("{treatment} {share:.0%} more often"), mark("{treatment} {share:.0%} less often")
-    names = [say(more if f.apart > 0 else less, treatment=f.treatment, share=abs(f.apart)) for f in found[:3]]
+    names = [say(more if f.apart > 0 else less, treatment=treated(f.treatment), share=abs(f.apart)) for f in found[:3]]
     rest = say(", and {n} others", n=len(found) - 3) if len(found) > 3 else ""
     return (
         say(
             "The logged propensities do not agree with what was chosen: {found} than they say. Whoever wrote them did "
             "not decide by them, or they are of another step; sampled figures are wrong by as much.",
-            found=", ".join(names) + rest,
+            found=say(", ").join(names) + rest,
         ),
     )
 
@@ -39,7 +40,7 @@ def propensity_sentences(report: Report) -> tuple[str, ...]:
 def late_sentences(report: Report) -> tuple[str, ...]:
     """What differences would be if outcomes that may still come went on as they began."""
     changes = [
-        say("{policy} {later} instead of {now}", policy=policy, later=bounded(later), now=bounded(now))
+        say("{policy} {later} instead of {now}", policy=named(policy), later=bounded(later), now=bounded(now))
         for policy, now, later in _differences(report, report.lead.estimator, "caught_up")
     ]
     if not changes:
@@ -49,7 +50,7 @@ def late_sentences(report: Report) -> tuple[str, ...]:
             "At {share:.1%} of the decisions outcomes may still come: the log ends before they may. If margins went on "
             "at the rate at which they began, differences would be: {changes}.",
             share=report.data.open_windows,
-            changes="; ".join(changes),
+            changes=say("; ").join(changes),
         ),
     )
 
@@ -79,9 +80,9 @@ def live_sentences(report: Report) -> tuple[str, ...]:
         say(
             "{policy} was launched with {customers:,} customers: {amount} {words}, {came} a decision against "
             "{forecast}.",
-            policy=one.policy,
+            policy=named(one.policy),
             customers=one.customers,
-            amount=say(one.amount),
+            amount=worded(one.amount),
             words=say(words[one.apart]),
             came=bounded(one.came),
             forecast=bounded(one.forecast),
@@ -98,7 +99,7 @@ def served_sentences(report: Report) -> tuple[str, ...]:
             "{policy} is evaluated under its own rules, which are not the log's: at {apart:.1%} of the decisions they "
             "allow something else, at {opened:.1%} what was closed in the log; at {closed:.1%} they close what was "
             "done.",
-            policy=one.policy,
+            policy=named(one.policy),
             apart=one.apart,
             opened=one.opened,
             closed=one.closed,
@@ -113,17 +114,23 @@ def slice_sentences(report: Report) -> tuple[str, ...]:
     out = []
     for policy in dict.fromkeys(one.policy for one in report.slices if one.worse):
         found = sorted((s for s in report.slices if s.policy == policy and s.worse), key=lambda s: s.gain.value)
-        named = "; ".join(f"{one.dimension} {one.label} ({_lost(one)})" for one in found[:MOST_SLICES])
+        groups = say("; ").join(_group(one) for one in found[:MOST_SLICES])
         rest = say("; and {n} more groups", n=len(found) - MOST_SLICES) if len(found) > MOST_SLICES else ""
-        out.append(say("{policy} is surely worse for: {groups}.", policy=policy, groups=named + rest))
+        out.append(say("{policy} is surely worse for: {groups}.", policy=named(policy), groups=groups + rest))
     return tuple(out)
+
+
+def _group(one: Slice) -> str:
+    """A group, and what is surely worse for it."""
+    where, label = worded(one.dimension), worded(one.label)
+    return say("{dimension} {label} ({lost})", dimension=where, label=label, lost=_lost(one))
 
 
 def _lost(one: Slice) -> str:
     """What is surely worse for a group."""
     gain = [say("gain {amount}", amount=told(one.gain.value))] if one.gain.hi < 0 else []
     annoyed = [say("annoyance {amount}", amount=told(one.annoyance.value))] if one.annoyance.lo > 0 else []
-    return ", ".join(gain + annoyed)
+    return say(", ").join(gain + annoyed)
 
 
 def untried_sentences(report: Report) -> tuple[str, ...]:
@@ -132,7 +139,7 @@ def untried_sentences(report: Report) -> tuple[str, ...]:
         say(
             "{policy} puts {share:.1%} of its decisions on treatments that the log never tried there: if these were "
             "worth the least or the most that any treatment earned, its value would lie between {lo} and {hi}.",
-            policy=one.policy,
+            policy=named(one.policy),
             share=one.share,
             lo=told(one.lo),
             hi=told(one.hi),
@@ -151,7 +158,7 @@ def confounding_sentences(report: Report) -> tuple[str, ...]:
             text, factor = HOLDS, LARGEST
         else:
             text, factor = OVERTURNED, found.overturned_at
-        out.append(say(text, policy=found.policy, side=say(side), factor=factor))
+        out.append(say(text, policy=named(found.policy), side=say(side), factor=factor))
     return tuple(out)
 
 

@@ -1,4 +1,4 @@
-"""What the page says in sentences of wrong models, of what changes for whom, of use and expiry, and of its sources."""
+"""What the page says in sentences of wrong models, of what changes for whom, of use and expiry."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from evaluation.language import mark, say
-from evaluation.lead_words import lead_title
+from evaluation.language import mark, paragraph, say
 from evaluation.sentences import bounded
+from evaluation.words import named, treated, worded
 
 if TYPE_CHECKING:
     from evaluation.changes import Example
     from evaluation.misspecification import Misspecification
     from evaluation.portrait import Portrait
     from evaluation.report import Report
-
-SHORT = 12  # letters of a digest that are enough to find it below
 
 
 def misspecification_sentences(report: Report) -> tuple[str, ...]:
@@ -31,7 +29,7 @@ def _scaled(one: Misspecification) -> str:
         say(
             "{policy}: were the reward model wrong by half, each of its expectations half as large, the difference "
             "would be {half} instead of {own}; without it {bare}, with twice of it {double}.",
-            policy=one.policy,
+            policy=named(one.policy),
             half=bounded(one.at(0.5)),
             own=bounded(one.at(1.0)),
             bare=bounded(one.at(0.0)),
@@ -41,7 +39,7 @@ def _scaled(one: Misspecification) -> str:
     if one.stands:
         out.append(say("The conclusion stands at all of these."))
     elif one.overturned_at is not None:
-        text = "The sign turns where the model's expectations are multiplied by {factor:.2f}."
+        text = mark("The sign turns where the model's expectations are multiplied by {factor:.2f}.")
         out.append(say(text, factor=one.overturned_at))
     if not math.isnan(one.moved.lo):
         text = (
@@ -53,18 +51,18 @@ def _scaled(one: Misspecification) -> str:
             else mark("The model moves the estimate by {moved}, no more than chance would.")
         )
         out.append(say(text, moved=bounded(one.moved)))
-    return " ".join(out)
+    return paragraph(out)
 
 
 def _modelled(one: Misspecification) -> str:
     """Of a model-based figure."""
-    out = [say("{policy}: the model alone expects {own}.", policy=one.policy, own=bounded(one.at(0.0)))]
+    out = [say("{policy}: the model alone expects {own}.", policy=named(one.policy), own=bounded(one.at(0.0)))]
     if one.shrinks_to is not None:
-        text = "Were no more than {share:.0%} of that true, its interval would no longer be clear of 0."
+        text = mark("Were no more than {share:.0%} of that true, its interval would no longer be clear of 0.")
         out.append(say(text, share=one.shrinks_to))
     if math.isnan(one.moved.lo):
-        text = "How wrong the model is there the log cannot measure: too few customers had what it would do."
-        return " ".join([*out, say(text)])
+        text = mark("How wrong the model is there the log cannot measure: too few customers had what it would do.")
+        return paragraph([*out, say(text)])
     out.append(
         say(
             "Its own error on the log, by weighted residuals, moves that by {moved}: were it wrong by half of it, the "
@@ -76,13 +74,13 @@ def _modelled(one: Misspecification) -> str:
     )
     if one.overturned_at is not None:
         out.append(say("The sign turns at {factor:.2f} times the measured error.", factor=one.overturned_at))
-    return " ".join(out)
+    return paragraph(out)
 
 
 def change_sentences(report: Report) -> dict[str, str]:
     """Per policy, at how many decisions it would do something else."""
-    text = "At {share:.1%} of the decisions {policy} would do something else than the log did."
-    return {one.policy: say(text, share=one.share, policy=one.policy) for one in report.changed}
+    text = mark("At {share:.1%} of the decisions {policy} would do something else than the log did.")
+    return {one.policy: say(text, share=one.share, policy=named(one.policy)) for one in report.changed}
 
 
 def examples(report: Report) -> dict[str, tuple[str, ...]]:
@@ -94,13 +92,13 @@ def _example(one: Example) -> str:
     who = one.portrait
     out = [say("{customer}, {when} UTC.", customer=one.customer_id, when=one.at[:16].replace("T", " "))]
     if who is not None:
-        came = say("Came in by {trigger}.", trigger=who.trigger) if who.trigger else say("Did not come in.")
+        came = say("Came in by {trigger}.", trigger=worded(who.trigger)) if who.trigger else say("Did not come in.")
         out.append(came)
     out.append(
         say(
             "The log: {logged}; the policy: {chosen} with {probability:.0%}, what the log did with {other:.0%}.",
-            logged=one.logged,
-            chosen=one.chosen,
+            logged=treated(one.logged),
+            chosen=treated(one.chosen),
             probability=one.probability,
             other=one.probability_logged,
         )
@@ -108,15 +106,16 @@ def _example(one: Example) -> str:
     if who is not None:
         out += _known(who)
     change = one.change
-    text = "It is one of the {share:.1%} from “{before}” to “{after}”."
-    return " ".join([*out, say(text, share=change.share, before=change.before, after=change.after)])
+    text = mark("It is one of the {share:.1%} from “{before}” to “{after}”.")
+    before, after = treated(change.before), treated(change.after)
+    return paragraph([*out, say(text, share=change.share, before=before, after=after)])
 
 
 def _known(who: Portrait) -> Iterator[str]:
     """Profile and last contacts."""
-    traits = ", ".join(f"{t.meaning} {t.value}{f' ({t.unit})' if t.unit else ''}" for t in who.traits)
+    traits = say(", ").join(f"{t.meaning} {worded(t.value)}{f' ({t.unit})' if t.unit else ''}" for t in who.traits)
     yield say("Known: {traits}.", traits=traits) if traits else say("No profile was known.")
-    contacts = "; ".join(say("{what} {days:,.0f} days before", what=c.treatment, days=c.days) for c in who.contacts)
+    contacts = say("; ").join(say("{what} {days:,.0f} days before", what=c.treatment, days=c.days) for c in who.contacts)
     yield say("Last contacts: {contacts}.", contacts=contacts) if contacts else say("No contact before.")
 
 
@@ -138,46 +137,12 @@ def use_sentences(report: Report) -> tuple[str, ...]:
     known = {one.policy for one in report.uses if one.intended is not None}
     bare = [name for name in report.policies[1:] if name not in known]
     if bare:
-        text = "Without a model card, so that their use and limits are not known here: {names}."
-        out.append(say(text, names=", ".join(bare)))
-    text = "{policy} may be used until {expires}, by its own manifest."
+        text = mark("Without a model card, so that their use and limits are not known here: {names}.")
+        out.append(say(text, names=say(", ").join(map(named, bare))))
+    text = mark("{policy} may be used until {expires}, by its own manifest.")
     out += [
-        say(text, policy=one.policy, expires=one.expires)
+        say(text, policy=named(one.policy), expires=one.expires)
         for one in report.uses
         if one.intended is None and one.expires is not None
     ]
     return tuple(out)
-
-
-def section_origins(report: Report) -> dict[str, str]:
-    """From which data and by which estimator each section comes."""
-    data, title = report.data, lead_title(report)
-    log = f"log {data.digest[:SHORT]}"
-    model = (
-        f"models from the training customers {data.training_digest[:SHORT]}"
-        if data.training_digest is not None
-        else "models cross-fitted on the same log"
-    )
-    choosing = "the policies' probabilities; no reward"
-    return {
-        "power": f"{log}, propensities and booked rewards; no policy's value",
-        "lead": f"{log}, {title}, {model}",
-        "guaranteed": f"{log}, inverse propensity score; no model",
-        "live": f"{log}, all decisions of the launched policy; forecasts of the earlier report",
-        "slices": f"{log}, {title}, {model}",
-        "changes": f"{log}, {choosing}",
-        "support": f"{log}, propensities and {choosing}",
-        "confounding": f"{log}, self-normalised form of {title}; no model",
-        "model": f"{log}, {title} and the estimates beside it, {model}",
-        "demand": f"{log}, {choosing}; capacities of the catalogue",
-        "mix": f"{log}, {choosing}",
-        "simulation": _world(report),
-        "all": f"{log}, each estimator by itself, {model}",
-    }
-
-
-def _world(report: Report) -> str:
-    """What was simulated."""
-    sources = () if report.origin is None else report.origin.sources
-    digest = next((one.digest[:SHORT] for one in sources if one.what == "world"), "that was handed in")
-    return f"world {digest}, seed {report.seed}; no log"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from evaluation.language import mark, say
+from evaluation.words import named
 
 if TYPE_CHECKING:
     from evaluation.report import Report
@@ -40,7 +41,7 @@ def _verdict(report: Report, policy: str) -> Verdict:
     lo, hi = report.bounds(policy)
     ess = report.support(policy)[0]
     known = next((p.positives for p in report.powers if p.policy == policy), math.inf)
-    values: dict[str, object] = {"policy": policy, "size": ess, "known": known}
+    values: dict[str, object] = {"policy": named(policy), "size": ess, "known": known}
     values |= {"need": report.lead.threshold, "positives": report.settings.min_positives}
     if math.isnan(lo):
         return Verdict(policy, "undecided", say(NO_INTERVAL, **values))
@@ -52,7 +53,7 @@ def _verdict(report: Report, policy: str) -> Verdict:
     if report.lead.model_based:
         return Verdict(policy, "model only", say(MODEL_ONLY, **values))
     if crowded := report.above(policy):
-        asked = ", ".join(
+        asked = say(", ").join(
             say("{asked:,.0f} of {there:,.0f} {unit} of {pool}", asked=one.asked, there=one.capacity, unit=one.unit,
                 pool=one.pool)
             for one in crowded
@@ -81,7 +82,7 @@ SIMULATION_ONLY = mark(
 
 def _amount(report: Report, policy: str, difference: float) -> str:
     """The difference per customer, and to whom."""
-    other = say("the logging policy") if report.reference == "logged" else report.reference
+    other = say("the logging policy") if report.reference == "logged" else named(report.reference)
     return say("{amount}{unit} per customer against {other}", amount=told(difference), unit=_unit(report), other=other)
 
 
@@ -100,7 +101,7 @@ def _bounds(report: Report, policy: str, difference: float) -> str:
     if many is None:
         return bounds
     total = say("{amount}{unit} for {many:,} customers", amount=told(many * difference), unit=_unit(report), many=many)
-    return f"{bounds}, {total}"
+    return say("{bounds}, {total}", bounds=bounds, total=total)
 
 
 def _unit(report: Report) -> str:

@@ -324,6 +324,8 @@ class EvaluateConfig(Config):
     """Seed of the bootstrap and of the simulation."""
     track: bool = True
     """Log the report to MLflow."""
+    lang: Literal["en", "zh"] = "en"
+    """Language of report.html: English or Chinese; report.json is the same in both."""
     out: Path | None = None
     """Directory for report.html and report.json; by default under runs/."""
 

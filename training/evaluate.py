@@ -108,7 +108,7 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
         uses=tuple(uses_of(policies)),
         origin=origin_of(config, tables, world),
     )
-    report.write(directory)
+    report.write(directory, config.lang)
     write_schema(directory)
     with tracking.track("nextbest", f"evaluate-{directory.name}", enabled=config.track) as tracker:
         tracker.metrics(_metrics(report))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
 
+from evaluation.origin import CHANGED, UNKNOWN
+
 HERE = Path(__file__).resolve()
 GIT_SECONDS = 20  # assumed: git has told the state of a working tree by then, also on a slow disk
 PROJECT = "nextbest"
@@ -26,8 +28,8 @@ class Code:
 
     def __str__(self) -> str:
         if self.commit is None:
-            return f"unknown ({self.missing})"
-        return f"{self.commit}{', with changes that are not committed' if self.dirty else ''}"
+            return UNKNOWN.format(why=self.missing)
+        return CHANGED.format(commit=self.commit) if self.dirty else self.commit
 
 
 def login_name() -> str:
