@@ -32,8 +32,11 @@ def svg(figure: Figure, salt: str) -> str:
     """
     import matplotlib
 
-    out, look = io.StringIO(), {"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif"}
-    with matplotlib.rc_context(look), warnings.catch_warnings():
+    out = io.StringIO()
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif"}),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
@@ -72,4 +75,4 @@ def short(name: str) -> str:
 
 
 def unit(report: Report) -> str:
-    return say(" ({currency})", currency=report.data.currency) if report.data.currency else ""
+    return say(" ({unit})", unit=report.data.currency) if report.data.currency else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluation import drawing, page_tables
 from evaluation.drawing import svg
@@ -36,12 +36,13 @@ if TYPE_CHECKING:
 def page(report: Report, language: Language = "en") -> str:
     """The whole report as one self-contained HTML page."""
     with speaking(language):
-        return template("report.html.j2").render(tag=TAGS[language], **_content(report))
+        return _rendered(report, TAGS[language])
 
 
-def _content(report: Report) -> dict[str, Any]:
-    """What the page shows, in the language that is spoken."""
-    return dict(
+def _rendered(report: Report, tag: str) -> str:
+    """The page in the language that is spoken."""
+    return template("report.html.j2").render(
+        tag=tag,
         report=report,
         data=report.data,
         verdicts=verdicts(report),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from evaluation.changes import GroupChange
+    from evaluation.demand import Demand
     from evaluation.report import Report
     from evaluation.slices import Slice
 
@@ -30,8 +31,7 @@ LISTED = (0.0, 0.5, 1.0, 1.5, 2.0)  # factors of the model
 def guaranteed_rows(report: Report) -> list[tuple[str, ...]]:
     """Bounds at any size of log, as text."""
     return [
-        (named(g.policy), number(g.value, True), ends(g.lo, g.hi), number(g.lower, True))
-        for g in report.guaranteed
+        (named(g.policy), number(g.value, True), ends(g.lo, g.hi), number(g.lower, True)) for g in report.guaranteed
     ]
 
 
@@ -101,11 +101,12 @@ def live_rows(report: Report) -> list[tuple[str, ...]]:
 
 def demand_rows(report: Report) -> list[tuple[bool, tuple[str, ...]]]:
     """Per policy and pool whether more is asked for than there is, and the figures as text."""
-    return [
-        (one.above, (named(one.policy), one.pool, *(f"{x:,.0f}" for x in (one.asked, one.busiest, one.capacity)), one.unit,
-                     f"{one.days_above:.0%}"))
-        for one in report.demands
-    ]  # fmt: skip
+
+    def row(one: Demand) -> tuple[str, ...]:
+        amounts = (f"{x:,.0f}" for x in (one.asked, one.busiest, one.capacity))
+        return (named(one.policy), one.pool, *amounts, one.unit, f"{one.days_above:.0%}")
+
+    return [(one.above, row(one)) for one in report.demands]
 
 
 def power_rows(report: Report) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from evaluation.words import named, treated, worded
 if TYPE_CHECKING:
     from evaluation.changes import Example
     from evaluation.misspecification import Misspecification
-    from evaluation.portrait import Portrait
+    from evaluation.portrait import Portrait, Trait
     from evaluation.report import Report
 
 
@@ -113,10 +113,17 @@ def _example(one: Example) -> str:
 
 def _known(who: Portrait) -> Iterator[str]:
     """Profile and last contacts."""
-    traits = say(", ").join(f"{t.meaning} {worded(t.value)}{f' ({t.unit})' if t.unit else ''}" for t in who.traits)
+    traits = say(", ").join(map(_trait, who.traits))
     yield say("Known: {traits}.", traits=traits) if traits else say("No profile was known.")
-    contacts = say("; ").join(say("{what} {days:,.0f} days before", what=c.treatment, days=c.days) for c in who.contacts)
+    contacts = say("; ").join(
+        say("{what} {days:,.0f} days before", what=c.treatment, days=c.days) for c in who.contacts
+    )
     yield say("Last contacts: {contacts}.", contacts=contacts) if contacts else say("No contact before.")
+
+
+def _trait(one: Trait) -> str:
+    unit = say(" ({unit})", unit=one.unit) if one.unit else ""
+    return f"{one.meaning} {worded(one.value)}{unit}"
 
 
 def use_sentences(report: Report) -> tuple[str, ...]:

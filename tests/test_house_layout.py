@@ -62,7 +62,7 @@ def test_imports_go_down_and_mlflow_stands_in_one_file() -> None:
 
 
 @pytest.mark.parametrize("package", ["envs", "evaluation", "serving", "agents"])
-def test_floors_import_without_torch_and_mlflow(package: str) -> None:
+def test_floors_import_without_torch_mlflow_and_babel(package: str) -> None:
     names = [
         ".".join(Path(file).with_suffix("").parts).removesuffix(".__init__")
         for file in _tracked(f"{package}/*.py")
@@ -71,7 +71,7 @@ def test_floors_import_without_torch_and_mlflow(package: str) -> None:
     code = (
         "import importlib, sys\n"
         f"for name in {names!r}: importlib.import_module(name)\n"
-        "print(*sorted({'torch', 'stable_baselines3', 'sb3_contrib', 'mlflow'} & set(sys.modules)))"
+        "print(*sorted({'torch', 'stable_baselines3', 'sb3_contrib', 'mlflow', 'babel'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.returncode) == ("\n", 0), done.stderr[-2000:]

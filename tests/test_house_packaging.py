@@ -27,7 +27,12 @@ def test_the_wheel_holds_packages_data_and_the_gate_and_nothing_called_mlflow(wh
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert top == {"envs", "agents", "evaluation", "training", "serving", "nextbest.py"}
-    for name in ("training/promotion.yaml", "training/starters/mapping.yaml", "envs/worlds/bank/catalogue.yaml"):
+    for name in (
+        "evaluation/locale/zh.po",
+        "training/promotion.yaml",
+        "training/starters/mapping.yaml",
+        "envs/worlds/bank/catalogue.yaml",
+    ):
         assert name in names
 
 
