@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from evaluation.adapt import LOGGED, Adapted
+from evaluation.adapt import LOGGED
 from evaluation.data_card import Estimate
-from evaluation.estimators import ESTIMATORS, Estimated, Estimator, Inputs, estimated, estimators_for
-from evaluation.intervals import interval
-from evaluation.late import caught_up, open_share
+from evaluation.estimators import ESTIMATORS, Estimator, Settled, estimators_for, settled
+from evaluation.intervals import Skewness, interval
 from evaluation.lead import Lead
 from evaluation.misspecification import LINES, Difference, Misspecification, lines
+from evaluation.part import CAUGHT_UP, LOGGING, UNDISCOUNTED, Part, Parts
 from evaluation.resampling import Resamples
-from evaluation.study import COMPONENTS, REWARD, Study, amounts
+from evaluation.study import COMPONENTS, REWARD
+from evaluation.terms import Means, Terms
 from evaluation.together import Together, together
-
-UNDISCOUNTED, CAUGHT_UP = "undiscounted", "caught_up"
 
 
 @dataclass(frozen=True)
@@ -31,38 +30,80 @@ class Comparing:
 
 @dataclass(frozen=True)
 class Asked:
-    """One estimator of one amount, for every policy."""
+    """One estimator of one amount, for every policy, the logging policy first."""
 
     estimator: Estimator
     amount: str
-    found: dict[str, Estimated]
+    found: dict[str, Settled] = field(repr=False)
 
     @classmethod
-    def of(cls, estimator: Estimator, amount: str, inputs: dict[str, Inputs]) -> Asked:
-        found = {name: estimated(estimator, given, logging=name == LOGGED) for name, given in inputs.items()}
-        return cls(estimator, amount, found)
+    def of(cls, estimator: Estimator, amount: str, parts: Parts, names: Sequence[str]) -> Asked:
+        def of(policy: int) -> Settled:
+            return settled(estimator, lambda: (p.inputs(policy, amount) for p in parts()), logging=policy == LOGGING)
+
+        return cls(estimator, amount, {name: of(i) for i, name in enumerate(names, LOGGING)})
+
+    def terms(self, part: Part) -> dict[str, Terms]:
+        """What it says of the customers of a part, by policy."""
+        return {
+            name: one.terms(part.inputs(i, self.amount)) for i, (name, one) in enumerate(self.found.items(), LOGGING)
+        }
 
 
-Draws = Sequence[Mapping[str, np.ndarray]]  # per asked: by policy, (resamples,)
+@dataclass(frozen=True)
+class Answer:
+    """What is asked of one policy, from all customers."""
+
+    means: Means
+    draws: np.ndarray  # (resamples,)
+    skewness: Skewness
+    skewness_apart: Skewness  # of the difference to the reference
+
+    @property
+    def value(self) -> float:
+        return self.means.estimate()
 
 
-def drawn(asked: Sequence[Asked], resamples: Resamples) -> Draws:
-    """Everything that is asked in every resample, from one pass over the customers."""
-    draws = iter(resamples.of_all([one.terms for ask in asked for one in ask.found.values()]))
-    return [{name: next(draws) for name in ask.found} for ask in asked]
+Answers = Sequence[dict[str, Answer]]  # per asked, by policy
 
 
-def estimates_of(asked: Sequence[Asked], draws: Draws, reference: str, confidence: float) -> Iterator[Estimate]:
-    """Everything that is asked, with intervals."""
-    for ask, own in zip(asked, draws, strict=True):
-        yield from _compared(ask, own, reference, confidence)
+def answers(asked: Sequence[Asked], parts: Parts, resamples: Resamples, reference: str) -> Answers:
+    """Everything that is asked, by policy: from a pass over the customers each for means, resamples and skewness."""
+
+    def everything() -> Iterator[list[Terms]]:
+        for part in parts():
+            yield [terms for one in asked for terms in one.terms(part).values()]
+
+    means, draws = iter(Means.of_all(everything())), iter(resamples.of_parts(everything()))
+    mean = [{name: next(means) for name in one.found} for one in asked]
+    skewed = [{name: (Skewness(), Skewness()) for name in one.found} for one in asked]
+    for part in parts():
+        for one, own, skew in zip(asked, mean, skewed, strict=True):
+            moved = {name: own[name].influence(terms) for name, terms in one.terms(part).items()}
+            for name, by in moved.items():
+                alone, apart = skew[name]
+                skew[name] = alone + Skewness.of(by), apart + Skewness.of(by - moved[reference])
+    return [
+        {name: Answer(own[name], next(draws), *skew[name]) for name in one.found}
+        for one, own, skew in zip(asked, mean, skewed, strict=True)
+    ]
+
+
+def estimates_of(asked: Sequence[Asked], found: Answers, reference: str, confidence: float) -> Iterator[Estimate]:
+    """Everything that is asked, with intervals, and paired differences to the reference."""
+    for ask, own in zip(asked, found, strict=True):
+        base = own[reference]
+        for name, one in own.items():
+            alone = interval(one.value, one.draws, confidence, one.skewness)
+            apart = interval(one.value - base.value, one.draws - base.draws, confidence, one.skewness_apart)
+            other = None if name == reference else apart
+            yield Estimate(name, ask.estimator.name, ask.amount, alone, other, ask.found[name].weighting)
 
 
 def together_of(
-    estimates: Sequence[Estimate], asked: Sequence[Asked], draws: Draws, lead: Lead, of: Comparing, confidence: float
+    estimates: Sequence[Estimate], asked: Sequence[Asked], found: Answers, lead: Lead, of: Comparing, confidence: float
 ) -> tuple[Together, ...]:
     """The lead's differences of the policies that the evaluation is about, where these are several."""
-    leading = [(ask.estimator.name, ask.amount) for ask in asked].index((lead.estimator, REWARD))
     alone = {
         e.policy: e.difference
         for e in estimates
@@ -70,70 +111,55 @@ def together_of(
     }
     if len(alone) < 2:
         return ()
-    own = draws[leading]
-    return together(alone, {name: own[name] - own[of.reference] for name in alone}, confidence)
+    own = found[leading(asked, lead, REWARD)]
+    return together(alone, {name: own[name].draws - own[of.reference].draws for name in alone}, confidence)
 
 
 def misspecifications_of(
-    asked: Sequence[Asked], draws: Draws, lead: Lead, reference: str, confidence: float
+    asked: Sequence[Asked], found: Answers, parts: Parts, lead: Lead, reference: str, confidence: float
 ) -> Iterator[Misspecification]:
     """How the lead estimate bears a wrong model, and the model-based figure that stands beside it."""
-    found = {
-        ask.estimator.name: _differences(ask, own, reference)
-        for ask, own in zip(asked, draws, strict=True)
-        if ask.amount == REWARD
-    }
+    by = {one.estimator.name: k for k, one in enumerate(asked) if one.amount == REWARD}
     for name in dict.fromkeys([lead.estimator, "dm", "fqe"]):
-        if name in LINES and name in found:
-            yield from lines(name, ESTIMATORS[name].model_based, found, confidence)
+        if name in LINES and name in by:
+            ends = {
+                end: _differences(asked[by[end]], found[by[end]], parts, reference) for end in LINES[name] if end in by
+            }
+            yield from lines(name, ESTIMATORS[name].model_based, ends, confidence)
 
 
-def _differences(ask: Asked, draws: Mapping[str, np.ndarray], reference: str) -> dict[str, Difference]:
-    """Of one estimator, for every policy but the reference."""
-    base = ask.found[reference].terms
-    value, moved = base.estimate(), base.influence()
+def _differences(one: Asked, found: dict[str, Answer], parts: Parts, reference: str) -> dict[str, Difference]:
+    """Of one estimator, for every policy but the reference; a number per customer of each is held."""
+    moved: dict[str, list[np.ndarray]] = {name: [] for name in one.found if name != reference}
+    for part in parts():
+        own = {name: found[name].means.influence(terms) for name, terms in one.terms(part).items()}
+        for name, by in moved.items():
+            by.append(own[name] - own[reference])
+    base = found[reference]
     return {
-        name: Difference(one.terms.estimate() - value, draws[name] - draws[reference], one.terms.influence() - moved)
-        for name, one in ask.found.items()
-        if name != reference
+        name: Difference(found[name].value - base.value, found[name].draws - base.draws, np.concatenate(by))
+        for name, by in moved.items()
     }
 
 
-def ask(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Asked]:
-    """Every estimator of the reward, then the lead estimator of each part of it."""
-    names = (LOGGED, *(p.name for p in chosen))
-    k = lead.decisions if lead.kind == "k-step" else 0
-    path = study.log.horizon > 1 and (study.settings.full_horizon or lead.model_based)
-    ratios = 1 < study.log.horizon <= study.settings.ratio_decisions
-    every = {name: study.inputs(i, REWARD, k, path=path, ratios=ratios) for name, i in _numbered(names)}
-    for estimator in estimators_for(study.log.horizon, every[names[-1]].given):
-        yield Asked.of(estimator, REWARD, every)
-    leading = ESTIMATORS[lead.estimator]
-    needs_k = k if "k" in leading.needs else 0
+def leading(asked: Sequence[Asked], lead: Lead, amount: str) -> int:
+    """Where the lead estimate of an amount stands."""
+    return [(ask.estimator.name, ask.amount) for ask in asked].index((lead.estimator, amount))
+
+
+def ask(parts: Parts, names: Sequence[str], lead: Lead, gamma: float, open_windows: float) -> Iterator[Asked]:
+    """Every estimator of the reward, then the lead estimator of each part of it.
+
+    names: of the policies; gamma: discount per day; open_windows: share of the decisions whose outcomes may still come
+    """
+    every, first = (LOGGED, *names), next(parts())
+    given, horizon = first.inputs(len(names) - 1, REWARD), first.arrays["alive"].shape[1]
+    for estimator in estimators_for(horizon, given.given):
+        yield Asked.of(estimator, REWARD, parts, every)
+    lead_estimator = ESTIMATORS[lead.estimator]
     for amount in COMPONENTS:
-        parts = {n: study.inputs(i, amount, needs_k, path="path" in leading.needs) for n, i in _numbered(names)}
-        yield Asked.of(leading, amount, parts)
-    if open_share(study.log) > 0 and not leading.model_based:
-        lay, reward = study.log.padded, amounts(study.log, study.prices)[REWARD]
-        later = lay(caught_up(study.log, reward))
-        yield Asked.of(leading, CAUGHT_UP, {name: replace(i, reward=later) for name, i in every.items()})
-    if study.log.gamma < 1 and study.log.horizon > 1 and not leading.model_based:
-        # Any q with v its expectation leaves the weighted form consistent, so the models may stay discounted.
-        plain = {name: replace(i, discount=i.alive.astype(np.float64)) for name, i in every.items()}
-        yield Asked.of(leading, UNDISCOUNTED, plain)
-
-
-def _numbered(names: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
-    return ((name, index - 1 if index else None) for index, name in enumerate(names))
-
-
-def _compared(ask: Asked, draws: Mapping[str, np.ndarray], reference: str, confidence: float) -> Iterator[Estimate]:
-    """One estimator of one amount for every policy, and its paired difference to the reference."""
-    base = ask.found[reference].terms
-    for name, one in ask.found.items():
-        value, moved = one.terms.estimate(), one.terms.influence()
-        apart, moved_apart = value - base.estimate(), moved - base.influence()
-        difference = interval(apart, draws[name] - draws[reference], confidence, moved_apart)
-        own = interval(value, draws[name], confidence, moved)
-        other = None if name == reference else difference
-        yield Estimate(name, ask.estimator.name, ask.amount, own, other, one.weighting)
+        yield Asked.of(lead_estimator, amount, parts, every)
+    if open_windows > 0 and not lead_estimator.model_based:
+        yield Asked.of(lead_estimator, CAUGHT_UP, parts, every)
+    if gamma < 1 and horizon > 1 and not lead_estimator.model_based:
+        yield Asked.of(lead_estimator, UNDISCOUNTED, parts, every)

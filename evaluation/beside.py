@@ -2,107 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence, Set
+from functools import partial
 
 import numpy as np
 
-from evaluation.adapt import LOGGED, Adapted
-from evaluation.asking import Asked
-from evaluation.changes import Changed, Kinds, Portraits, changed
-from evaluation.confounding import Sensitivity, sensitivity, weighed
+from evaluation.adapt import LOGGED
+from evaluation.adding import added
+from evaluation.asking import Asked, leading
+from evaluation.booking import Booked
+from evaluation.confounding import Said, Sensitivity, sensitivity, weighed_by
 from evaluation.data_card import Estimate
-from evaluation.demand import Demand, Resources, demands
-from evaluation.diagnostics import Support, weights
-from evaluation.guaranteed import Guaranteed, guaranteed
+from evaluation.demand import Demand, Resources, demands_of
+from evaluation.diagnostics import Support
+from evaluation.guaranteed import Guaranteed, guaranteed_by
 from evaluation.lead import Lead
-from evaluation.power import Power, power
-from evaluation.slices import Slice, Sliced, slices
-from evaluation.study import REWARD, Study, amounts
+from evaluation.part import Part, Parts
+from evaluation.power import Behind, Power, customer_weight, power_of
+from evaluation.settings import EvaluationSettings
+from evaluation.slices import Labelled, Slice, Sliced, slices_of
+from evaluation.spread import Spread
+from evaluation.study import REWARD
 from evaluation.untried import Untried, untried
 
 
-def powers(study: Study, names: Iterable[str], lead: Lead) -> Iterator[Power]:
-    """What the log can show of each policy; the effect in question is a share of what was booked. names: in order"""
-    log, settings, reward = study.log, study.settings, amounts(study.log, study.prices)[REWARD]
-    effect = settings.effect * abs(float(log.by_customer(log.discount * reward).mean()))
-    for policy, p in zip(names, study.probabilities, strict=True):
-        ratio = log.padded(weights(log, p), fill=1.0)
-        yield power(policy, log, ratio, reward, lead, effect, settings.confidence)
+def returns_of(parts: Parts) -> Spread:
+    """What the customers of the log brought, discounted."""
+    return sum((Spread.of(part.returns) for part in parts()), Spread())
 
 
-def sensitivities(study: Study, chosen: tuple[Adapted, ...], lead: Lead) -> Iterator[Sensitivity]:
+def powers(
+    parts: Parts, names: Sequence[str], lead: Lead, returns: Spread, settings: EvaluationSettings
+) -> Iterator[Power]:
+    """What the log can show of each policy; the effect in question is a share of what was booked."""
+    for i, name in enumerate(names):
+        behind = added(
+            Behind.of(customer_weight(part.ratio(i), part.arrays["alive"], lead), part.arrays["positive"])
+            for part in parts()
+        )
+        yield power_of(name, behind, returns, settings.effect * abs(returns.mean), settings.confidence)
+
+
+def sensitivities(parts: Parts, names: Sequence[str], lead: Lead, booked: float) -> Iterator[Sensitivity]:
     """How each policy's difference to the logging policy bears confounding; nothing where only a model answers."""
-    log, reward = study.log, amounts(study.log, study.prices)[REWARD]
-    booked = float(log.by_customer(log.discount * reward).mean())
-    for policy, p in zip(chosen, study.probabilities, strict=True):
-        if not lead.model_based and p[np.arange(len(log)), log.treatment].any():
-            mean = weighed(log, p[np.arange(len(log)), log.treatment], reward, lead)
-            if np.isfinite(mean.bounds(1.0)).all():
-                yield sensitivity(policy.name, mean, booked)
+    if lead.model_based:
+        return
+    pooled = next(parts()).pooled
+    for i, name in enumerate(names):
+        mean = weighed_by((_said(part, i) for part in parts()), lead, pooled=pooled)
+        if mean.probability.any() and np.isfinite(mean.bounds(1.0)).all():
+            yield sensitivity(name, mean, booked)
+
+
+def _said(part: Part, policy: int) -> Said:
+    arrays = part.arrays
+    gain = arrays["discount"] * arrays[f"amount {REWARD}"]
+    return Said(arrays[f"chosen {policy}"], arrays["propensity"], gain, arrays["alive"])
 
 
 def untried_of(
-    study: Study, supports: tuple[Support, ...], estimates: tuple[Estimate, ...], lead: Lead
+    booked: Booked, customers: int, supports: Sequence[Support], estimates: Sequence[Estimate], lead: Lead
 ) -> Iterator[Untried]:
     """Where a policy would do what the log never tried, the value at either end of what that may be worth."""
-    reward = amounts(study.log, study.prices)[REWARD]
     values = {e.policy: e.interval.value for e in estimates if (e.estimator, e.amount) == (lead.estimator, REWARD)}
     for found in supports:
         if found.untried > 0:
-            yield untried(found.policy, found.untried, values[found.policy], study.log, reward)
+            decisions = booked.discounted / customers
+            yield untried(found.policy, found.untried, values[found.policy], booked.earned[0], decisions)
 
 
-def demands_of(study: Study, chosen: tuple[Adapted, ...], resources: Resources | None) -> Iterator[Demand]:
+def demanded(booked: Booked, customers: int, names: Sequence[str], resources: Resources | None) -> Iterator[Demand]:
     """What every policy asks of the pools, the log's own first; nothing where no pools are told."""
-    if resources is None:
-        return
-    log = study.log
-    yield from demands(LOGGED, log, np.eye(log.width)[log.treatment], resources)
-    for policy, p in zip(chosen, study.probabilities, strict=True):
-        yield from demands(policy.name, log, p, resources)
+    if resources is not None and booked.used is not None:
+        for name, used in zip((LOGGED, *names), booked.used, strict=True):
+            yield from demands_of(name, used, booked.used[0], customers, resources)
 
 
-def guaranteed_of(study: Study, chosen: tuple[Adapted, ...]) -> Iterator[Guaranteed]:
+def guarantees(
+    parts: Parts, names: Sequence[str], booked: Booked, settings: EvaluationSettings
+) -> Iterator[Guaranteed]:
     """Bounds at any size of log, where a range was stated."""
-    stated, reward = study.settings.reward_range, amounts(study.log, study.prices)[REWARD]
-    if stated is None:
+    if settings.reward_range is None or booked.possible is None:
         return
-    for policy, p in zip(chosen, study.probabilities, strict=True):
-        found = guaranteed(policy.name, study.log, p, reward, stated, study.settings.confidence)
-        if found is not None:
-            yield found
+    for i, name in enumerate(names):
+        values = np.concatenate([(part.ratio(i)[:, 0] - 1) * part.arrays[f"amount {REWARD}"][:, 0] for part in parts()])
+        yield guaranteed_by(name, values, float(booked.possible[i]), settings.reward_range, settings.confidence)
 
 
-def changed_of(
-    study: Study,
-    chosen: tuple[Adapted, ...],
-    deciding: set[str],
-    kinds: Kinds,
-    labels: Mapping[str, np.ndarray],
-    portraits: Portraits | None,
-) -> Iterator[Changed]:
-    """What the policies that the evaluation is about would do otherwise than the log did."""
-    for policy, p in zip(chosen, study.probabilities, strict=True):
-        if policy.name in deciding:
-            yield changed(policy.name, study.log, p, kinds, labels, study.settings.examples, portraits)
-
-
-def slices_of(
-    study: Study,
-    chosen: tuple[Adapted, ...],
-    asked: tuple[Asked, ...],
+def sliced(
+    parts: Parts,
+    names: Sequence[str],
+    asked: Sequence[Asked],
     lead: Lead,
     reference: str,
-    labels: Mapping[str, np.ndarray],
-    deciding: set[str],
+    deciding: Set[str],
+    confidence: float,
 ) -> Iterator[Slice]:
     """The lead estimate by groups of customers, of the policies that the evaluation is about."""
-    log, by = study.log, {(ask.estimator.name, ask.amount): ask.found for ask in asked}
-    reward, annoyance = by[lead.estimator, REWARD], by[lead.estimator, "annoyance"]
-    before, decisions = log.by_customer((log.treatment > 0).astype(np.float64)), log.by_customer(np.ones(len(log)))
-    for policy, p in zip(chosen, study.probabilities, strict=True):
-        if policy.name in deciding - {reference} and labels:
-            name = policy.name
-            gained, annoyed = ((found[name].terms, found[reference].terms) for found in (reward, annoyance))
-            one = Sliced(name, gained, annoyed, log.by_customer(1 - p[:, 0]), before, decisions)
-            yield from slices(one, labels, study.settings.confidence)
+    reward, annoyance = (asked[leading(asked, lead, amount)] for amount in (REWARD, "annoyance"))
+
+    def of(policy: int) -> Iterator[Labelled]:
+        name = names[policy]
+        for part in parts():
+            gained, annoyed = (one.terms(part) for one in (reward, annoyance))
+            contacts, decisions = part.arrays["contacts"], part.arrays["alive"].sum(axis=1).astype(np.float64)
+            gain, cost = (gained[name], gained[reference]), (annoyed[name], annoyed[reference])
+            yield Sliced(name, gain, cost, contacts[:, policy + 1], contacts[:, 0], decisions), part.labels
+
+    for i, name in enumerate(names):
+        if name in deciding and name != reference and next(parts()).labels:
+            yield from slices_of(partial(of, i), confidence)

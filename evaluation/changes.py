@@ -17,6 +17,7 @@ from evaluation.portrait import Portrait
 FEWEST = 30  # customers of a group below which nothing is said of it; assumed, as for slices
 MOST_CHANGES = 8  # that are listed; assumed: what a reader takes in
 MOST_GROUPS = 5
+DIGITS = 12  # of shares that are put in order: the order of a sum must not decide
 
 Portraits = Callable[[int], Portrait]  # by row of the log
 
@@ -81,19 +82,68 @@ class Kinds:
 
     def flow(self, log: Log, probabilities: np.ndarray, rows: np.ndarray) -> np.ndarray:  # (kinds, kinds)
         """Share of these decisions that go from one kind to another. rows: (n,) bool"""
+        return self.counted(log, probabilities, rows) / max(int(rows.sum()), 1)
+
+    def counted(self, log: Log, probabilities: np.ndarray, rows: np.ndarray) -> np.ndarray:  # (kinds, kinds)
+        """How many of these decisions go from one kind to another. rows: (n,) bool"""
         size = len(self.names)
         after = probabilities[rows] @ np.eye(size)[self.of]
         flow = np.zeros((size, size))
         np.add.at(flow, self.of[log.treatment[rows]], after)
-        return flow / max(int(rows.sum()), 1)
+        return flow
 
     def changes(self, flow: np.ndarray, most: int) -> Iterator[Change]:
         """The most frequent ones, the largest first."""
         apart = flow * ~np.eye(len(flow), dtype=bool)
-        for place in np.argsort(-apart, axis=None, kind="stable")[:most]:
+        for place in np.argsort(-apart.round(DIGITS), axis=None, kind="stable")[:most]:
             before, after = np.unravel_index(place, apart.shape)
             if apart[before, after] > 0:
                 yield Change(self.names[before], self.names[after], float(apart[before, after]))
+
+
+Group = tuple[str, str]  # dimension, label
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What some customers' decisions go from and to."""
+
+    customers: int
+    decisions: int
+    counts: np.ndarray  # (kinds, kinds)
+
+    def __add__(self, other: Flow) -> Flow:
+        both = self.customers + other.customers, self.decisions + other.decisions
+        return Flow(*both, self.counts + other.counts)
+
+    @property
+    def shares(self) -> np.ndarray:
+        return np.asarray(self.counts / max(self.decisions, 1))
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Of some customers, and of each of their groups."""
+
+    all: Flow
+    groups: Mapping[Group, Flow]
+
+    @classmethod
+    def of(cls, log: Log, probabilities: np.ndarray, kinds: Kinds, labels: Mapping[str, np.ndarray]) -> Flows:
+        """Of a log, or a part of one. probabilities: (n, treatments); labels: by dimension, (customers,) str"""
+
+        def flow(some: np.ndarray) -> Flow:  # (customers,) bool
+            rows = some[log.customer]
+            return Flow(int(some.sum()), int(rows.sum()), kinds.counted(log, probabilities, rows))
+
+        groups = {(name, str(label)): flow(of == label) for name, of in labels.items() for label in np.unique(of)}
+        return cls(flow(np.ones(log.customers, dtype=bool)), groups)
+
+    def __add__(self, other: Flows) -> Flows:
+        groups = dict(self.groups)
+        for group, flow in other.groups.items():
+            groups[group] = groups[group] + flow if group in groups else flow
+        return Flows(self.all + other.all, groups)
 
 
 def changed(
@@ -106,27 +156,37 @@ def changed(
     portraits: Portraits | None = None,
 ) -> Changed:
     """What a policy changes. probabilities: (n, treatments); labels: by dimension, (customers,) str"""
-    flow = kinds.flow(log, probabilities, np.ones(len(log), dtype=bool))
-    changes = tuple(kinds.changes(flow, MOST_CHANGES))
-    groups = sorted(_groups(log, probabilities, kinds, labels), key=lambda one: -one.share)
-    found = tuple(
+    found = examples_of(log, probabilities, kinds, examples, portraits)
+    return changed_by(policy, Flows.of(log, probabilities, kinds, labels), kinds, found)
+
+
+def changed_by(policy: str, flows: Flows, kinds: Kinds, examples: tuple[Example, ...]) -> Changed:
+    """What a policy changes, of the flows of all customers."""
+    shares, order = flows.all.shares, list(dict.fromkeys(dimension for dimension, _ in flows.groups))
+    groups = [
+        GroupChange(
+            dimension,
+            label,
+            flow.customers,
+            float(1 - np.trace(flow.shares)),
+            next(kinds.changes(flow.shares, 1), None),
+        )
+        for (dimension, label), flow in sorted(flows.groups.items(), key=lambda g: (order.index(g[0][0]), g[0][1]))
+        if flow.customers >= FEWEST
+    ]
+    groups.sort(key=lambda one: -round(one.share, DIGITS))
+    changes = tuple(kinds.changes(shares, MOST_CHANGES))
+    return Changed(policy, float(1 - np.trace(shares)), changes, tuple(groups[:MOST_GROUPS]), examples)
+
+
+def examples_of(
+    log: Log, probabilities: np.ndarray, kinds: Kinds, most: int, portraits: Portraits | None
+) -> tuple[Example, ...]:
+    """Of the most frequent changes, with portraits where these can be had."""
+    return tuple(
         replace(one, portrait=None if portraits is None else portraits(row))
-        for row, one in chosen_examples(log, probabilities, kinds, examples)
+        for row, one in chosen_examples(log, probabilities, kinds, most)
     )
-    return Changed(policy, float(1 - np.trace(flow)), changes, tuple(groups[:MOST_GROUPS]), found)
-
-
-def _groups(
-    log: Log, probabilities: np.ndarray, kinds: Kinds, labels: Mapping[str, np.ndarray]
-) -> Iterator[GroupChange]:
-    for dimension, of in labels.items():
-        for label in np.unique(of):
-            customers = int((of == label).sum())
-            if customers < FEWEST:
-                continue
-            flow = kinds.flow(log, probabilities, (of == label)[log.customer])
-            most = next(kinds.changes(flow, 1), None)
-            yield GroupChange(dimension, str(label), customers, float(1 - np.trace(flow)), most)
 
 
 def chosen_examples(log: Log, probabilities: np.ndarray, kinds: Kinds, most: int) -> Iterator[tuple[int, Example]]:

@@ -12,7 +12,9 @@ Bhattacharya (2019), "Sensitivity analysis for inverse probability weighting est
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -43,50 +45,85 @@ class Weighed:
     amount: (items,); block: (items,) int from 0; share: (blocks,) factor of each block's mean in the whole
     """
 
-    probability: np.ndarray
-    propensity: np.ndarray
-    amount: np.ndarray
-    block: np.ndarray
+    probability: np.ndarray = field(repr=False)
+    propensity: np.ndarray = field(repr=False)
+    amount: np.ndarray = field(repr=False)
+    block: np.ndarray = field(repr=False)
     share: np.ndarray
 
     def bounds(self, strength: float) -> tuple[float, float]:
         """Least and largest value at a strength >= 1."""
-        odds = 1 / self.propensity - 1
-        least, most = ((self.probability * (1 + odds * factor)).prod(axis=1) for factor in (1 / strength, strength))
         lo = hi = 0.0
-        for block, share in enumerate(self.share):
-            here = self.block == block
-            lo -= share * largest_mean(least[here], most[here], -self.amount[here])
-            hi += share * largest_mean(least[here], most[here], self.amount[here])
+        for share, (probability, odds, amount) in zip(self.share, self._falling, strict=True):
+            least, most = ((probability * (1 + odds * factor)).prod(axis=1) for factor in (1 / strength, strength))
+            lo -= share * _largest_mean(least[::-1], most[::-1], -amount[::-1])
+            hi += share * _largest_mean(least, most, amount)
         return lo, hi
+
+    @cached_property
+    def _falling(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Per block probabilities, odds against the logged treatments and amounts, the largest amount first."""
+        out = []
+        for block in range(len(self.share)):
+            here = np.flatnonzero(self.block == block)
+            here = here[np.argsort(-self.amount[here], kind="stable")]
+            out.append((self.probability[here], 1 / self.propensity[here] - 1, self.amount[here]))
+        return out
+
+
+@dataclass(frozen=True)
+class Said:
+    """What some customers of a log say of one policy, (customers, H) each."""
+
+    probability: np.ndarray  # of the logged treatments, 1 where there is no decision
+    propensity: np.ndarray  # the same
+    gain: np.ndarray  # discounted reward
+    alive: np.ndarray
 
 
 def weighed(log: Log, probability: np.ndarray, reward: np.ndarray, lead: Lead) -> Weighed:
-    """The lead estimate in its self-normalised form, without a model. probability: (n,) of the logged treatments;
-    reward: (n,) as it is evaluated"""
-    gain = log.discount * reward
+    """Of a log, see `weighed_by`. probability: (n,) of the logged treatments; reward: (n,) as it is evaluated"""
+    p, e = (log.padded(values, fill=1.0) for values in (probability, log.propensity))
+    said = Said(p, e, log.padded(log.discount * reward), log.alive)
+    return weighed_by([said], lead, pooled=log.kind == "continuing")
+
+
+def weighed_by(parts: Iterable[Said], lead: Lead, *, pooled: bool) -> Weighed:
+    """The lead estimate in its self-normalised form, without a model; parts: of the customers."""
+    customers, alive, found = 0, np.zeros(1), []
+    for part in parts:
+        customers, alive = customers + len(part.alive), alive + part.alive.sum(axis=0)
+        found.append(_followed(part, lead.decisions) if lead.kind in ("one-step", "k-step") else _alone(part, pooled))
+    p, e, gain, block = (np.concatenate(columns) for columns in zip(*found, strict=True))
     if lead.kind in ("one-step", "k-step"):
-        return _followed(log, probability, gain, lead.decisions)
-    columns = probability[:, None], log.propensity[:, None]
-    if log.kind == "continuing":
-        return Weighed(*columns, gain, np.zeros(len(log), dtype=np.int64), np.array([len(log) / log.customers]))
-    return Weighed(*columns, gain, log.step, log.alive.mean(axis=0))
+        return Weighed(p, e, gain, block, np.ones(lead.decisions))
+    return Weighed(p, e, gain, block, np.array([alive.sum()]) / customers if pooled else alive / customers)
 
 
-def _followed(log: Log, probability: np.ndarray, gain: np.ndarray, k: int) -> Weighed:
+def _alone(part: Said, pooled: bool) -> tuple[np.ndarray, ...]:
+    """`sequential.deviation`: every decision by itself, in one block or in one for each step."""
+    p, e, gain = (values[part.alive] for values in (part.probability, part.propensity, part.gain))
+    step = np.broadcast_to(np.arange(part.alive.shape[1], dtype=np.int16), part.alive.shape)[part.alive]
+    return p[:, None], e[:, None], gain, np.zeros_like(step) if pooled else step
+
+
+def _followed(part: Said, k: int) -> tuple[np.ndarray, ...]:
     """`sequential.kstep`: a block per decision, each with the product up to it; the last has all that follows."""
-    p, e = (log.padded(values, fill=1.0)[:, :k] for values in (probability, log.propensity))
-    gains = log.padded(gain)
+    p, e, gains = part.probability[:, :k], part.propensity[:, :k], part.gain
     gains = np.concatenate([gains[:, : k - 1], gains[:, k - 1 :].sum(axis=1, keepdims=True)], axis=1)
     until = np.tril(np.ones((k, k), dtype=bool))[:, None]  # (k, 1, k): decisions up to each
     p, e = (np.where(until, values[None], 1.0).reshape(-1, k) for values in (p, e))
-    return Weighed(p, e, gains.T.ravel(), np.repeat(np.arange(k), log.customers), np.ones(k))
+    return p, e, gains.T.ravel(), np.repeat(np.arange(k, dtype=np.int16), len(part.gain))
 
 
 def largest_mean(least: np.ndarray, most: np.ndarray, amount: np.ndarray) -> float:
     """max sum w r / sum w over least <= w <= most, (items,) each: the largest weights on the largest amounts."""
     order = np.argsort(-amount, kind="stable")
-    least, most, amount = least[order], most[order], amount[order]
+    return _largest_mean(least[order], most[order], amount[order])
+
+
+def _largest_mean(least: np.ndarray, most: np.ndarray, amount: np.ndarray) -> float:
+    """The same, the largest amount first."""
     top = np.concatenate([[0.0], np.cumsum((most - least) * amount)]) + float((least * amount).sum())
     bottom = np.concatenate([[0.0], np.cumsum(most - least)]) + float(least.sum())
     known = bottom > 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evaluation.intervals import Interval
-from evaluation.late import open_share
-from evaluation.log import Log
 from evaluation.weighting import Weighting
 
 
@@ -42,14 +40,3 @@ class DataCard:
     annoyance_missing: tuple[str, ...]
     discounted_decisions: float  # per customer, each counted by its discount
     open_windows: float  # share of the decisions whose outcomes may still come
-
-    @classmethod
-    def of(cls, log: Log, training: Log | None) -> DataCard:
-        """The card of a log."""
-        return cls(
-            log.customers, len(log), log.horizon, 0 if training is None else training.customers, log.kind, log.gamma,
-            log.currency, str(log.at.min()), str(log.at.max()), log.digest,
-            None if training is None else training.digest, log.propensity_source,
-            log.propensity_note, tuple(log.annoyance_missing), float(log.discount.sum()) / log.customers,
-            open_share(log),
-        )  # fmt: skip

@@ -56,17 +56,43 @@ class Demand:
         return self.asked > max(self.capacity, MORE * self.logged)
 
 
-def demands(policy: str, log: Log, chosen: np.ndarray, resources: Resources) -> Iterator[Demand]:
-    """One per pool. chosen: (n, treatments) probabilities at the log's decisions
+@dataclass(frozen=True)
+class Days:
+    """The days of a log's calendar, from the first decision to the last."""
 
-    Days are those of the calendar from the first decision to the last; a day without decisions asks for nothing.
+    first: int  # days since 1970-01-01
+    count: int
+
+    @classmethod
+    def of(cls, first: np.datetime64, last: np.datetime64) -> Days:
+        """Between two instants."""
+        ends = [int(at.astype("datetime64[D]").astype(np.int64)) for at in (first, last)]
+        return cls(ends[0], ends[1] - ends[0] + 1)
+
+    def used(self, log: Log, effort: np.ndarray) -> np.ndarray:  # (days, pools) float64
+        """Units drawn on each day by the decisions of a log, or a part of one. effort: (n, pools)"""
+        day = log.at.astype("datetime64[D]").astype(np.int64) - self.first
+        pools = [np.bincount(day, column, self.count) for column in effort.T]
+        return np.stack(pools, axis=1) if pools else np.zeros((self.count, 0))
+
+
+def demands(policy: str, log: Log, chosen: np.ndarray, resources: Resources) -> Iterator[Demand]:
+    """Of a log, see `demands_of`. chosen: (n, treatments) probabilities at its decisions"""
+    days = Days.of(log.at.min(), log.at.max())
+    used, done = (days.used(log, effort) for effort in (chosen @ resources.effort, resources.effort[log.treatment]))
+    yield from demands_of(policy, used, done, log.customers, resources)
+
+
+def demands_of(
+    policy: str, used: np.ndarray, done: np.ndarray, customers: int, resources: Resources
+) -> Iterator[Demand]:
+    """One per pool. used, done: (days, pools) units that the policy asks for, and that the log's decisions drew
+
+    A day without decisions asks for nothing.
     """
-    day = log.at.astype("datetime64[D]").astype(np.int64)
-    days = int(day.max() - day.min()) + 1
+    used, done = (units * CUSTOMERS / customers for units in (used, done))
     for k, pool in enumerate(resources.pools):
-        used = np.bincount(day - day.min(), chosen @ resources.effort[:, k], days) * CUSTOMERS / log.customers
-        done = np.bincount(day - day.min(), resources.effort[log.treatment, k], days) * CUSTOMERS / log.customers
-        by_day, logged = (np.array([u.sum()]) if resources.stock[k] else u for u in (used, done))
+        by_day, logged = (np.array([u[:, k].sum()]) if resources.stock[k] else u[:, k] for u in (used, done))
         capacity = float(resources.capacity[k])
         yield Demand(
             policy, pool, resources.units[k], capacity, float(by_day.mean()), float(logged.mean()),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from evaluation.adding import LARGEST
 from evaluation.log import Log
 
 
@@ -31,8 +32,12 @@ def kish(weight: np.ndarray, axis: int = 0) -> np.ndarray:
     >>> float(kish(np.array([1.0, 1.0, 0.0])))
     2.0
     """
-    square = (weight**2).sum(axis=axis)
-    return np.asarray(np.where(square > 0, weight.sum(axis=axis) ** 2 / np.where(square > 0, square, 1.0), 0.0))
+    return kish_of(weight.sum(axis=axis), (weight**2).sum(axis=axis))
+
+
+def kish_of(total: np.ndarray | float, square: np.ndarray | float) -> np.ndarray:
+    """The same of sums: of the weights, and of their squares."""
+    return np.asarray(np.where(np.asarray(square) > 0, total**2 / np.where(np.asarray(square) > 0, square, 1.0), 0.0))
 
 
 def weights(log: Log, probabilities: np.ndarray) -> np.ndarray:  # (n,) float64
@@ -52,29 +57,80 @@ def group_weights(log: Log, probabilities: np.ndarray, groups: np.ndarray) -> np
     return np.asarray((probabilities * same).sum(axis=1) / (log.behaviour * same).sum(axis=1))
 
 
-def untried_share(log: Log, probabilities: np.ndarray) -> float:
-    """Share of the policy's probability on treatments that the log's rules closed, or that no logged decision at that
-    step ever chose."""
-    seen = np.zeros((log.horizon, len(log.treatments)), dtype=bool)
-    seen[log.step, log.treatment] = True
-    anywhere = seen.any(axis=0)
-    pooled = log.kind == "continuing"  # steps of a continuing task are alike: what one tried counts for all
-    known = np.broadcast_to(anywhere, seen.shape) if pooled else seen
-    return float((probabilities * ~(known[log.step] & log.mask)).sum() / len(log))
+@dataclass(frozen=True)
+class Tried:
+    """What some customers were given, by decision and treatment."""
+
+    alive: np.ndarray  # (H,) int64, customers who have such a decision
+    chosen: np.ndarray  # (H, treatments) int64
+
+    @classmethod
+    def of(cls, log: Log) -> Tried:
+        """Of a log, or a part of one."""
+        chosen = np.bincount(log.step * log.width + log.treatment, minlength=log.horizon * log.width)
+        return cls(log.alive.sum(axis=0), chosen.reshape(log.horizon, log.width))
+
+    def known(self, pooled: bool) -> np.ndarray:  # (H, treatments) bool
+        """What was ever tried at each decision; pooled: steps are alike, what one tried counts for all."""
+        seen = self.chosen > 0
+        return np.broadcast_to(seen.any(axis=0), seen.shape) if pooled else seen
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Sums over some customers of a policy's weights and probabilities, from which its support follows."""
+
+    alone: np.ndarray  # (H,) weights of each decision alone
+    alone_square: np.ndarray
+    product: np.ndarray  # (H,) products of weights up to each decision
+    product_square: np.ndarray
+    pooled: float  # each customer's weights, summed over decisions
+    pooled_square: float
+    opened: np.ndarray  # (H, treatments) the policy's probability of what the log's rules allowed
+    shut: float  # of what they closed
+    pairs: int  # of decisions and treatments to which the policy gives any probability
+    largest_alone: np.ndarray = field(metadata=LARGEST)  # (H,)
+    largest_product: np.ndarray = field(metadata=LARGEST)  # (H,)
+
+    @classmethod
+    def of(cls, log: Log, probabilities: np.ndarray) -> Weighted:
+        """Of a log, or a part of one; probabilities: (n, treatments)."""
+        ratio = log.padded(weights(log, probabilities), fill=1.0)
+        alone, product = ratio * log.alive, np.cumprod(ratio, axis=1)
+        pooled, opened = alone.sum(axis=1), probabilities * log.mask
+        return cls(
+            alone.sum(axis=0), (alone**2).sum(axis=0), product.sum(axis=0), (product**2).sum(axis=0),
+            float(pooled.sum()), float((pooled**2).sum()), by_step(log, opened), float((probabilities - opened).sum()),
+            int((probabilities > 0).sum()), alone.max(axis=0), product.max(axis=0),
+        )  # fmt: skip
+
+    def support(self, policy: str, tried: Tried, pooled: bool) -> Support:
+        """The support of a policy by a whole log."""
+        untried = (self.shut + float(self.opened[~tried.known(pooled)].sum())) / int(tried.alive.sum())
+        return Support(
+            policy=policy,
+            ess=kish_of(self.alone, self.alone_square),
+            ess_cumulative=kish_of(self.product, self.product_square),
+            alive=tried.alive,
+            largest_weight=self.largest_alone,
+            largest_cumulative=self.largest_product,
+            untried=untried,
+            ess_pooled=float(kish_of(self.pooled, self.pooled_square)),
+        )
+
+
+def by_step(log: Log, values: np.ndarray) -> np.ndarray:  # (H, columns) float64
+    """Sums over the decisions of each step; values: (n, columns)."""
+    order = np.argsort(log.step, kind="stable")
+    steps, first = np.unique(log.step[order], return_index=True)
+    out = np.zeros((log.horizon, values.shape[1]))
+    out[steps] = np.add.reduceat(values[order], first, axis=0)
+    return out
 
 
 def support(policy: str, log: Log, probabilities: np.ndarray) -> Support:
-    """Effective sample sizes and largest weights of a policy on a log; probabilities: (n, treatments)."""
-    ratio = log.padded(weights(log, probabilities), fill=1.0)
-    alone = ratio * log.alive
-    product = np.cumprod(ratio, axis=1)
-    return Support(
-        policy=policy,
-        ess=kish(alone),
-        ess_cumulative=kish(product),
-        alive=log.alive.sum(axis=0),
-        largest_weight=alone.max(axis=0),
-        largest_cumulative=product.max(axis=0),
-        untried=untried_share(log, probabilities),
-        ess_pooled=float(kish(alone.sum(axis=1))),
-    )
+    """Effective sample sizes and largest weights of a policy on a log; probabilities: (n, treatments).
+
+    Untried is what the log's rules closed, and what no logged decision at that step ever chose.
+    """
+    return Weighted.of(log, probabilities).support(policy, Tried.of(log), log.kind == "continuing")

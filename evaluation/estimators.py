@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from evaluation import onestep, sequential
-from evaluation.blending import blended
+from evaluation.blending import blended, least_error
 from evaluation.language import mark, say
 from evaluation.terms import Terms, mean_of
-from evaluation.weighting import CLIPPED, SHRUNK, SUBGAUSSIAN, SWITCHED, Form, Weighting, choose
+from evaluation.weighting import CLIPPED, SHRUNK, SUBGAUSSIAN, SWITCHED, Form, Said, Weighting, choose_over
 
 Family = str  # "one-step" or "sequential"
 
@@ -50,6 +50,10 @@ class Inputs:
         return frozenset(name for name, there in known.items() if there)
 
 
+Parts = Callable[[], Iterator[Inputs]]  # of one policy, part by part of the customers; gone through as often as needed
+Says = Callable[[Inputs], Terms]
+
+
 @dataclass(frozen=True)
 class Estimator:
     """One estimator as reports show it."""
@@ -63,6 +67,7 @@ class Estimator:
     terms: Callable[[Inputs], Terms] = field(repr=False)
     needs: frozenset[str] = frozenset()  # inputs without which it is not computed: path, k, ratios, weighted, groups
     form: Form | None = None  # in which weights are made smaller; its parameter is chosen for each policy
+    fit: Callable[[Parts], Says] | None = field(default=None, repr=False)  # what is chosen from all customers at once
 
 
 def _given(values: np.ndarray | None) -> np.ndarray:
@@ -73,6 +78,16 @@ def _given(values: np.ndarray | None) -> np.ndarray:
 
 def _flat(i: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return i.ratio[:, 0], i.reward[:, 0], i.q[:, 0], i.v[:, 0]
+
+
+def _path(i: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    return i.ratio, i.reward, _given(i.path_q), _given(i.path_v), i.discount
+
+
+def _blend(parts: Parts) -> Says:
+    """The blend by its errors over all customers."""
+    found = least_error(lambda: (_path(i) for i in parts()))
+    return lambda i: sequential.blend(*_path(i), found.sampled(i.ratio.shape[1]))
 
 
 def _marginal(i: Inputs) -> np.ndarray:
@@ -163,7 +178,7 @@ _ALL = (
               mark("Σⱼ xⱼ (j decisions by weighted doubly robust, then V),  x by least estimated error"),
               (_EITHER_Q, _HISTORY, mark("the estimated errors of both are about right")),
               "sequential", True,
-              lambda i: blended(i.ratio, i.reward, _given(i.path_q), _given(i.path_v), i.discount)[0], _PATH),
+              lambda i: blended(*_path(i))[0], _PATH, fit=_blend),
     Estimator("marginal", mark("Marginalised importance sampling"), "Σₜ mean γᵗ dₜ wₜ rₜ / mean dₜ wₜ",
               (_PROPENSITY, mark("the density ratios d of states are right"), _HISTORY), "sequential", True,
               lambda i: sequential.marginal(_marginal(i), i.reward, i.discount), frozenset({"ratios"})),
@@ -208,22 +223,41 @@ class Estimated:
     weighting: Weighting | None = None
 
 
-def estimated(estimator: Estimator, inputs: Inputs, logging: bool) -> Estimated:
-    """The estimate of one policy, customer by customer.
+@dataclass(frozen=True)
+class Settled:
+    """An estimator for one policy, with everything chosen that all customers have a say in."""
+
+    terms: Says = field(repr=False)  # of any of the customers
+    weighting: Weighting | None = None
+
+
+def settled(estimator: Estimator, parts: Parts, logging: bool) -> Settled:
+    """What an estimator says of one policy.
 
     logging: the policy is the logging policy itself: without weights every sampled estimate is its mean
     return; a model-based one keeps the model, so that differences compare like with like.
     """
     if logging and estimator.name == "dm":
-        return Estimated(mean_of(inputs.q[:, 0]))
+        return Settled(lambda i: mean_of(i.q[:, 0]))
     if logging and estimator.name != "fqe":
-        return Estimated(sequential.on_policy(inputs.reward, inputs.discount))
-    if estimator.form is None:
-        return Estimated(estimator.terms(inputs))
+        return Settled(lambda i: sequential.on_policy(i.reward, i.discount))
+    if estimator.fit is not None:
+        return Settled(estimator.fit(parts))
+    form = estimator.form
+    if form is None:
+        return Settled(estimator.terms)
 
-    def said(weight: np.ndarray) -> Terms:
+    def under(inputs: Inputs, weight: np.ndarray) -> Terms:
         return estimator.terms(replace(inputs, ratio=weight[:, None]))
 
-    weight = inputs.ratio[:, 0]
-    found = choose(estimator.form, weight, lambda smaller: said(smaller).numerator[:, 0])
-    return Estimated(said(estimator.form.of(weight, found.parameter)), found)
+    def said(inputs: Inputs) -> Said:
+        return inputs.ratio[:, 0], lambda weight: under(inputs, weight).numerator[:, 0]
+
+    found = choose_over(form, lambda: (said(inputs) for inputs in parts()))
+    return Settled(lambda i: under(i, form.of(i.ratio[:, 0], found.parameter)), found)
+
+
+def estimated(estimator: Estimator, inputs: Inputs, logging: bool) -> Estimated:
+    """The estimate of one policy, customer by customer, see `settled`."""
+    one = settled(estimator, lambda: iter([inputs]), logging)
+    return Estimated(one.terms(inputs), one.weighting)

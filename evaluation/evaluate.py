@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 
+from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
-from evaluation.asking import Comparing, ask, drawn, estimates_of, misspecifications_of, together_of
-from evaluation.beside import changed_of, demands_of, guaranteed_of, powers, sensitivities, slices_of, untried_of
-from evaluation.changes import Portraits
+from evaluation.asking import Comparing, answers, ask, estimates_of, misspecifications_of, together_of
+from evaluation.beside import demanded, guarantees, powers, returns_of, sensitivities, sliced, untried_of
+from evaluation.booking import Booked, book
+from evaluation.changes import Example, Kinds, Portraits, changed_by, examples_of
 from evaluation.data_card import DataCard
-from evaluation.demand import Resources
-from evaluation.diagnostics import Support, support
-from evaluation.door import check_prices, check_training, features_of, kinds_of, labelled, one_of
-from evaluation.lead import Lead, choose_lead
+from evaluation.demand import Days, Resources
+from evaluation.door import check_training, features_of, kinds_of, labelled, one_of
+from evaluation.estimators import ESTIMATORS
+from evaluation.lead import choose_lead
 from evaluation.log import Log
-from evaluation.propensity_check import check_propensities
+from evaluation.looking import Advance, Seen, decided, logging_support, look
+from evaluation.part import Needs
+from evaluation.part_store import PartStore
+from evaluation.propensity_check import PropensityCheck, checked_propensities
+from evaluation.regression import TreatmentFeatures
 from evaluation.remask import Own
 from evaluation.report import Report
 from evaluation.resampling import resample
 from evaluation.settings import EvaluationSettings
+from evaluation.shards import Held, Shard, Shards
 from evaluation.study import Study
 
 
 def evaluate(
-    log: Log,
+    log: Log | Shards,
     policies: Iterable[object] | Mapping[str, object],
     *,
     training_log: Log | None = None,
@@ -43,13 +53,17 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     seed: int = 0,
     simulation: pl.DataFrame | None = None,
+    scratch: Path | None = None,
+    advance: Advance | None = None,
 ) -> Report:
     """Estimate the value of policies from a log, with intervals, paired differences and their support.
 
-    log:          decisions of customers that nothing in training saw
+    log:          decisions of customers that nothing in training saw; in shards, it need not be held at once, and what
+                  is said of it is the same
     policies:     Policy objects, stable-baselines3 models or callables (observation, mask) -> probabilities;
                   a mapping names them. The logging policy is always the first row.
-    training_log: other customers, on whom reward models and Q are fitted; None: cross-fitting on `log`
+    training_log: other customers, on whom reward models and Q are fitted; None: cross-fitting on `log`, which must then
+                  be in one part
     prices:       shown to the policies and used to recompute logged rewards, inside of every artifact's range; None:
                   as logged
     attributes:   (treatments, attributes), how models tell treatments apart; None: by name alone
@@ -61,90 +75,153 @@ def evaluate(
     reference:    the policy that differences are taken to; None: the logging policy
     candidates:   names of the policies that the evaluation is about: their support picks the lead estimate, and the
                   reference's; None: all. A baseline that the log supports less is shown and marked, not believed
-    labels:       groups of customers to report by themselves, (customers,) str by dimension; see `customer_labels`
-    portraits:    who is at a row of the log, for examples; None: they are told by their ids alone
+    labels:       groups of customers to report by themselves, (customers,) str by dimension; see `customer_labels`.
+                  Shards carry their own
+    portraits:    who is at a row of the log, for examples; None: they are told by their ids alone. Of a log in several
+                  parts no examples are picked
     simulation:   a frame with a `policy` column, shown beside the estimates
+    scratch:      folder for the files of a log in several parts; None: the system's for temporary ones
+    advance:      told the customers that were just gone through; everybody is gone through twice
     """
-    settings = settings or EvaluationSettings()
+    settings, own, told = settings or EvaluationSettings(), rules or {}, advance or (lambda customers: None)
     given = policies if isinstance(policies, Mapping) else list(policies)
     chosen = adapted(given)
-    check_prices(given.values() if isinstance(given, Mapping) else given, log, prices)
+    names = tuple(policy.name for policy in chosen)
     reference = one_of(reference or LOGGED, chosen)
-    deciding = {one_of(name, chosen) for name in candidates or [p.name for p in chosen]} | {reference}
-    alike = kinds_of(kinds, log)
-    features = features_of(attributes, None if kinds is None else alike.of, log)
-    named = labelled(labels, log)
-    check_training(log, training_log)
-    own = rules or {}
+    deciding = {one_of(name, chosen) for name in candidates or names} | {reference}
     for name in own:
         one_of(name, chosen, "rules")
-    probabilities = tuple(on_log(p, log, prices, own[p.name].mask if p.name in own else None) for p in chosen)
-    supports = tuple(support(p.name, log, x) for p, x in zip(chosen, probabilities, strict=True))
-    model_rows = len(training_log) if training_log is not None else len(log) // 2
-    counted = [s for s in supports if s.policy in deciding]
+    shards = _shards(log, labels, own)
+    first = _common(shards[0].log)
+    alike = kinds_of(kinds, first)
+    features = features_of(attributes, None if kinds is None else alike.of, first)
+    check_training(first, training_log)
+    if training_log is None and len(shards) > 1:
+        raise InputError("must be given: models are not fitted across shards", field="training_log")
+    deciders = list(given.values() if isinstance(given, Mapping) else given)
+    seen = look(shards, chosen, deciders, prices, list(own), training_log, told)
+    pooled = first.kind == "continuing"
+    supports = seen.supports(names, pooled)
+    model_rows = len(training_log) if training_log is not None else seen.decisions // 2
     lead = choose_lead(
-        counted, log.customers, model_rows, settings, pooled=log.kind == "continuing"
+        [s for s in supports if s.policy in deciding], seen.customers, model_rows, settings, pooled=pooled
     )  # before any reward is read
-    on_training = _on_training(chosen, training_log, prices, settings, lead, log, own)
-    study = Study(log, training_log, probabilities, on_training, prices, features, settings, seed)
-    resamples = resample(log.customers, settings.resamples, np.random.default_rng([seed, 0]))
-    asked = tuple(ask(study, chosen, lead))
-    draws = drawn(asked, resamples)
-    estimates = tuple(estimates_of(asked, draws, reference, settings.confidence))
-    return Report(
-        policies=(LOGGED, *(p.name for p in chosen)),
-        digests=(None, *(p.digest for p in chosen)),
-        reference=reference,
-        served=tuple(one.served for one in own.values()),
-        lead=lead,
-        estimates=estimates,
-        supports=(_logging_support(log), *supports),
-        choices=study.choices,
-        mix=_mix(log, probabilities),
-        treatments=log.treatments,
-        data=DataCard.of(log, training_log),
-        prices=None if prices is None else tuple(prices.vector().tolist()),
-        price_names=("annoyance", *log.pools),
-        settings=settings,
-        seed=seed,
-        simulation=simulation,
-        together=together_of(estimates, asked, draws, lead, Comparing(deciding, reference), settings.confidence),
-        powers=tuple(powers(study, [p.name for p in chosen], lead)),
-        check=check_propensities(log) if log.propensity_source == "logged" else None,
-        sensitivities=tuple(sensitivities(study, chosen, lead)),
-        guaranteed=tuple(guaranteed_of(study, chosen)),
-        untried=tuple(untried_of(study, supports, estimates, lead)),
-        demands=tuple(demands_of(study, chosen, resources)),
-        slices=tuple(slices_of(study, chosen, asked, lead, reference, named, deciding)),
-        misspecifications=tuple(misspecifications_of(asked, draws, lead, reference, settings.confidence)),
-        changed=tuple(changed_of(study, chosen, deciding, alike, named, portraits)),
-    )
+    needs = Needs.of(lead, ESTIMATORS[lead.estimator].needs, first.horizon, settings)
+    study = _study(shards, first.horizon, training_log, chosen, own, prices, features, settings, seed, needs, seen)
+    with TemporaryDirectory(dir=scratch) as folder:
+        parts = PartStore(Path(folder) if len(shards) > 1 else None)
+        days = Days.of(seen.first, seen.last)
+        booked, flows, digest = book(study, shards, chosen, needs, resources, days, alike, parts, told)
+        asked = tuple(ask(parts, names, lead, first.gamma, booked.open_windows))
+        found = answers(asked, parts, resample(seen.customers, settings.resamples, _randomness(seed)), reference)
+        estimates = tuple(estimates_of(asked, found, reference, settings.confidence))
+        returns = returns_of(parts)
+        return Report(
+            policies=(LOGGED, *names),
+            digests=(None, *(p.digest for p in chosen)),
+            reference=reference,
+            served=seen.served(own),
+            lead=lead,
+            estimates=estimates,
+            supports=(logging_support(LOGGED, seen.tried[0], seen.customers), *supports),
+            choices=study.choices,
+            mix=booked.given / seen.decisions,
+            treatments=first.treatments,
+            data=_card(first, training_log, seen, booked, digest),
+            prices=None if prices is None else tuple(prices.vector().tolist()),
+            price_names=("annoyance", *first.pools),
+            settings=settings,
+            seed=seed,
+            simulation=simulation,
+            together=together_of(estimates, asked, found, lead, Comparing(deciding, reference), settings.confidence),
+            powers=tuple(powers(parts, names, lead, returns, settings)),
+            check=_check(first, booked),
+            sensitivities=tuple(sensitivities(parts, names, lead, returns.mean)),
+            guaranteed=tuple(guarantees(parts, names, booked, settings)),
+            untried=tuple(untried_of(booked, seen.customers, supports, estimates, lead)),
+            demands=tuple(demanded(booked, seen.customers, names, resources)),
+            slices=tuple(sliced(parts, names, asked, lead, reference, deciding, settings.confidence)),
+            misspecifications=tuple(misspecifications_of(asked, found, parts, lead, reference, settings.confidence)),
+            changed=tuple(
+                changed_by(p.name, flow, alike, _examples(shards, p, prices, alike, settings, portraits))
+                for p, flow in zip(chosen, flows, strict=True)
+                if p.name in deciding
+            ),
+            parts=len(shards),
+            learned_from=shards.training,
+        )
 
 
-def _on_training(
-    chosen: tuple[Adapted, ...],
+def _randomness(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 0])
+
+
+def _shards(log: Log | Shards, labels: Mapping[str, np.ndarray] | None, own: Mapping[str, Own]) -> Shards:
+    """A log that is held, as one part."""
+    if not isinstance(log, Log):
+        return log
+    masks = {name: one.mask for name, one in own.items() if one.mask is not None}
+    return Held([Shard(log, labelled(labels, log), masks)])
+
+
+def _common(log: Log) -> Log:
+    """What all parts of a log have in common, as a log of one customer of a part: the part itself is let go."""
+    return replace(log.select(np.arange(log.customers) == 0), steps=log.horizon)
+
+
+def _study(
+    shards: Shards,
+    horizon: int,
     training: Log | None,
-    prices: Prices | None,
-    settings: EvaluationSettings,
-    lead: Lead,
-    log: Log,
+    chosen: tuple[Adapted, ...],
     own: Mapping[str, Own],
-) -> tuple[np.ndarray, ...]:
-    fits_q = log.horizon > 1 and (settings.full_horizon or lead.kind in ("k-step", "model"))
-    fits = fits_q or log.horizon == 1 or log.horizon <= settings.ratio_decisions
-    if training is None or not fits:
+    prices: Prices | None,
+    features: TreatmentFeatures,
+    settings: EvaluationSettings,
+    seed: int,
+    needs: Needs,
+    seen: Seen,
+) -> Study:
+    """Models of the training customers, or of either half of the evaluated ones."""
+    if training is None:
+        only = shards[0]
+        source, on_source = only.log, decided(chosen, only, prices)
+    else:
+        source, on_source = training, ()
+        if horizon == 1 or needs.path or needs.k or needs.ratios:
+            masks = [own[p.name].training if p.name in own else None for p in chosen]
+            on_source = tuple(on_log(p, training, prices, mask) for p, mask in zip(chosen, masks, strict=True))
+    pairs = max((w.pairs for w in seen.weighted), default=0)
+    return Study(source, training is None, on_source, horizon, pairs, prices, features, settings, seed)
+
+
+def _check(log: Log, booked: Booked) -> PropensityCheck | None:
+    """Of logged propensities; estimated ones agree with the frequencies that they come from."""
+    if log.propensity_source != "logged":
+        return None
+    return checked_propensities(booked.counted[0], log.treatments, log.behaviour is not None)
+
+
+def _card(log: Log, training: Log | None, seen: Seen, booked: Booked, digest: str) -> DataCard:
+    """log: any part"""
+    return DataCard(
+        seen.customers, seen.decisions, log.horizon, 0 if training is None else training.customers, log.kind, log.gamma,
+        log.currency, str(seen.first), str(seen.last), digest, None if training is None else training.digest,
+        log.propensity_source, log.propensity_note, tuple(log.annoyance_missing),
+        booked.discounted / seen.customers, booked.open_windows / seen.decisions,
+    )  # fmt: skip
+
+
+def _examples(
+    shards: Shards,
+    policy: Adapted,
+    prices: Prices | None,
+    kinds: Kinds,
+    settings: EvaluationSettings,
+    portraits: Portraits | None,
+) -> tuple[Example, ...]:
+    """Decisions that a policy would take otherwise; none of a log in several parts, whose middle nobody has seen."""
+    if len(shards) > 1:
         return ()
-    return tuple(on_log(p, training, prices, own[p.name].training if p.name in own else None) for p in chosen)
-
-
-def _mix(log: Log, probabilities: tuple[np.ndarray, ...]) -> np.ndarray:  # (1 + policies, A)
-    """Share of decisions that each policy gives to each treatment; the logging policy's as counted."""
-    counted = np.bincount(log.treatment, minlength=len(log.treatments)) / len(log)
-    return np.stack([counted, *(p.mean(axis=0) for p in probabilities)])
-
-
-def _logging_support(log: Log) -> Support:
-    alive = log.alive.sum(axis=0)
-    ones = np.ones(log.horizon)
-    everyone = np.full(log.horizon, float(log.customers))
-    return Support(LOGGED, alive.astype(np.float64), everyone, alive, ones, ones, 0.0, float(log.customers))
+    shard = shards[0]
+    return examples_of(shard.log, decided([policy], shard, prices)[0], kinds, settings.examples, portraits)

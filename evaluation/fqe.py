@@ -13,6 +13,7 @@ Two forms:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,25 @@ class PathValues:
     v: np.ndarray  # (n,) of the policy
 
 
+@dataclass(frozen=True)
+class FittedQ:
+    """A model of Q for each step, or for each number of decisions that are left; where there is none, Q is 0."""
+
+    models: Mapping[int, Model]
+    by_step: bool
+
+    def on(self, target: Side) -> PathValues:
+        """On the rows of a log, or a part of one."""
+        log = target.log
+        out, key = PathValues(np.zeros(len(log)), np.zeros(len(log))), log.step if self.by_step else decisions_left(log)
+        for number, model in self.models.items():
+            rows = np.flatnonzero(key == number)
+            if len(rows):
+                out.q[rows] = model.values(log.state[rows], log.treatment[rows])
+                out.v[rows] = target.value(model, rows)
+        return out
+
+
 def fitted_q(
     fit: Side,
     reward: np.ndarray,
@@ -73,42 +93,48 @@ def fitted_q(
     seed: int,
     decisions: int | None = None,
 ) -> PathValues:
-    """Values of a policy on `target`'s rows, fitted on `fit`'s rows.
-
-    reward: (rows of fit,); decisions: follow the policy for so many decisions, then the logging policy;
-    None: to the end.
-    """
-    if decisions is None and fit.log.kind == "continuing":
-        return _stationary(fit, reward, target, features, recipe, seed)
-    return _by_step(fit, reward, target, features, recipe, seed, decisions or fit.log.horizon)
+    """Values of a policy on `target`'s rows, fitted on `fit`'s rows, see `fit_q`."""
+    return fit_q(fit, reward, features, recipe, seed, target.log.horizon, decisions).on(target)
 
 
-def _by_step(
+def fit_q(
     fit: Side,
     reward: np.ndarray,
-    target: Side,
     features: TreatmentFeatures,
     recipe: Recipe,
     seed: int,
-    decisions: int,
-) -> PathValues:
-    log, out = fit.log, _nothing(target.log)
+    horizon: int,
+    decisions: int | None = None,
+) -> FittedQ:
+    """Q of a policy.
+
+    reward: (rows of fit,); horizon: the most decisions of the customers that it will be asked about
+    decisions: follow the policy for so many decisions, then the logging policy; None: to the end
+    """
+    if decisions is None and fit.log.kind == "continuing":
+        return _stationary(fit, reward, features, recipe, seed, horizon)
+    return _by_step(fit, reward, features, recipe, seed, decisions or fit.log.horizon)
+
+
+def _by_step(
+    fit: Side, reward: np.ndarray, features: TreatmentFeatures, recipe: Recipe, seed: int, decisions: int
+) -> FittedQ:
+    log, models = fit.log, dict[int, Model]()
     follows, discount = has_next(log), log.gamma**log.gap_days
     ahead = returns_to_go(log, reward)  # V of the next step, at each row; the logged return from step k on
     for step in reversed(range(min(decisions, log.horizon))):
         rows = np.flatnonzero(log.step == step)
         later = np.minimum(rows + 1, len(log) - 1)
         goal = reward[rows] + np.where(follows[rows], discount[rows] * ahead[later], 0.0)
-        model = _fit(log, rows, goal, features, recipe, seed)
-        ahead[rows] = fit.value(model, rows)
-        _fill(out, target, model, np.flatnonzero(target.log.step == step))
-    return out
+        models[step] = _fit(log, rows, goal, features, recipe, seed)
+        ahead[rows] = fit.value(models[step], rows)
+    return FittedQ(models, by_step=True)
 
 
 def _stationary(
-    fit: Side, reward: np.ndarray, target: Side, features: TreatmentFeatures, recipe: Recipe, seed: int
-) -> PathValues:
-    log, out = fit.log, _nothing(target.log)
+    fit: Side, reward: np.ndarray, features: TreatmentFeatures, recipe: Recipe, seed: int, horizon: int
+) -> FittedQ:
+    log, models = fit.log, dict[int, Model]()
     follows = has_next(log)
     rows = np.flatnonzero(follows | log.terminated)  # the last decision of a window has no known successor
     if len(rows) < FEWEST:
@@ -117,12 +143,11 @@ def _stationary(
     later = np.minimum(rows + 1, len(log) - 1)
     pilot = np.stack([reward, returns_to_go(log, reward)], axis=1)[rows]
     fitter = recipe.fitter(log.state[rows], log.treatment[rows], features, pilot, seed)
-    left, ahead = decisions_left(target.log), np.zeros(len(rows))
-    for remaining in range(1, target.log.horizon + 1):
-        model = fitter.fit(reward[rows] + discount * ahead)
-        _fill(out, target, model, np.flatnonzero(left == remaining))
-        ahead = fit.value(model, later)
-    return out
+    ahead = np.zeros(len(rows))
+    for remaining in range(1, horizon + 1):
+        models[remaining] = fitter.fit(reward[rows] + discount * ahead)
+        ahead = fit.value(models[remaining], later)
+    return FittedQ(models, by_step=False)
 
 
 def has_next(log: Log) -> np.ndarray:  # (n,) bool
@@ -148,13 +173,3 @@ def _fit(log: Log, rows: np.ndarray, goal: np.ndarray, features: TreatmentFeatur
     if len(rows) < FEWEST:
         return Constant(float(goal.mean()) if len(rows) else 0.0)
     return recipe.fitter(log.state[rows], log.treatment[rows], features, goal[:, None], seed).fit(goal)
-
-
-def _nothing(log: Log) -> PathValues:
-    return PathValues(np.zeros(len(log)), np.zeros(len(log)))
-
-
-def _fill(out: PathValues, target: Side, model: Model, rows: np.ndarray) -> None:
-    if len(rows):
-        out.q[rows] = model.values(target.log.state[rows], target.log.treatment[rows])
-        out.v[rows] = target.value(model, rows)

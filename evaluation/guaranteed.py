@@ -39,13 +39,29 @@ def guaranteed(
     """
     if log.behaviour is None or log.horizon > 1:
         return None
+    within(reward, stated)
+    most = largest_possible(log.behaviour, probabilities)
+    return guaranteed_by(policy, (weights(log, probabilities) - 1) * reward, most, stated, confidence)
+
+
+def within(reward: np.ndarray, stated: tuple[float, float], before: int = 0) -> None:
+    """InputError for the first reward outside the stated range. reward: (n,), of which `before` others come first"""
     outside = np.flatnonzero((reward < stated[0]) | (reward > stated[1]))
     if len(outside):
         need, row = f"must be in the stated range [{stated[0]:g}, {stated[1]:g}]", int(outside[0])
-        raise InputError(need, field="reward", value=float(reward[row]), row=row)
-    possible = np.where(log.behaviour > 0, probabilities / np.where(log.behaviour > 0, log.behaviour, 1.0), 0.0)
-    corners = np.outer([-1.0, float(possible.max()) - 1.0], stated)
-    values = (weights(log, probabilities) - 1) * reward
+        raise InputError(need, field="reward", value=float(reward[row]), row=before + row)
+
+
+def largest_possible(behaviour: np.ndarray, probabilities: np.ndarray) -> float:
+    """The largest weight that any treatment could have got; both (n, A)."""
+    return float(np.where(behaviour > 0, probabilities / np.where(behaviour > 0, behaviour, 1.0), 0.0).max())
+
+
+def guaranteed_by(
+    policy: str, values: np.ndarray, most: float, stated: tuple[float, float], confidence: float
+) -> Guaranteed:
+    """Bounds of the mean of values, (customers,) (w - 1) r. most: the largest weight there could have been"""
+    corners = np.outer([-1.0, most - 1.0], stated)
     amounts = Bounded(values, float(corners.min()), float(corners.max()))
     lo, hi = betting_bounds(amounts, confidence)
     lower = empirical_bernstein(amounts, confidence)

@@ -10,6 +10,8 @@ from scipy.special import ndtr, ndtri, stdtrit
 from evaluation.resampling import Resamples
 from evaluation.terms import Terms
 
+ROUNDING = 1e-12  # of sums, as a share of what they come to
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -41,10 +43,31 @@ class Between:
     hi: float
 
 
-def interval(value: float, draws: np.ndarray, confidence: float, moved: np.ndarray | None = None) -> Interval:
+@dataclass(frozen=True)
+class Skewness:
+    """How lopsided an estimate's influence is: sums over customers, of which those of several parts can be added."""
+
+    square: float = 0.0
+    cube: float = 0.0
+
+    @classmethod
+    def of(cls, moved: np.ndarray) -> Skewness:
+        """moved: (customers,) what each moves the estimate by, 0 in the mean"""
+        return cls(float((moved**2).sum()), float((moved**3).sum()))
+
+    def __add__(self, other: Skewness) -> Skewness:
+        return Skewness(self.square + other.square, self.cube + other.cube)
+
+    @property
+    def acceleration(self) -> float:
+        """sum moved^3 / (6 (sum moved^2)^1.5); Efron (1987), "Better bootstrap confidence intervals"."""
+        return float(self.cube / (6 * self.square**1.5))
+
+
+def interval(value: float, draws: np.ndarray, confidence: float, skewness: Skewness | None = None) -> Interval:
     """Interval, standard error and one-sided lower bound from bootstrap draws (resamples,).
 
-    moved: (customers,) the estimate's influence: percentiles are corrected for bias and skewness (BCa); None: plain
+    skewness: of the estimate's influence: percentiles are corrected for bias and skewness (BCa); None: plain
     percentiles. Where more than the interval's tail of the resamples have no value there is no interval.
     """
     tail = (1 - confidence) / 2
@@ -53,25 +76,26 @@ def interval(value: float, draws: np.ndarray, confidence: float, moved: np.ndarr
     if not np.isfinite(value) or undefined > tail or len(known) < 2:
         return Interval(value, np.nan, np.nan, np.nan, np.nan, undefined)
     tails = np.array([tail, 1 - tail, 1 - confidence])
-    if moved is not None:
-        tails = corrected(tails, value, known, moved)
+    if skewness is not None:
+        tails = corrected(tails, value, known, skewness)
     lo, hi, lower = np.quantile(known, tails)
     return Interval(value, float(known.std(ddof=1)), float(lo), float(hi), float(lower), undefined)
 
 
-def corrected(tails: np.ndarray, value: float, draws: np.ndarray, moved: np.ndarray) -> np.ndarray:
+def corrected(tails: np.ndarray, value: float, draws: np.ndarray, skewness: Skewness) -> np.ndarray:
     """Which percentiles of the draws to take for these tails of the estimate, see `interval`.
 
         z = bias + (bias + z_tail) / (1 - skew (bias + z_tail))
 
-    bias: the normal quantile of the share of draws below the value; skew: sum moved^3 / (6 (sum moved^2)^1.5). Efron
-    (1987), "Better bootstrap confidence intervals". Draws that are all alike, or all on one side, are left as they are.
+    bias: the normal quantile of the share of draws below the value; skew: the acceleration of `Skewness`. Efron (1987),
+    "Better bootstrap confidence intervals". Draws that are all alike, or all on one side, are left as they are.
     """
-    below = float((draws < value).mean() + (draws == value).mean() / 2)
-    square = float((moved**2).sum())
-    if not 0 < below < 1 or square == 0:
+    rounding = ROUNDING * (abs(value) + float(draws.std()))  # the order of a sum must not decide what is below
+    tied = np.abs(draws - value) <= rounding
+    below = float(((draws < value) & ~tied).mean() + tied.mean() / 2)
+    if not 0 < below < 1 or skewness.square == 0:
         return tails
-    bias, skew = float(ndtri(below)), float((moved**3).sum()) / (6 * square**1.5)
+    bias, skew = float(ndtri(below)), skewness.acceleration
     moved_by = bias + ndtri(tails)
     room = np.maximum(1 - skew * moved_by, 1e-3)  # beyond: the last draw
     return np.asarray(ndtr(bias + moved_by / room))
@@ -79,7 +103,7 @@ def corrected(tails: np.ndarray, value: float, draws: np.ndarray, moved: np.ndar
 
 def estimate_interval(terms: Terms, resamples: Resamples, confidence: float = 0.95) -> Interval:
     """An estimate with its interval."""
-    return interval(terms.estimate(), resamples.of(terms), confidence, terms.influence())
+    return interval(terms.estimate(), resamples.of(terms), confidence, Skewness.of(terms.influence()))
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:

@@ -9,9 +9,9 @@ from evaluation.log import Log
 MOST = 10.0  # times what was seen of a window that it is taken for; assumed: of a tenth of a window little can be said
 
 
-def open_share(log: Log) -> float:
-    """Share of the decisions whose outcomes may still come."""
-    return 0.0 if log.seen_days is None else float((log.seen_days < log.gap_days).mean())
+def open_windows(log: Log) -> int:
+    """Decisions whose outcomes may still come."""
+    return 0 if log.seen_days is None else int((log.seen_days < log.gap_days).sum())
 
 
 def caught_up(log: Log, reward: np.ndarray) -> np.ndarray:  # (n,) float64

@@ -52,6 +52,7 @@ class Log:
     kind: Literal["finite", "continuing"] = "finite"
     currency: str = ""
     annoyance_missing: tuple[str, ...] = ()  # components of annoyance that the log does not record
+    steps: int | None = None  # of a part: the most decisions that a customer of the whole log has; None: not a part
 
     def __post_init__(self) -> None:
         _check(self)
@@ -66,8 +67,8 @@ class Log:
 
     @cached_property
     def horizon(self) -> int:
-        """The most decisions that a customer has."""
-        return int(self.step.max()) + 1 if len(self) else 0
+        """The most decisions that a customer has; of a part of a log, that one of the whole has."""
+        return self.steps or (int(self.step.max()) + 1 if len(self) else 0)
 
     @property
     def width(self) -> int:
@@ -109,8 +110,8 @@ class Log:
         """True where a customer has such a decision."""
         return self.padded(np.ones(len(self))) > 0
 
-    def rows(self, keep: np.ndarray) -> Log:
-        """The log of some rows, (n,) bool; steps are counted anew, customers without rows vanish.
+    def rows(self, keep: np.ndarray | slice) -> Log:
+        """The log of some rows, (n,) bool or a slice; steps are counted anew, customers without rows vanish.
 
         Rows in the middle of a customer's history must not be dropped: their outcomes would be lost.
         """
@@ -141,12 +142,30 @@ class Log:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what the estimates depend on."""
-        content = hashlib.sha256("\n".join(map(str, self.customer_id)).encode())
-        content.update(repr((self.gamma, self.treatments, self.pools)).encode())
-        for name in ("observation", "mask", "treatment", "propensity", "margin", "cost", "annoyance", "effort"):
-            content.update(np.ascontiguousarray(getattr(self, name)).tobytes())
-        content.update(np.ascontiguousarray(self.gap_days).tobytes() + self.terminated.tobytes())
+        content = Digest()
+        content.read(self)
         return content.hexdigest()
+
+
+class Digest:
+    """SHA-256 of what estimates depend on, of a log that comes part by part: the same however it is divided."""
+
+    COLUMNS = ("observation", "mask", "treatment", "propensity", "margin", "cost", "annoyance", "effort", "gap_days",
+               "terminated")  # fmt: skip
+
+    def __init__(self) -> None:
+        self._columns = {name: hashlib.sha256() for name in ("log", "customer_id", *self.COLUMNS)}
+
+    def read(self, part: Log) -> None:
+        """The next customers."""
+        self._columns["log"] = hashlib.sha256(repr((part.gamma, part.treatments, part.pools)).encode())
+        self._columns["customer_id"].update("".join(f"{name}\n" for name in part.customer_id).encode())
+        for name in self.COLUMNS:
+            self._columns[name].update(np.ascontiguousarray(getattr(part, name)).tobytes())
+
+    def hexdigest(self) -> str:
+        """Of everything read so far."""
+        return hashlib.sha256("".join(c.hexdigest() for c in self._columns.values()).encode()).hexdigest()
 
 
 def steps_of(customer: np.ndarray) -> np.ndarray:  # (n,) int64

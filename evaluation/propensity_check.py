@@ -36,7 +36,33 @@ class PropensityCheck:
         return tuple(f for f in self.frequencies if abs(f.z) > self.limit)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Sums over some decisions, (treatments,) each."""
+
+    chosen: np.ndarray  # int64
+    found: np.ndarray  # choices: their number, or that over their propensities
+    said: np.ndarray  # what the propensities say of them
+    variance: np.ndarray
+
+    @classmethod
+    def of(cls, log: Log) -> Counted:
+        """Of a log, or a part of one."""
+        chosen = np.bincount(log.treatment, minlength=log.width)
+        if log.behaviour is not None:
+            mu = log.behaviour
+            return cls(chosen, chosen.astype(np.float64), mu.sum(axis=0), (mu * (1 - mu)).sum(axis=0))
+        inverse = 1 / log.propensity
+        found, noise = (np.bincount(log.treatment, w, log.width) for w in (inverse, inverse**2 - inverse))
+        return cls(chosen, found, log.mask.sum(axis=0).astype(np.float64), noise)
+
+
 def check_propensities(log: Log) -> PropensityCheck:
+    """Of a log, see `checked_propensities`."""
+    return checked_propensities(Counted.of(log), log.treatments, log.behaviour is not None)
+
+
+def checked_propensities(counted: Counted, treatments: tuple[str, ...], known: bool) -> PropensityCheck:
     """Compare every treatment, by the whole logged distribution mu where it is known:
 
         z = (chosen - sum mu) / sqrt(sum mu (1 - mu))
@@ -47,27 +73,14 @@ def check_propensities(log: Log) -> PropensityCheck:
         z = (sum_{chosen} 1/e - allowed) / sqrt(sum_{chosen} (1 - e) / e^2)
 
     The latter calls it too rare, too, where a treatment is allowed and never tried. Horvitz & Thompson (1952), their
-    variance for independent draws.
+    variance for independent draws. known: the former
     """
-    found = [_by_choices(log, a) if log.behaviour is None else _by_distribution(log, a) for a in range(log.width)]
+    found = [_frequency(name, known, *of) for name, *of in zip(treatments, *vars(counted).values(), strict=True)]
     judged = max(1, sum(not np.isnan(f.z) for f in found))
     return PropensityCheck(tuple(found), float(ndtri(1 - ALARM / (2 * judged))))
 
 
-def _by_distribution(log: Log, position: int) -> Frequency:
-    assert log.behaviour is not None
-    mu, chosen = log.behaviour[:, position], int((log.treatment == position).sum())
-    return _frequency(log, position, chosen, float(mu.sum()), float((mu * (1 - mu)).sum()))
-
-
-def _by_choices(log: Log, position: int) -> Frequency:
-    inverse = 1 / log.propensity[log.treatment == position]
-    allowed = float(log.mask[:, position].sum())
-    return _frequency(log, position, float(inverse.sum()), allowed, float((inverse**2 - inverse).sum()))
-
-
-def _frequency(log: Log, position: int, found: float, said: float, variance: float) -> Frequency:
-    chosen = int((log.treatment == position).sum())
-    apart, few = found - said, max(float(chosen), said if log.behaviour is not None else 0.0) < FEWEST
-    z = np.nan if few else (0.0 if apart == 0 else apart / max(variance**0.5, 1e-12))
-    return Frequency(log.treatments[position], chosen, apart / said if said > 0 else np.nan, float(z))
+def _frequency(treatment: str, known: bool, chosen: int, found: float, said: float, variance: float) -> Frequency:
+    apart, few = float(found - said), max(float(chosen), float(said) if known else 0.0) < FEWEST
+    z = np.nan if few else (0.0 if apart == 0 else apart / max(float(variance) ** 0.5, 1e-12))
+    return Frequency(treatment, int(chosen), apart / float(said) if said > 0 else np.nan, float(z))

@@ -31,19 +31,34 @@ class Served:
 
 @dataclass(frozen=True)
 class Own:
-    """What a policy's own rules would have allowed, where these are not the log's."""
+    """How a policy is run, and what its own rules would have allowed."""
 
-    served: Served
-    mask: np.ndarray  # (n, treatments) bool, at the decisions of the evaluated log
+    temperature: float
+    floor: float
+    rules_digest: str
+    mask: np.ndarray | None = None  # (n, treatments) bool, at the decisions of the evaluated log; None: it is in shards
     training: np.ndarray | None = None  # at those of the training log, where there is one
 
 
-def served(policy: str, temperature: float, floor: float, rules_digest: str, log: Log, mask: np.ndarray) -> Served:
-    """mask: (n, treatments) bool, as the policy's own rules have it at the log's decisions"""
-    done = mask[np.arange(len(log)), log.treatment]
-    apart, opened = (mask != log.mask).any(axis=1), (mask & ~log.mask).any(axis=1)
-    shares = (float(share.mean()) for share in (apart, opened, ~done))
-    return Served(policy, temperature, floor, rules_digest, *shares)
+@dataclass(frozen=True)
+class Apart:
+    """At how many of some decisions a policy's own rules differ from those of the log."""
+
+    apart: int
+    opened: int
+    closed: int
+
+    @classmethod
+    def of(cls, log: Log, mask: np.ndarray) -> Apart:
+        """mask: (n, treatments) bool, as the policy's own rules have it at the log's decisions"""
+        done = mask[np.arange(len(log)), log.treatment]
+        apart, opened = (mask != log.mask).any(axis=1), (mask & ~log.mask).any(axis=1)
+        return cls(*(int(some.sum()) for some in (apart, opened, ~done)))
+
+    def served(self, policy: str, temperature: float, floor: float, rules_digest: str, decisions: int) -> Served:
+        """As shares of so many decisions."""
+        shares = (count / decisions for count in (self.apart, self.opened, self.closed))
+        return Served(policy, temperature, floor, rules_digest, *shares)
 
 
 def remasked(tables: Tables, rules: Rules, log: Log) -> np.ndarray:  # (n, treatments) bool

@@ -77,6 +77,8 @@ class Report:
     live: tuple[Live, ...] = ()  # forecasts of an earlier report beside what came
     uses: tuple[Use, ...] = ()  # per policy but the logging one, where it is known
     origin: Origin | None = None  # None: it was made by no command
+    parts: int = 1  # in which the log was read
+    learned_from: str = ""  # how the training log was drawn; empty: it is whole
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:

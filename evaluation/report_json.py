@@ -43,6 +43,8 @@ def content(report: Report) -> dict[str, Any]:
         "prices": None if report.prices is None else dict(zip(report.price_names, report.prices, strict=True)),
         "settings": report.settings.model_dump(mode="json"),
         "seed": report.seed,
+        "parts": report.parts,
+        "learned_from": report.learned_from,
         "tables": report.tables,
         "uses": [asdict(one) for one in report.uses],
         "origin": None if report.origin is None else asdict(report.origin),

@@ -79,6 +79,8 @@ def report_schema() -> Schema:
         "prices": {"type": ["object", "null"], "additionalProperties": NUMBER},
         "settings": {"type": "object"},
         "seed": PLAIN[int],
+        "parts": PLAIN[int],
+        "learned_from": TEXT,
         "tables": {"type": ["string", "null"]},
         "origin": {"anyOf": [_record(Origin, known), PLAIN[type(None)]]},
         "expires": {"type": "string", "format": "date"},

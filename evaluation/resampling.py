@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import exp, factorial
@@ -39,24 +39,47 @@ class Resamples:
 
     def of_all(self, several: Sequence[Terms]) -> list[np.ndarray]:  # (resamples,) float64 each
         """Several estimates in every resample, in one pass."""
-        parts = [part for terms in several for part in terms.parts]
-        wide = [part for part in parts if len(part) == self.customers]
-        sums, drawn = np.zeros((self.size, sum(part.shape[1] for part in wide))), np.zeros((self.size, 1))
-        for here, counts in self._blocks():
-            weight = counts.astype(np.float64)
-            sums += weight @ np.concatenate([part[here] for part in wide], axis=1)
-            drawn[:, 0] += weight.sum(axis=1)
-        sums /= drawn
-        ends = np.cumsum([part.shape[1] for part in wide])[:-1]
-        found = iter(np.split(sums, ends, axis=1))
-        means = [next(found) if len(part) == self.customers else part for part in parts]
-        return [terms.of_means(*means[3 * k : 3 * k + 3]) for k, terms in enumerate(several)]
+        return self.of_parts([several])
 
-    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Customers in blocks, and how often each of them is drawn: (resamples, block) int."""
-        for number, start in enumerate(range(0, self.customers, BLOCK)):
-            here = slice(start, min(start + BLOCK, self.customers))
-            yield here, self.drawn[:, here] if self.customers <= EXACT else self._poisson(number, here)
+    def of_parts(self, parts: Iterable[Sequence[Terms]]) -> list[np.ndarray]:  # (resamples,) float64 each
+        """Several estimates in every resample, in one pass over customers who come part by part, in their order.
+
+        parts: the same estimates, of the customers of each part
+        """
+        sums: list[np.ndarray] = []
+        start, drawn = 0, np.zeros((self.size, 1))
+        for several in parts:
+            columns = [part for terms in several for part in terms.parts]
+            sums = sums or [np.zeros((self.size, part.shape[1])) for part in columns]
+            stop = start + len(several[0].numerator)
+            drawn += self._add(columns, slice(start, stop), sums)
+            start = stop
+        if start != self.customers:
+            raise ValueError(f"the parts hold {start} customers, not {self.customers}")
+        means = [total / drawn for total in sums]
+        return [Terms.of_means(*means[k : k + 3]) for k in range(0, len(means), 3)]
+
+    def _add(self, columns: Sequence[np.ndarray], here: slice, sums: list[np.ndarray]) -> np.ndarray:
+        """Add what some customers bring in every resample to the sums; -> how often any is drawn, (resamples, 1)."""
+        wide = [k for k, column in enumerate(columns) if len(column) > 1]
+        own, drawn = np.zeros((self.size, sum(columns[k].shape[1] for k in wide))), np.zeros((self.size, 1))
+        for some, counts in self._blocks(here):
+            weight = counts.astype(np.float64)
+            drawn += weight.sum(axis=1, keepdims=True)
+            if wide:
+                own += weight @ np.concatenate([columns[k][some] for k in wide], axis=1)
+        found = iter(np.split(own, np.cumsum([columns[k].shape[1] for k in wide])[:-1], axis=1))
+        for k, column in enumerate(columns):
+            sums[k] += next(found) if len(column) > 1 else drawn * column  # one row: the same for every customer
+        return drawn
+
+    def _blocks(self, here: slice) -> Iterator[tuple[slice, np.ndarray]]:
+        """Some customers in blocks, as positions among them, and how often each is drawn: (resamples, block) int."""
+        for number in range(here.start // BLOCK, -(-here.stop // BLOCK)):
+            block = slice(number * BLOCK, min((number + 1) * BLOCK, self.customers))
+            start, stop = max(block.start, here.start), min(block.stop, here.stop)
+            counts = self.drawn[:, block] if self.customers <= EXACT else self._poisson(number, block)
+            yield slice(start - here.start, stop - here.start), counts[:, start - block.start : stop - block.start]
 
     @cached_property
     def drawn(self) -> np.ndarray:  # (resamples, customers) uint16

@@ -19,6 +19,7 @@ from evaluation.settings import EvaluationSettings
 
 HELD_OUT = 0.25  # share of training customers on which candidate models are compared; assumed
 TREES = Recipe("trees")
+Rows = np.ndarray | slice  # (n,) bool, or all of them
 RIDGES = tuple(Recipe("ridge", penalty) for penalty in PENALTIES)
 
 
@@ -51,7 +52,7 @@ class RewardModel:
     choices: tuple[Choice, ...]
 
     def on(self, log: Log, probabilities: Sequence[np.ndarray]) -> dict[str, Modelled]:
-        """Each component on a log; probabilities: per policy (n, A)."""
+        """Each component on a log, or a part of one; probabilities: per policy (n, A)."""
         return {
             name: Modelled(
                 model.values(log.state, log.treatment),
@@ -140,41 +141,18 @@ def at_most(log: Log, rows: int, rng: np.random.Generator) -> np.ndarray:  # (n,
     return np.asarray(keep[log.customer])
 
 
-def other_customers(
-    log: Log, training: Log | None, rng: np.random.Generator
-) -> Iterator[tuple[Log, np.ndarray, np.ndarray]]:
-    """(a log to draw customers from, its rows to fit on, rows of `log` to predict): never the same customer.
+def other_customers(source: Log, crossed: bool, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, Rows]]:
+    """(rows of `source` to fit on, rows of the evaluated log to predict): never the same customer.
 
-    With a training log, one pass; without, two folds of the evaluated customers (cross-fitting,
-    Chernozhukov et al. 2018). Rows are boolean masks.
+    One pass over a training log, for all rows; crossed: `source` is the evaluated log itself, of which either half
+    of the customers is predicted from the other (cross-fitting, Chernozhukov et al. 2018).
     """
-    if training is not None:
-        yield training, np.ones(len(training), dtype=bool), np.ones(len(log), dtype=bool)
+    if not crossed:
+        yield np.ones(len(source), dtype=bool), slice(None)
         return
-    if log.customers < 2:
-        raise InputError("must hold two customers or more to fit a model", field="log", value=log.customers)
-    fold = rng.permutation(log.customers) % 2
+    if source.customers < 2:
+        raise InputError("must hold two customers or more to fit a model", field="log", value=source.customers)
+    fold = rng.permutation(source.customers) % 2
     for part in (0, 1):
-        here = fold[log.customer] == part
-        yield log, ~here, here
-
-
-def modelled_components(
-    log: Log,
-    training: Log | None,
-    probabilities: Sequence[np.ndarray],
-    features: TreatmentFeatures,
-    settings: EvaluationSettings,
-    rng: np.random.Generator,
-) -> tuple[dict[str, Modelled], tuple[Choice, ...]]:
-    """Every component on every row of `log`, from models of other customers; probabilities: per policy (n, A)."""
-    out: dict[str, Modelled] = {}
-    choices: tuple[Choice, ...] = ()
-    for source, rows, here in other_customers(log, training, rng):
-        model = fit_reward_model(source.rows(rows), features, settings, rng)
-        choices = choices or model.choices
-        there = model.on(log.rows(here), [p[here] for p in probabilities])
-        for name, part in there.items():
-            whole = out.setdefault(name, Modelled(np.zeros(len(log)), np.zeros((len(probabilities), len(log)))))
-            whole.logged[here], whole.policy[:, here] = part.logged, part.policy
-    return out, choices
+        here = fold[source.customer] == part
+        yield ~here, here

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import ndtri
 
 from evaluation.intervals import Between
-from evaluation.terms import Terms
+from evaluation.spread import Spread
+from evaluation.terms import Means, Terms
 
 FEWEST = 30  # customers of a slice below which nothing is said of it; assumed
 
@@ -35,38 +36,86 @@ class Slice:
 
 @dataclass(frozen=True)
 class Sliced:
-    """What slices are made of, for one policy; C customers."""
+    """What slices are made of, for one policy and some customers."""
 
     policy: str
     reward: tuple[Terms, Terms]  # of the policy, of the reference
     annoyance: tuple[Terms, Terms]
-    contacts: np.ndarray  # (C,) expected contacts
-    contacts_before: np.ndarray  # (C,) logged ones
-    decisions: np.ndarray  # (C,)
+    contacts: np.ndarray  # (customers,) expected contacts
+    contacts_before: np.ndarray  # (customers,) logged ones
+    decisions: np.ndarray  # (customers,)
+
+
+Labelled = tuple[Sliced, Mapping[str, np.ndarray]]  # labels: by dimension, (customers,) str
+Group = tuple[str, str]  # dimension, label
+
+
+@dataclass
+class _Sums:
+    """Of one group: how many it has, what they did, and then how far customers lie apart."""
+
+    customers: int = 0
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(3))  # decisions, contacts, contacts before
+    means: list[Means] = field(default_factory=list)  # of the four terms
+    apart: list[Spread] = field(default_factory=lambda: [Spread(), Spread()])  # influence on gain and annoyance
 
 
 def slices(one: Sliced, labels: Mapping[str, np.ndarray], confidence: float) -> Iterator[Slice]:
-    """Every slice of some dimensions. labels: by dimension, (C,) str
+    """Of customers who are all at hand, see `slices_of`."""
+    yield from slices_of(lambda: iter([(one, labels)]), confidence)
+
+
+def slices_of(parts: Callable[[], Iterator[Labelled]], confidence: float) -> Iterator[Slice]:
+    """Every slice of some dimensions. parts: of the customers, gone through twice
 
     The lead estimate anew among the customers of the slice, its normal interval by the delta method; Bonferroni over
     the slices of the policy, for either amount.
     """
-    groups = [
-        (dimension, str(label), np.flatnonzero(of == label))
-        for dimension, of in labels.items()
-        for label in np.unique(of)
-    ]
-    groups = [group for group in groups if len(group[2]) >= FEWEST]
-    reach = float(ndtri(1 - (1 - confidence) / (2 * max(1, 2 * len(groups)))))
-    for dimension, label, rows in groups:
-        total = max(float(one.decisions[rows].sum()), 1.0)
-        gain, annoyance = (_change(mine, base, rows, reach) for mine, base in (one.reward, one.annoyance))
-        shares = (float(contacts[rows].sum()) / total for contacts in (one.contacts, one.contacts_before))
-        yield Slice(one.policy, dimension, label, len(rows), gain, annoyance, *shares)
+    groups, policy = _counted(parts)
+    kept = {group: sums for group, sums in groups.items() if sums.customers >= FEWEST}
+    for one, labels in parts():
+        for group, rows in _rows(labels, kept):
+            for k, pair in enumerate((one.reward, one.annoyance)):
+                mine, base = (kept[group].means[2 * k + j].influence(pair[j].taken(rows)) for j in (0, 1))
+                kept[group].apart[k] += Spread.of(mine - base)
+    reach = float(ndtri(1 - (1 - confidence) / (2 * max(1, 2 * len(kept)))))
+    for (dimension, label), sums in kept.items():
+        values = [mean.estimate() for mean in sums.means]
+        apart = (values[0] - values[1], values[2] - values[3])
+        gain, annoyance = (_between(*of, reach) for of in zip(apart, sums.apart, strict=True))
+        shares = (float(count) / max(float(sums.counts[0]), 1.0) for count in sums.counts[1:])
+        yield Slice(policy, dimension, label, sums.customers, gain, annoyance, *shares)
 
 
-def _change(mine: Terms, base: Terms, rows: np.ndarray, reach: float) -> Between:
-    a, b = mine.taken(rows), base.taken(rows)
-    value = a.estimate() - b.estimate()
-    half = reach * float((a.influence() - b.influence()).std(ddof=1)) / np.sqrt(len(rows))
+def _counted(parts: Callable[[], Iterator[Labelled]]) -> tuple[dict[Group, _Sums], str]:
+    """Sums and means of every group, dimension by dimension and label by label."""
+    groups: dict[Group, _Sums] = {}
+    policy, order = "", list[str]()
+    for one, labels in parts():
+        policy, order = one.policy, list(labels)
+        for group, rows in _rows(labels):
+            sums = groups.setdefault(group, _Sums())
+            four = [terms.taken(rows) for pair in (one.reward, one.annoyance) for terms in pair]
+            fresh = [Means.of([terms]) for terms in four]
+            sums.means = [
+                Means.pooled(a, sums.customers, b, len(rows)) for a, b in zip(sums.means or fresh, fresh, strict=True)
+            ]
+            sums.customers += len(rows)
+            columns = (one.decisions, one.contacts, one.contacts_before)
+            sums.counts = sums.counts + np.array([float(column[rows].sum()) for column in columns])
+    return {group: groups[group] for group in sorted(groups, key=lambda g: (order.index(g[0]), g[1]))}, policy
+
+
+def _rows(
+    labels: Mapping[str, np.ndarray], among: Container[Group] | None = None
+) -> Iterator[tuple[Group, np.ndarray]]:
+    """The customers of each group, as positions. among: the groups that are wanted, None: all"""
+    for dimension, of in labels.items():
+        for label in np.unique(of):
+            if among is None or (dimension, str(label)) in among:
+                yield (dimension, str(label)), np.flatnonzero(of == label)
+
+
+def _between(value: float, spread: Spread, reach: float) -> Between:
+    half = reach * float(np.sqrt(spread.square / (spread.count - 1) / spread.count))
     return Between(value, value - half, value + half)

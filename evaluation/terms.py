@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ class Terms:
 
     def estimate(self) -> float:
         """The value over all customers; NaN where a normaliser is 0 (nothing logged supports the policy)."""
-        return float(self.of_means(*(part.mean(axis=0, keepdims=True) for part in self.parts))[0])
+        return Means.of([self]).estimate()
 
     @staticmethod
     def of_means(top: np.ndarray, bottom: np.ndarray, scale: np.ndarray) -> np.ndarray:  # (resamples,) float64
@@ -46,15 +47,57 @@ class Terms:
         return Terms(*(part[rows] if len(part) == size else part for part in self.parts))
 
     def influence(self) -> np.ndarray:  # (customers,) float64
-        """What each customer moves the estimate by, times the customers; 0 in the mean.
+        """What each customer moves the estimate by, see `Means.influence`."""
+        return Means.of([self]).influence(self)
+
+
+@dataclass(frozen=True)
+class Means:
+    """Means over customers of the three parts of an estimate, (1, blocks) each: all that its value needs of them."""
+
+    numerator: np.ndarray
+    denominator: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, several: Iterable[Terms]) -> Means:
+        """Of one estimate; several: of some customers each, all of them together."""
+        return cls.of_all([terms] for terms in several)[0]
+
+    @classmethod
+    def of_all(cls, parts: Iterable[Sequence[Terms]]) -> list[Means]:
+        """Of several estimates; parts: the same estimates, of the customers of each part."""
+        customers, sums = 0, list[np.ndarray]()
+        for several in parts:
+            own = len(several[0].numerator)
+            columns = [part for terms in several for part in terms.parts]
+            there = [c.sum(axis=0, keepdims=True) if len(c) == own else own * c for c in columns]
+            sums = [total + part for total, part in zip(sums, there, strict=True)] if sums else there
+            customers += own
+        means = [total / customers for total in sums]
+        return [cls(*means[k : k + 3]) for k in range(0, len(means), 3)]
+
+    @classmethod
+    def pooled(cls, one: Means, customers: int, other: Means, others: int) -> Means:
+        """Of so many customers together with others."""
+        share = others / (customers + others)
+        pairs = ((getattr(one, name), getattr(other, name)) for name in ("numerator", "denominator", "scale"))
+        return cls(*(a + share * (b - a) for a, b in pairs))
+
+    def estimate(self) -> float:
+        """The value; NaN where a normaliser is 0."""
+        return float(Terms.of_means(self.numerator, self.denominator, self.scale)[0])
+
+    def influence(self, terms: Terms) -> np.ndarray:  # (customers,) float64
+        """What each of some customers moves the estimate by, times all customers; 0 in the mean of all.
 
         The delta method of a sum of ratios of means; the variance of the estimate is its variance over the customers.
         """
-        top, bottom, scale = (np.asarray(part.mean(axis=0)) for part in self.parts)
+        top, bottom, scale = self.numerator[0], self.denominator[0], self.scale[0]
         nothing = (bottom == 0) | (scale == 0)
         below = np.where(bottom == 0, 1.0, bottom)
         share = top / below
-        moved = (self.numerator - share * self.denominator) / below * scale + share * (self.scale - scale)
+        moved = (terms.numerator - share * terms.denominator) / below * scale + share * (terms.scale - scale)
         return np.asarray(np.where(nothing, 0.0, moved).sum(axis=1))
 
 

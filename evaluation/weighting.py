@@ -6,10 +6,14 @@ it leaves the weights as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from evaluation.spread import Spread
+
+Said = tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]  # weights (n,); weights (n,) -> what rounds say (n,)
 
 QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)  # of the weights, where a form begins to bite; assumed: a wide grid
 MIXED = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.9)  # parameters of `subgaussian`; assumed: half decades
@@ -103,9 +107,14 @@ class Weighting:
 
 
 def choose(form: Form, weight: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> Weighting:
+    """As `choose_over`, of rounds that are all at hand."""
+    return choose_over(form, lambda: iter([(weight, estimate)]))
+
+
+def choose_over(form: Form, parts: Callable[[], Iterator[Said]]) -> Weighting:
     """The parameter at which bias^2 + variance of an estimate is least; a tie takes the mildest.
 
-    estimate: of a mean over rounds, (n,) weights -> (n,) what each round says
+    parts: of an estimate that is a mean over rounds, part by part of the rounds; gone through twice
 
         bias = mean (estimate(w') - estimate(w))        variance = var(estimate(w')) / n
 
@@ -113,9 +122,14 @@ def choose(form: Form, weight: np.ndarray, estimate: Callable[[np.ndarray], np.n
     choice errs towards them. Su, Dimakopoulou, Krishnamurthy & Dudik (2020), section 5, with the bias estimated and not
     bounded.
     """
-    plain, tried = estimate(weight), []
-    for parameter in form.grid(weight):
-        said = estimate(form.of(weight, float(parameter)))
-        tried.append(Tried(float(parameter), float((said - plain).mean()), float(said.var()) / len(weight)))
+    grid = [float(parameter) for parameter in form.grid(np.concatenate([weight for weight, _ in parts()]))]
+    moved, spread = [0.0] * len(grid), [Spread()] * len(grid)
+    for weight, estimate in parts():
+        plain = estimate(weight)
+        for k, parameter in enumerate(grid):
+            said = estimate(form.of(weight, parameter))
+            moved[k] += float((said - plain).sum())
+            spread[k] += Spread.of(said)
+    tried = [Tried(p, by / s.count, s.variance / s.count) for p, by, s in zip(grid, moved, spread, strict=True)]
     best = min(reversed(tried), key=lambda one: one.mse)
     return Weighting(form.name, best.parameter, tuple(tried))

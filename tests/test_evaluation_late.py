@@ -13,7 +13,7 @@ from test_evaluation_report import QUICK, always, campaign
 
 import evaluation
 from envs.errors import InputError
-from evaluation.late import MOST, caught_up, open_share
+from evaluation.late import MOST, caught_up, open_windows
 from evaluation.reading import read_log
 
 
@@ -24,7 +24,7 @@ def test_a_window_is_open_where_the_log_ends_before_it() -> None:
     assert log.seen_days is not None
     assert log.seen_days.tolist() == [7.0, 5.0]
     assert log.gap_days.tolist() == [7.0, 13.0]
-    assert open_share(log) == 0.5
+    assert open_windows(log) == 0.5 * len(log)
     np.testing.assert_allclose(caught_up(log, log.reward()), log.reward() + [0.0, 10 * (13 / 5 - 1)])
 
 
@@ -32,7 +32,7 @@ def test_a_log_that_reaches_every_window_says_nothing() -> None:
     rows = [decision("a", 0, "letter"), decision("a", 7, "call")]
     log = read_log(tables(rows, [event("a", 20, "converted", 10.0)]), "all")
     assert log.seen_days is None
-    assert open_share(log) == 0
+    assert open_windows(log) == 0
     report = evaluation.evaluate(campaign(300, 1), {"offer": always(1)}, settings=QUICK)
     assert 'data-note="late"' not in report.to_html()
     assert "caught_up" not in {e.amount for e in report.estimates}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evaluation.diagnostics import Support, kish, support, untried_share
+from evaluation.diagnostics import Support, kish, support
 from evaluation.lead import choose_lead
 from evaluation.log import log_from_arrays
 from evaluation.settings import EvaluationSettings
@@ -45,7 +45,7 @@ def test_effective_sizes_by_hand() -> None:
 def test_untried_treatments_are_counted_by_step_in_a_finite_task() -> None:
     rows = {"customer": np.array([0, 0, 1, 1]), "treatments": ("silence", "a", "b")}
     log = log_from_arrays(np.zeros((4, 1)), np.array([0, 1, 1, 0]), np.full(4, 0.5), np.zeros(4), **rows)
-    assert untried_share(log, np.tile([0.2, 0.3, 0.5], (4, 1))) == pytest.approx(0.5)
+    assert support("p", log, np.tile([0.2, 0.3, 0.5], (4, 1))).untried == pytest.approx(0.5)
 
 
 def test_the_largest_supported_k_leads() -> None:

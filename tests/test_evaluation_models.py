@@ -125,11 +125,12 @@ def test_returns_to_go_and_ends() -> None:
 
 def test_models_never_see_the_customers_they_predict() -> None:
     log = process(40, 3, 4)
-    passes = list(other_customers(log, None, np.random.default_rng(0)))
+    passes = list(other_customers(log, crossed=True, rng=np.random.default_rng(0)))
     assert len(passes) == 2
-    for source, fit, here in passes:
-        assert not set(source.customer[fit]) & set(log.customer[here])
-    assert (passes[0][2] ^ passes[1][2]).all()
+    for fit, here in passes:
+        assert not set(log.customer[fit]) & set(log.customer[here])
+    first, second = (np.asarray(here) for _, here in passes)
+    assert (first ^ second).all()
 
 
 def test_a_large_log_is_thinned_by_whole_customers() -> None:

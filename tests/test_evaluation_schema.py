@@ -16,7 +16,7 @@ from test_evaluation_report import QUICK, always, campaign
 import evaluation
 from evaluation.live import live
 from evaluation.log import Log
-from evaluation.remask import Own, served
+from evaluation.remask import Own
 from evaluation.report import Report
 from evaluation.report_schema import report_schema, write_schema
 from evaluation.settings import EvaluationSettings
@@ -29,7 +29,7 @@ def one_step() -> Report:
     """Everything that a report of one decision can hold."""
     log, asked = dated(600), QUICK.model_copy(update={"reward_range": (-20.0, 30.0), "population": 10})
     open_log = replace(log, seen_days=log.gap_days / 2)
-    own = Own(served("offer", 1.0, 0.0, "r", open_log, open_log.mask), open_log.mask)
+    own = Own(1.0, 0.0, "r", open_log.mask)
     named = np.where(np.arange(600) % 2, "north", "south")
     policies = {"offer": always(1), "annoy": always(2)}
     report = evaluation.evaluate(

@@ -15,7 +15,7 @@ from envs.tables import Tables, read_tables
 from envs.world import load_world
 from evaluation.log import Log
 from evaluation.reading import read_log
-from evaluation.remask import Own, remasked, served
+from evaluation.remask import Apart, Own, remasked
 from training.configs import SimulateConfig
 from training.simulate import simulate
 
@@ -47,17 +47,17 @@ def test_tighter_rules_close_and_looser_ones_open(tables: Tables, log: Log) -> N
     assert mask[:, 0].all()
     assert (mask <= log.mask).all()
     assert mask[:, 1:].mean() < 0.5 * log.mask[:, 1:].mean()  # what serves, and who comes in, no cap closes
-    said = served("p", 1.0, 0.02, "digest", log, mask)
+    said = Apart.of(log, mask).served("p", 1.0, 0.02, "digest", len(log))
     assert said.apart == (mask != log.mask).any(axis=1).mean() > 0.3
     assert said.opened == 0
     assert 0.1 < said.closed < (log.treatment > 0).mean()
     looser = remasked(tables, Rules(), log)
-    assert served("p", 1.0, 0.02, "digest", log, looser).opened > 0.5
+    assert Apart.of(log, looser).opened > 0.5 * len(log)
     assert (looser >= log.mask).mean() > 0.999
 
 
-def own(log: Log, mask: np.ndarray) -> Own:
-    return Own(served("offer", 0.5, 0.02, "r" * 64, log, mask), mask)
+def own(mask: np.ndarray) -> Own:
+    return Own(0.5, 0.02, "r" * 64, mask)
 
 
 def eager(observation: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -69,21 +69,21 @@ def test_a_policy_decides_under_its_own_rules_and_what_they_open_counts_as_untri
     log = campaign(600, 1, 1)
     shut = log.mask.copy()
     shut[::2, 1] = False
-    half = evaluation.evaluate(log, {"offer": eager}, rules={"offer": own(log, shut)}, settings=QUICK)
+    half = evaluation.evaluate(log, {"offer": eager}, rules={"offer": own(shut)}, settings=QUICK)
     assert half.mix[1][1] == pytest.approx(0.5)
     assert half.supports[1].untried == 0
     assert "under its own rules" in half.to_html()
     assert half.to_dict()["served"][0]["apart"] == pytest.approx(0.5)
 
     narrow = replace(log, mask=shut | (np.arange(WIDTH) == log.treatment[:, None]))
-    wide = evaluation.evaluate(narrow, {"offer": eager}, rules={"offer": own(narrow, log.mask)}, settings=QUICK)
+    wide = evaluation.evaluate(narrow, {"offer": eager}, rules={"offer": own(log.mask)}, settings=QUICK)
     assert wide.mix[1][1] == 1
     assert wide.supports[1].untried == pytest.approx((~narrow.mask[:, 1]).mean())
 
 
 def test_the_same_rules_are_stated_without_a_warning() -> None:
     log = campaign(300, 1, 1)
-    report = evaluation.evaluate(log, {"offer": always(1)}, rules={"offer": own(log, log.mask)}, settings=QUICK)
+    report = evaluation.evaluate(log, {"offer": always(1)}, rules={"offer": own(log.mask)}, settings=QUICK)
     page = report.to_html()
     assert "under its own rules" not in page
     assert "temperature 0.5, floor 0.02" in page
@@ -92,4 +92,4 @@ def test_the_same_rules_are_stated_without_a_warning() -> None:
 def test_rules_of_a_policy_that_is_not_there_are_refused() -> None:
     log = campaign(100, 1, 1)
     with pytest.raises(InputError, match=r"rules.*nobody"):
-        evaluation.evaluate(log, {"offer": always(1)}, rules={"nobody": own(log, log.mask)}, settings=QUICK)
+        evaluation.evaluate(log, {"offer": always(1)}, rules={"nobody": own(log.mask)}, settings=QUICK)

@@ -27,7 +27,7 @@ from evaluation.live import FEWEST, Live, live
 from evaluation.log import Log
 from evaluation.portrait import portraits, product_channel
 from evaluation.reading import customer_labels, read_log
-from evaluation.remask import Own, remasked, served
+from evaluation.remask import Own, remasked
 from evaluation.report import Report
 from evaluation.report_schema import write_schema
 from evaluation.simulation import Comparison, compare
@@ -133,7 +133,7 @@ def as_served(policies: Mapping[str, Policy], tables: Tables, log: Log, training
         if isinstance(policy, ArtifactPolicy):
             masks = [_masks_under(policy, tables, part) for part in (log, training_log)]
             said, digest = policy.manifest, policy.rule_book.digest
-            found[name] = Own(served(name, said.temperature, said.floor, digest, log, masks[0]), *masks)
+            found[name] = Own(said.temperature, said.floor, digest, *masks)
     return found
 
 
