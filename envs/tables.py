@@ -53,6 +53,8 @@ EVENT_COLUMNS: dict[str, pl.DataType] = {
     "value": pl.Float64(),
     "decision_id": pl.String(),
 }
+CUSTOMER_COLUMNS: dict[str, pl.DataType] = {"customer_id": pl.String(), "valid_from": INSTANT}
+TYPES = {"customers": CUSTOMER_COLUMNS, "decisions": DECISIONS, "events": EVENT_COLUMNS}
 NULLABLE = {"trigger", "mask", "propensity", "probabilities", "policy_digest", "rules_digest"}
 ASSIGNMENTS = ("champion", "challenger", "shadow", "holdout", "randomised")
 
@@ -112,7 +114,7 @@ def checked(tables: Tables) -> Tables:
     customers = _typed(
         "customers.parquet",
         tables.customers,
-        {"customer_id": pl.String(), "valid_from": INSTANT},
+        CUSTOMER_COLUMNS,
         set(expected),
     )
     decisions = _typed("decisions.parquet", tables.decisions, DECISIONS, {"prices"})
@@ -158,12 +160,32 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> pl.DataFrame:
+    return scanned(path).collect()
+
+
+def scanned(path: Path) -> pl.LazyFrame:
+    """A Parquet file of which not a row has been read."""
     if not path.is_file():
         raise InputError("must be there: one of the canonical tables", file=str(path))
     try:
-        return pl.read_parquet(path)
+        pl.read_parquet_schema(path)
     except pl.exceptions.PolarsError as error:
         raise InputError(f"must be a Parquet file ({error})", file=str(path)) from error
+    return pl.scan_parquet(path)
+
+
+def check_header(path: Path, frame: pl.DataFrame, schema: Schema) -> None:
+    """The columns of a file, by its name, and their types; frame: none of its rows."""
+    others = {"customers": {c.name for c in schema.columns}, "decisions": {"prices"}, "events": set[str]()}
+    try:
+        _typed(path.name, frame, TYPES[path.stem], others[path.stem])
+    except InputError as fault:
+        raise InputError(fault.need, file=path, field=fault.field, value=fault.value, row=fault.row) from None
+
+
+def as_declared(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """A table, by its name, with the types of its columns; it must have been checked."""
+    return frame.with_columns(pl.col(column).cast(kind) for column, kind in TYPES[name].items())
 
 
 def _typed(file: str, frame: pl.DataFrame, types: dict[str, pl.DataType], others: set[str]) -> pl.DataFrame:

@@ -13,6 +13,8 @@ VERBS = {
     "evaluate": "evaluation.evaluate",
     "read_log": "evaluation.reading",
     "log_from_arrays": "evaluation.log",
+    "divided": "evaluation.shards",
+    "stream_log": "evaluation.streaming",
     "EvaluationSettings": "evaluation.settings",
     "estimates": "evaluation.estimates",
     "one_step": "evaluation.estimates",

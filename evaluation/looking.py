@@ -70,7 +70,11 @@ def look(
     training: Log | None,
     advance: Advance,
 ) -> Seen:
-    """Go through every part once. given: the policies as they came, whose ranges of prices are checked; training: a log of others; InputError for a customer who is in both"""
+    """Go through every part once.
+
+    given: the policies as they came, whose ranges of prices are checked; training: a log of others, InputError for a
+    customer who is in both
+    """
 
     def one(part: int) -> Seen:
         shard = shards[part]

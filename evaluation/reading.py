@@ -33,16 +33,21 @@ def read_log(tables: Path | str | Tables, part: Part = "test", assignment: str |
     training customers and marked so.
     """
     source = tables if isinstance(tables, Tables) else read_tables(Path(tables))
-    decisions = _chosen(source.decisions, assignment)
+    decisions = assigned(source.decisions, assignment)
     if not decisions.height:
         raise InputError("must have decisions with this assignment", field="assignment", value=assignment)
-    test = _in_test(decisions["customer_id"], source)
+    test = in_test(decisions["customer_id"], source)
     wanted = {"test": test, "train": ~test, "all": np.ones(len(test), dtype=bool)}[part]
     if not wanted.any():
         raise InputError(f"must leave decisions in the {part} part", field="split", value=len(wanted))
     estimated = decisions["propensity"].null_count() > 0
-    model = _propensity_model(source, decisions, ~test) if estimated else None
-    return _log(source, decisions.filter(wanted), model)
+    model = propensity_model(source, decisions, ~test) if estimated else None
+    return log_of(source, decisions.filter(wanted), model, last_moment(source))
+
+
+def last_moment(tables: Tables) -> int:
+    """The last thing that tables hold, in microseconds since 1970-01-01."""
+    return int(max(_microseconds(frame["at"]).max(initial=0) for frame in (tables.decisions, tables.events)))
 
 
 def customer_labels(tables: Tables, log: Log) -> dict[str, np.ndarray]:
@@ -59,13 +64,15 @@ def customer_labels(tables: Tables, log: Log) -> dict[str, np.ndarray]:
     return labels | {"month": found["at"].dt.strftime("%Y-%m").to_numpy().astype(str)}
 
 
-def _chosen(decisions: pl.DataFrame, assignment: str | None) -> pl.DataFrame:
+def assigned(decisions: pl.DataFrame, assignment: str | None) -> pl.DataFrame:
+    """The decisions of customers who were assigned so throughout; None: all."""
     if assignment is None:
         return decisions
     return decisions.filter((pl.col("assignment") == assignment).all().over("customer_id"))
 
 
-def _in_test(customer_id: pl.Series, tables: Tables) -> np.ndarray:  # (rows,) bool
+def in_test(customer_id: pl.Series, tables: Tables) -> np.ndarray:  # (rows,) bool
+    """Which rows are of test customers."""
     names = customer_id.unique(maintain_order=True)
     part = pl.DataFrame({"customer_id": names, "test": is_test(names, tables.schema.split)})
     return (
@@ -75,7 +82,8 @@ def _in_test(customer_id: pl.Series, tables: Tables) -> np.ndarray:  # (rows,) b
     )
 
 
-def _log(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | None) -> Log:
+def log_of(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | None, until: int) -> Log:
+    """The log of some decisions, whole customers. until: moment up to which outcomes are known, see `last_moment`"""
     catalogue, task = tables.catalogue, tables.schema.task
     ends = window_ends(decisions, tables)
     amounts = window_amounts(decisions, ends, tables)
@@ -102,7 +110,7 @@ def _log(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | None)
         annoyance=amounts["annoyance"] + contacts.annoyance,
         effort=contacts.effort,
         gap_days=(ends - _microseconds(decisions["at"])) / DAY,
-        seen_days=_seen_days(decisions, ends, tables),
+        seen_days=_seen_days(decisions, ends, until),
         terminated=last & (task.kind == "finite") | last & _churned(decisions, ends, tables),
         customer_id=decisions["customer_id"].to_numpy().astype(str),
         decision_id=decisions["decision_id"].to_numpy().astype(str),
@@ -138,10 +146,9 @@ def window_ends(decisions: pl.DataFrame, tables: Tables) -> np.ndarray:  # (rows
     return np.asarray(np.where(last, np.maximum(closing, at), following))
 
 
-def _seen_days(decisions: pl.DataFrame, ends: np.ndarray, tables: Tables) -> np.ndarray | None:  # (rows,) float64
+def _seen_days(decisions: pl.DataFrame, ends: np.ndarray, last: int) -> np.ndarray | None:  # (rows,) float64
     """How much of each window lies before the last thing that the tables hold; None: all windows do."""
-    moments = [_microseconds(frame["at"]).max(initial=0) for frame in (tables.decisions, tables.events)]
-    last, at = max(moments), _microseconds(decisions["at"])
+    at = _microseconds(decisions["at"])
     return None if (ends <= last).all() else np.asarray((np.minimum(ends, last) - at) / DAY)
 
 
@@ -208,7 +215,8 @@ def _churned(decisions: pl.DataFrame, ends: np.ndarray, tables: Tables) -> np.nd
     return np.asarray((when > _microseconds(decisions["at"])) & (when <= ends))
 
 
-def _propensity_model(tables: Tables, decisions: pl.DataFrame, train: np.ndarray) -> PropensityModel:
+def propensity_model(tables: Tables, decisions: pl.DataFrame, train: np.ndarray) -> PropensityModel:
+    """Of a log that did not record them, learned on its training rows, (rows,) bool; on all where there are none."""
     rows = decisions.filter(train) if train.any() else decisions
     customer = _index(rows["customer_id"])
     step = steps_of(customer) if tables.schema.task.kind == "finite" else np.zeros(len(customer), dtype=np.int64)

@@ -316,6 +316,10 @@ class EvaluateConfig(Config):
     """What to do with a price outside the range on which the policy was trained; what is clamped is warned of."""
     settings: EvaluationSettings = EvaluationSettings()
     """How estimates are chosen, modelled and bounded; fixed before rewards are read."""
+    whole_decisions: int = Field(1_000_000, ge=0)
+    """Most decisions of a log that is held in memory; a larger one is read in parts, twice, from temporary files."""
+    part_decisions: int = Field(100_000, ge=1)
+    """Decisions of a part, about: whole customers. What is held at once grows with it."""
     simulate_customers: int = Field(2000, ge=0)
     """Customers simulated, the same luck for every policy; 0 skips simulation."""
     simulate_days: int = Field(91, ge=1)

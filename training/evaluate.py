@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,7 @@ from agents.price_range import told_prices
 from envs.attributes import descriptive
 from envs.errors import InputError
 from envs.prices import Prices, prices_from
+from envs.table_parts import assignments_in, decisions_in, lay_down
 from envs.tables import Tables, read_tables
 from envs.world import World, load_world
 from evaluation.adapt import LOGGED
@@ -31,6 +33,7 @@ from evaluation.remask import Own, remasked
 from evaluation.report import Report
 from evaluation.report_schema import write_schema
 from evaluation.simulation import Comparison, compare
+from evaluation.streaming import StreamedLog, stream_log
 from training import registry, tracking
 from training.baselines import NAMES as BASELINES
 from training.baselines import baseline
@@ -67,21 +70,59 @@ class Evaluated:
 
 
 def evaluate(config: EvaluateConfig) -> Evaluated:
-    """Evaluate policies on customers that nothing in training or calibration has seen."""
+    """Evaluate policies on customers that nothing in training or calibration has seen.
+
+    A log of more than `whole_decisions` is never held: it is read in parts, and the report is the same.
+    """
+    if decisions_in(config.tables) <= config.whole_decisions:
+        return _evaluated(config, _whole(config))
+    if config.live is not None:
+        need = f"must be of at most {config.whole_decisions} decisions for --live, see whole_decisions"
+        raise InputError(need, field="tables", value=str(config.tables))
+    with TemporaryDirectory(prefix="nextbest-") as folder:
+        return _evaluated(config, _in_parts(config, Path(folder)))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A log as it is evaluated: whole, or in shards."""
+
+    tables: Tables  # all, or those of the training customers that were drawn
+    log: Log | StreamedLog
+    training_log: Log
+
+
+def _whole(config: EvaluateConfig) -> _Read:
     tables = read_tables(config.tables)
+    assignment = config.assignment or _learnable(tables)
+    with progress("reading the log"):
+        return _Read(tables, read_log(tables, "test", assignment), read_log(tables, "train", assignment))
+
+
+def _in_parts(config: EvaluateConfig, folder: Path) -> _Read:
+    with progress("laying the log down in parts"):
+        parts = lay_down(config.tables, folder, config.part_decisions)
+    assignment = config.assignment or _learnable_of(assignments_in(config.tables))
+    with progress("checking the log (parts)", total=len(parts)) as advance:
+        found = stream_log(parts, assignment, config.settings.model_rows, advance)
+    return _Read(found.training_tables, found.log, found.training_log)
+
+
+def _evaluated(config: EvaluateConfig, read: _Read) -> Evaluated:
+    tables, training_log = read.tables, read.training_log
     world = None if config.world is None else _world(config.world, tables)
     artifacts = _artifacts(config, tables)
     prices = _prices(config, tables, artifacts)
     launched = _launched(config, tables, prices)
-    assignment = config.assignment or _learnable(tables)
-    with progress("reading the log"):
-        log = read_log(tables, "test", assignment)
-        training_log = read_log(tables, "train", assignment)
     policies = artifacts | _baselines(config, artifacts, world, training_log, prices)
     simulated = None
     if world is not None and config.simulate_customers:
         simulated = _simulated(config, world, policies, prices)
-    with progress("estimating"):
+    rules, log = as_served(policies, tables, read.log, training_log), read.log
+    if isinstance(log, StreamedLog):
+        served = {name: policy for name, policy in policies.items() if isinstance(policy, ArtifactPolicy)}
+        log = replace(log, masks={name: partial(_masks_under, policy) for name, policy in served.items()})
+    with progress("estimating (customers, twice)", total=2 * log.customers) as advance:
         report = estimate(
             log,
             policies,
@@ -90,14 +131,15 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
             attributes=descriptive(tables.catalogue).values,
             kinds=product_channel(tables.catalogue),
             resources=Resources.of(tables.catalogue),
-            rules=as_served(policies, tables, log, training_log),
+            rules=rules,
             reference=_reference(config, policies),
             candidates=_candidates(config, policies),
-            labels=customer_labels(tables, log),
-            portraits=portraits(tables, log),
+            labels=customer_labels(tables, log) if isinstance(log, Log) else None,
+            portraits=portraits(tables, log) if isinstance(log, Log) else None,
             settings=config.settings,
             seed=config.seed,
             simulation=None if simulated is None else simulated.frame,
+            advance=advance,
         )
     directory = run_directory("evaluate", config.out)
     report = replace(
@@ -126,14 +168,16 @@ def _keep(tracker: Tracker, report: Report, directory: Path) -> None:
             place.artifact(directory / name, folder)
 
 
-def as_served(policies: Mapping[str, Policy], tables: Tables, log: Log, training_log: Log) -> dict[str, Own]:
+def as_served(
+    policies: Mapping[str, Policy], tables: Tables, log: Log | StreamedLog, training_log: Log
+) -> dict[str, Own]:
     """How artifacts are run, and what their rules would have allowed, where these are not the log's."""
     found = {}
     for name, policy in policies.items():
         if isinstance(policy, ArtifactPolicy):
-            masks = [_masks_under(policy, tables, part) for part in (log, training_log)]
-            said, digest = policy.manifest, policy.rule_book.digest
-            found[name] = Own(said.temperature, said.floor, digest, *masks)
+            mask = _masks_under(policy, tables, log) if isinstance(log, Log) else None  # shards carry their own
+            said, training = policy.manifest, _masks_under(policy, tables, training_log)
+            found[name] = Own(said.temperature, said.floor, policy.rule_book.digest, mask, training)
     return found
 
 
@@ -229,7 +273,11 @@ def _world(name: str, tables: Tables) -> World:
 
 def _learnable(tables: Tables) -> str | None:
     """The randomised customers, where the log tells them apart."""
-    found = tables.decisions["assignment"].unique()
+    return _learnable_of(tables.decisions["assignment"].unique())
+
+
+def _learnable_of(found: pl.Series) -> str | None:
+    """found: the assignments of a log"""
     return "randomised" if "randomised" in found and len(found) > 1 else None
 
 
