@@ -6,20 +6,22 @@ The same functions in the same order with the same seeds: `tests/test_benchmark_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from agents.policy import Policy
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, adapted, on_log
-from evaluation.asking import Asked, Comparing, drawn, estimates_of, together_of
-from evaluation.beside import powers
-from evaluation.diagnostics import Support, support
+from evaluation.asking import Asked, Comparing, answers, estimates_of, together_of
+from evaluation.beside import powers, returns_of
+from evaluation.diagnostics import Support, Weighted, support
 from evaluation.estimators import ESTIMATORS
 from evaluation.intervals import Interval
 from evaluation.lead import Lead, choose_lead, single_size
 from evaluation.log import Log
+from evaluation.part import Needs, Part, laid_out
+from evaluation.part_store import PartStore
 from evaluation.regression import TreatmentFeatures
 from evaluation.resampling import resample
 from evaluation.settings import EvaluationSettings
@@ -58,17 +60,16 @@ class Leading:
     def estimates(self, prices: Prices, settings: EvaluationSettings, seed: int) -> dict[str, Estimated]:
         """What the lead estimate says of each policy, by name."""
         log, lead = self.log, self.lead
-        features = TreatmentFeatures(np.zeros((log.width, 0)))
-        study = Study(log, None, self.probabilities, (), prices, features, settings, seed)
+        parts = self._laid_out(prices, settings, seed)
         resamples = resample(log.customers, settings.resamples, np.random.default_rng([seed, 0]))
-        asked = (_asked(study, self.names, lead),)
-        draws = drawn(asked, resamples)
-        estimates = tuple(estimates_of(asked, draws, LOGGED, settings.confidence))
+        asked = (Asked.of(ESTIMATORS[lead.estimator], REWARD, parts, (LOGGED, *self.names)),)
+        found = answers(asked, parts, resamples, LOGGED)
+        estimates = tuple(estimates_of(asked, found, LOGGED, settings.confidence))
         comparing = Comparing({LOGGED, *self.names}, LOGGED)
-        together = together_of(estimates, asked, draws, lead, comparing, settings.confidence)
+        together = together_of(estimates, asked, found, lead, comparing, settings.confidence)
         bounds = {one.policy: one.lower for one in together}
         sizes = {one.policy: _size(one, lead, log.customers) for one in self.supports}
-        earned = {one.policy: one.positives for one in powers(study, self.names, lead)}
+        earned = {one.policy: one.positives for one in powers(parts, self.names, lead, returns_of(parts), settings)}
         return {
             name: Estimated(one.interval, one.difference, bounds[name], sizes[name], earned[name])
             for one in estimates
@@ -76,13 +77,18 @@ class Leading:
             if one.difference is not None
         }
 
-
-def _asked(study: Study, names: tuple[str, ...], lead: Lead) -> Asked:
-    """The lead estimator of the reward, for every policy and the logging one."""
-    k = lead.decisions if lead.kind == "k-step" else 0
-    path = study.log.horizon > 1 and lead.model_based
-    inputs = {name: study.inputs(policy, REWARD, k, path=path) for policy, name in enumerate(names)}
-    return Asked.of(ESTIMATORS[lead.estimator], REWARD, {LOGGED: study.inputs(None, REWARD, k, path=path)} | inputs)
+    def _laid_out(self, prices: Prices, settings: EvaluationSettings, seed: int) -> PartStore:
+        """The log as estimators read it, with the models that the lead asks for."""
+        log, lead = self.log, self.lead
+        needs = Needs.of(lead, ESTIMATORS[lead.estimator].needs, log.horizon, settings)
+        needs = replace(needs, path=needs.path and lead.model_based, ratios=False, k_of_parts=0, path_of_parts=False)
+        pairs = max(Weighted.of(log, p).pairs for p in self.probabilities)
+        features = TreatmentFeatures(np.zeros((log.width, 0)))
+        study = Study(log, True, self.probabilities, log.horizon, pairs, prices, features, settings, seed)
+        arrays = laid_out(study, log, self.probabilities, needs, {})
+        parts = PartStore(None)
+        parts.add(Part(0, log.customers, log.kind == "continuing", needs.k, arrays))
+        return parts
 
 
 def _size(found: Support, lead: Lead, customers: int) -> float:

@@ -22,7 +22,7 @@ from evaluation.sentences import (
     untried_sentences,
 )
 from evaluation.slices import FEWEST
-from evaluation.source_words import code_words, price_text, propensity_words, section_origins
+from evaluation.source_words import code_words, learned_words, price_text, propensity_words, section_origins
 from evaluation.telling import change_sentences, examples, misspecification_sentences, use_sentences
 from evaluation.verdict import verdicts
 from evaluation.words import amount_of, fitted, named, worded
@@ -66,6 +66,7 @@ def _rendered(report: Report, tag: str) -> str:
         examples=examples(report),
         use=use_sentences(report),
         origins=section_origins(report),
+        learned_from=learned_words(report),
         untried=untried_sentences(report),
         demands=page_tables.demand_rows(report),
         slices=page_tables.slice_rows(report),

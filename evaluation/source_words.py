@@ -8,6 +8,7 @@ from evaluation.language import fields_of, say
 from evaluation.lead_words import lead_title
 from evaluation.origin import CHANGED, UNKNOWN
 from evaluation.propensity import NOTE
+from evaluation.streaming import DRAWN
 from evaluation.words import worded
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ def propensity_words(report: Report) -> str:
     tried = (one.rsplit(" ", 1) for one in found["tried"].split(", ") if one)
     losses = say(", ").join(f"{worded(name)} {loss}" for name, loss in tried)
     return say(NOTE, name=worded(found["name"]), tried=losses)
+
+
+def learned_words(report: Report) -> str:
+    """How the customers were drawn that models were fitted on; empty: all of them were taken."""
+    found = fields_of(DRAWN, report.learned_from)
+    return report.learned_from if found is None else say(DRAWN, **found)
 
 
 def code_words(code: str) -> str:

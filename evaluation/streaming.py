@@ -11,6 +11,7 @@ import polars as pl
 from envs.errors import InputError
 from envs.table_parts import TableParts
 from envs.tables import Tables
+from evaluation.language import mark
 from evaluation.log import Log
 from evaluation.propensity import PropensityModel
 from evaluation.reading import (
@@ -23,6 +24,9 @@ from evaluation.reading import (
 )
 from evaluation.shards import Shard
 
+DRAWN = mark(
+    "Models were fitted on {fitted} of the {all} decisions of training customers, whole customers drawn by lot."
+)
 Masks = Callable[[Tables, Log], np.ndarray]  # what a policy's own rules allow at the decisions of a log, (n, A) bool
 
 
@@ -119,10 +123,7 @@ def stream_log(
     training = log_of(learned, decisions, model, tables.last)
     said = ""
     if drawn.height < everyone.height:
-        said = (
-            f"Models were fitted on {len(training):,} of the {everyone['decisions'].sum():,} decisions of training "
-            "customers, whole customers drawn by lot."
-        )
+        said = DRAWN.format(fitted=f"{len(training):,}", all=f"{everyone['decisions'].sum():,}")
     return Streamed(StreamedLog(tables, assignment, found, model, said), training, learned)
 
 
