@@ -12,6 +12,7 @@ Logs, calibrations, trainings and searches of all seeds count: intervals hold th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -52,7 +53,8 @@ def bank(options: Options, result: Result) -> None:
         own, others = _learned(options, seed, count // 2)
         mine.append(own.measured(tested))
         for name, found in others.items():
-            theirs.setdefault(CALLED.get(name, name), []).append(found.measured(tested))
+            called = CALLED.get(name, name)
+            theirs.setdefault(called, []).append(replace(found, name=called).measured(tested))
     _tell(mine, theirs, result)
     drawn = [mine[0], *(found[0] for found in theirs.values())]
     picture = frontier_figure(drawn, truth.catalogue.currency, most=1.0)
@@ -96,7 +98,7 @@ def _tell(mine: Sequence[Measured], theirs: Mapping[str, Sequence[Measured]], re
     result.figures |= {"frontier": corners.to_dicts(), "equal_annoyance": rows}
     table = pl.DataFrame(rows)
     narrow = ("baseline", "level", "mine", "theirs", "difference", "difference_lo", "difference_hi", "reached_theirs")
-    show("Gain of PPO beside each baseline's at equal annoyance, CNY per customer, paired", table[narrow], 1)
+    show("Gain of PPO beside each baseline's at equal annoyance, CNY per customer, paired", table[narrow], 2)
     for name, found in table.group_by("baseline", maintain_order=True):
         least = found.sort("difference_lo").row(0, named=True)
         said = "{difference:.1f} [{difference_lo:.1f}, {difference_hi:.1f}] at {level:.2f}".format(**least)
