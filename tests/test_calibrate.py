@@ -218,7 +218,7 @@ def test_logs_that_tell_nothing_are_refused(log: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("kind", ["starbucks", "hillstrom"])
+@pytest.mark.parametrize("kind", [pytest.param("starbucks", marks=pytest.mark.slow), "hillstrom"])
 def test_real_rewards_are_predicted_on_customers_held_out(kind: str, tmp_path: Path) -> None:
     if not (DATA / kind).is_dir():
         pytest.skip(f"the {kind} data are not there: {DATA / kind}")

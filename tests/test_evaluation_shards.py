@@ -102,7 +102,7 @@ def whole(steps: int, kind: str) -> tuple[Log, dict[str, np.ndarray], np.ndarray
 
 
 @pytest.mark.parametrize(("steps", "kind"), [(1, "finite"), (3, "finite"), (4, "continuing")])
-@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(cuts=CUTS)
 def test_any_parts_make_the_report_of_the_whole(steps: int, kind: str, cuts: list[int]) -> None:
     log, labels, mask, expected = whole(steps, kind)
