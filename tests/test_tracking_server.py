@@ -126,7 +126,7 @@ def test_a_team_trains_fetches_promotes_and_serves(kind: str, tmp_path: Path, mo
             monkeypatch.setenv(variable, url)
         assert url.startswith("http://127.0.0.1:")
         world, config = load_world("bank"), TrainConfig(world="bank", trained_by="ann")
-        curves = pl.DataFrame({"decisions": [1.0, 2.0], "return": [3.0, 4.0]})
+        curves = pl.DataFrame({"seed": [0, 0], "decisions": [1.0, 2.0], "return": [3.0, 4.0]})
         with tracking.track("team", "train") as tracker:
             meter = begin(config, world)
             kept = record_run(tracker, Recorded(config, world, manifest, tmp_path / "run/policy", tmp_path / "run",
