@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluation.estimators import ESTIMATORS, assumed
-from evaluation.language import say
+from evaluation.language import mark, say
 from evaluation.words import named
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ def support_sentences(report: Report) -> tuple[str, ...]:
         )  # fmt: skip
     elif lead.lost_at is not None:
         first = say(
-            "Importance sampling has no support: {size:,.1f} customers, below {need}.", size=lead.ess, need=need
-        )
+            "Importance sampling has no support for {policy}: the effective sample size is {size:,.1f} customers, "
+            "below {need}.",
+            policy=named(lead.policy), size=lead.ess, need=need,
+        )  # fmt: skip
     else:
         first = say(
             "Importance sampling keeps its support over the whole log: at least {size:,.0f} customers.", size=lead.ess
@@ -41,7 +43,23 @@ def support_sentences(report: Report) -> tuple[str, ...]:
     ), say("It assumes that {assumptions}.", assumptions=assumed(leading))]  # fmt: skip
     if leading.model_based:
         out.append(say("It is model-based: it may admit a policy to a trial, it proves nothing."))
-    return tuple(out)
+    return (*out, *_alone(report))
+
+
+def _alone(report: Report) -> tuple[str, ...]:
+    """Policies that the log would support if others were not compared with them, which take the lead from it."""
+    compared = [one.policy for one in report.changed]
+    able = [
+        name
+        for name in compared
+        if report.support(name)[0] >= report.lead.threshold
+        and report.supports[report.policies.index(name)].untried <= report.settings.max_untried
+    ]
+    if not report.lead.model_based or not able or len(able) == len(compared):
+        return ()
+    text = mark("By themselves the log would support {able}: evaluate without {others} to be told more of them.")
+    lists = (say(", ").join(map(named, names)) for names in (able, [name for name in compared if name not in able]))
+    return (say(text, able=next(lists), others=next(lists)),)
 
 
 def lead_reason(report: Report) -> str:
@@ -49,7 +67,11 @@ def lead_reason(report: Report) -> str:
     lead = report.lead
     if lead.kind == "model":
         why = (
-            say("{share:.1%} of a policy's probability lies on treatments that the log never tried", share=lead.untried)
+            say(
+                "{policy} puts {share:.1%} of its decisions on treatments that the log never tried there",
+                policy=named(next(s.policy for s in report.supports if s.untried == lead.untried)),
+                share=lead.untried,
+            )
             if lead.untried > report.settings.max_untried
             else say(
                 "even for single decisions the effective sample size is {size:.0f}, below {need:.0f}",
@@ -64,7 +86,7 @@ def lead_reason(report: Report) -> str:
         else say("doubly robust, with a reward model from {rows:,} training decisions", rows=lead.model_rows)
     )
     if lead.kind == "one-step":
-        return form
+        return say("a customer has one decision, and the effective sample size holds; {form}", form=form)
     if lead.kind == "deviation":
         return say(
             "over two decisions the effective sample size is {size:.0f}, below {need:.0f}: one decision at a time is "

@@ -36,6 +36,13 @@ class EvaluationSettings(Config):
         description="Most probability that a policy may put on treatments the log never tried before importance "
         "sampling loses the lead. Assumed: it ignores that share, so it must be small beside the interval.",
     )
+    max_guessed: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Most probability that a policy may put on treatments the log never tried before what a model "
+        "expects of it is not told either. Assumed: beyond half, most of what it does is the model's guess.",
+    )
     min_positives: float = Field(
         30.0,
         ge=0,

@@ -38,24 +38,20 @@ def verdicts(report: Report) -> tuple[Verdict, ...]:
 def _verdict(report: Report, policy: str) -> Verdict:
     difference = report.estimate(policy).difference
     assert difference is not None  # only the reference has none
+    refused = _refusal(report, policy)
+    if refused:
+        return Verdict(policy, "undecided", refused)
     lo, hi = report.bounds(policy)
-    ess = report.support(policy)[0]
-    known = next((p.positives for p in report.powers if p.policy == policy), math.inf)
-    values: dict[str, object] = {"policy": named(policy), "size": ess, "known": known}
-    values |= {"need": report.lead.threshold, "positives": report.settings.min_positives}
-    if math.isnan(lo):
-        return Verdict(policy, "undecided", say(NO_INTERVAL, **values))
-    if not report.lead.model_based and ess < report.lead.threshold:
-        return Verdict(policy, "undecided", say(TOO_FEW, **values))
-    if not report.lead.model_based and known < report.settings.min_positives:
-        return Verdict(policy, "undecided", say(TOO_FEW_EARNED, **values))
-    values |= {"amount": _amount(report, policy, difference.value), "bounds": _bounds(report, policy, difference.value)}
+    values: dict[str, object] = {"policy": named(policy), "amount": _amount(report, policy, difference.value)}
     if report.lead.model_based:
-        return Verdict(policy, "model only", say(MODEL_ONLY, **values))
+        return Verdict(policy, "model only", say(MODEL_ONLY, bounds=_bounds(report, policy), **values))
+    values["bounds"] = _with_total(report, policy, difference.value)
+    if report.check is not None and report.check.wrong:
+        return Verdict(policy, "undecided", say(WRONG_PROPENSITIES, **values))
     if crowded := report.above(policy):
         asked = say(", ").join(
-            say("{asked:,.0f} of {there:,.0f} {unit} of {pool}", asked=one.asked, there=one.capacity, unit=one.unit,
-                pool=one.pool)
+            say("{asked:,.0f} of {there:,.0f} {unit} of {pool} (the log: {logged:,.0f})", asked=one.asked,
+                there=one.capacity, unit=one.unit, pool=one.pool, logged=one.logged)
             for one in crowded
         )  # fmt: skip
         return Verdict(policy, "simulation only", say(SIMULATION_ONLY, asked=asked, **values))
@@ -66,6 +62,22 @@ def _verdict(report: Report, policy: str) -> Verdict:
     return Verdict(policy, "undecided", say("{policy} is not told apart: {amount} {bounds}.", **values))
 
 
+def _refusal(report: Report, policy: str) -> str:
+    """Why nothing is claimed of a policy, not even what a model expects; empty: nothing stands against it."""
+    ess, untried = report.support(policy)[0], report.supports[report.policies.index(policy)].untried
+    known = next((p.positives for p in report.powers if p.policy == policy), math.inf)
+    if math.isnan(report.bounds(policy)[0]):
+        return say(NO_INTERVAL, policy=named(policy))
+    if report.lead.model_based:
+        guessed = untried > report.settings.max_guessed
+        return say(GUESSED, policy=named(policy), share=untried) if guessed else ""
+    if ess < report.lead.threshold:
+        return say(TOO_FEW, policy=named(policy), size=ess, need=report.lead.threshold)
+    if known < report.settings.min_positives:
+        return say(TOO_FEW_EARNED, policy=named(policy), known=known, positives=report.settings.min_positives)
+    return ""
+
+
 NO_INTERVAL = mark("{policy}: no interval; the log hardly ever did what it does.")
 TOO_FEW = mark(
     "{policy}: the log cannot say; it supports this policy by {size:,.0f} customers, fewer than {need:,.0f}."
@@ -73,7 +85,16 @@ TOO_FEW = mark(
 TOO_FEW_EARNED = mark(
     "{policy}: the log cannot say; {known:,.0f} customers like its own earned anything, fewer than {positives:,.0f}."
 )
-MODEL_ONLY = mark("{policy}: a model expects {amount} {bounds}. The log cannot confirm it.")
+GUESSED = mark(
+    "{policy}: nobody can say; {share:.0%} of what it would do the log never tried there, and a model would only guess."
+)
+MODEL_ONLY = mark(
+    "{policy}: the log cannot say. A model alone expects {amount} {bounds}; its own error is not in that interval."
+)
+WRONG_PROPENSITIES = mark(
+    "{policy}: the log cannot say; its propensities are not those by which was decided. By them it would be {amount} "
+    "{bounds}."
+)
 SIMULATION_ONLY = mark(
     "{policy}: only a simulation can tell. At the log's congestion it would be {amount} {bounds}, but for every 10,000 "
     "customers it asks for {asked}."
@@ -81,23 +102,32 @@ SIMULATION_ONLY = mark(
 
 
 def _amount(report: Report, policy: str, difference: float) -> str:
-    """The difference per customer, and to whom."""
+    """The difference per customer, to whom, and what of the policy it is the worth of."""
     other = say("the logging policy") if report.reference == "logged" else named(report.reference)
-    return say("{amount}{unit} per customer against {other}", amount=told(difference), unit=_unit(report), other=other)
+    text = say("{amount}{unit} per customer against {other}", amount=told(difference), unit=_unit(report), other=other)
+    if report.lead.kind == "deviation":
+        return say("{amount}, one decision at a time", amount=text)
+    if report.lead.kind == "k-step" and report.lead.decisions < report.data.horizon:
+        return say("{amount}, followed for {k} decisions", amount=text, k=report.lead.decisions)
+    return text
 
 
-def _bounds(report: Report, policy: str, difference: float) -> str:
-    """The interval in brackets, and the difference for the whole bank where its size is stated."""
+def _bounds(report: Report, policy: str) -> str:
+    """The interval in brackets."""
     lo, hi = report.bounds(policy)
     together = len(report.together) if policy in {t.policy for t in report.together} else 0
     text = mark("({level:.0%} interval for {n} policies together {lo} to {hi}{unit})")
     values: dict[str, object] = {"lo": told(lo), "hi": told(hi), "unit": _unit(report), "n": together}
-    bounds = say(
+    return say(
         text if together else mark("({level:.0%} interval {lo} to {hi}{unit})"),
         level=report.settings.confidence,
         **values,
     )
-    many = report.settings.population
+
+
+def _with_total(report: Report, policy: str, difference: float) -> str:
+    """The interval, and the difference for the whole bank where its size is stated."""
+    bounds, many = _bounds(report, policy), report.settings.population
     if many is None:
         return bounds
     total = say("{amount}{unit} for {many:,} customers", amount=told(many * difference), unit=_unit(report), many=many)
