@@ -10,9 +10,10 @@ import numpy as np
 from evaluation.adapt import LOGGED
 from evaluation.data_card import Estimate
 from evaluation.estimators import ESTIMATORS, Estimator, Settled, estimators_for, settled
-from evaluation.intervals import Skewness, interval
+from evaluation.intervals import interval
 from evaluation.lead import Lead
 from evaluation.misspecification import LINES, Difference, Misspecification, lines
+from evaluation.moments import Moments
 from evaluation.part import CAUGHT_UP, LOGGING, UNDISCOUNTED, Part, Parts
 from evaluation.resampling import Resamples
 from evaluation.study import COMPONENTS, REWARD
@@ -56,8 +57,8 @@ class Answer:
 
     means: Means
     draws: np.ndarray  # (resamples,)
-    skewness: Skewness
-    skewness_apart: Skewness  # of the difference to the reference
+    moments: Moments  # of its influence
+    moments_apart: Moments  # of the difference to the reference
 
     @property
     def value(self) -> float:
@@ -68,7 +69,7 @@ Answers = Sequence[dict[str, Answer]]  # per asked, by policy
 
 
 def answers(asked: Sequence[Asked], parts: Parts, resamples: Resamples, reference: str) -> Answers:
-    """Everything that is asked, by policy: from a pass over the customers each for means, resamples and skewness."""
+    """Everything that is asked, by policy: from a pass over the customers each for means, resamples and moments."""
 
     def everything() -> Iterator[list[Terms]]:
         for part in parts():
@@ -76,16 +77,16 @@ def answers(asked: Sequence[Asked], parts: Parts, resamples: Resamples, referenc
 
     means, draws = iter(Means.of_all(everything())), iter(resamples.of_parts(everything()))
     mean = [{name: next(means) for name in one.found} for one in asked]
-    skewed = [{name: (Skewness(), Skewness()) for name in one.found} for one in asked]
+    moments = [{name: (Moments(), Moments()) for name in one.found} for one in asked]
     for part in parts():
-        for one, own, skew in zip(asked, mean, skewed, strict=True):
+        for one, own, of in zip(asked, mean, moments, strict=True):
             moved = {name: own[name].influence(terms) for name, terms in one.terms(part).items()}
             for name, by in moved.items():
-                alone, apart = skew[name]
-                skew[name] = alone + Skewness.of(by), apart + Skewness.of(by - moved[reference])
+                alone, apart = of[name]
+                of[name] = alone + Moments.of(by), apart + Moments.of(by - moved[reference])
     return [
-        {name: Answer(own[name], next(draws), *skew[name]) for name in one.found}
-        for one, own, skew in zip(asked, mean, skewed, strict=True)
+        {name: Answer(own[name], next(draws), *of[name]) for name in one.found}
+        for one, own, of in zip(asked, mean, moments, strict=True)
     ]
 
 
@@ -94,8 +95,8 @@ def estimates_of(asked: Sequence[Asked], found: Answers, reference: str, confide
     for ask, own in zip(asked, found, strict=True):
         base = own[reference]
         for name, one in own.items():
-            alone = interval(one.value, one.draws, confidence, one.skewness)
-            apart = interval(one.value - base.value, one.draws - base.draws, confidence, one.skewness_apart)
+            alone = interval(one.value, one.draws, confidence, one.moments)
+            apart = interval(one.value - base.value, one.draws - base.draws, confidence, one.moments_apart)
             other = None if name == reference else apart
             yield Estimate(name, ask.estimator.name, ask.amount, alone, other, ask.found[name].weighting)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.estimators import Inputs, estimated, estimators_for
-from evaluation.intervals import Interval, Skewness, interval
+from evaluation.intervals import Interval, interval
+from evaluation.moments import Moments
 from evaluation.resampling import Resamples
 
 
@@ -18,7 +19,7 @@ def estimates(inputs: Inputs, *, resamples: int = 1000, confidence: float = 0.95
     terms = {estimator.name: estimated(estimator, inputs, logging=False).terms for estimator in asked}
     draws = Resamples(len(inputs.ratio), resamples, seed).of_all(list(terms.values()))
     return {
-        name: interval(found.estimate(), drawn, confidence, Skewness.of(found.influence()))
+        name: interval(found.estimate(), drawn, confidence, Moments.of(found.influence()))
         for (name, found), drawn in zip(terms.items(), draws, strict=True)
     }
 

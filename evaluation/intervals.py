@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
+from evaluation.moments import Moments
 from evaluation.resampling import Resamples
 from evaluation.terms import Terms
 
@@ -43,32 +44,11 @@ class Between:
     hi: float
 
 
-@dataclass(frozen=True)
-class Skewness:
-    """How lopsided an estimate's influence is: sums over customers, of which those of several parts can be added."""
-
-    square: float = 0.0
-    cube: float = 0.0
-
-    @classmethod
-    def of(cls, moved: np.ndarray) -> Skewness:
-        """moved: (customers,) what each moves the estimate by, 0 in the mean"""
-        return cls(float((moved**2).sum()), float((moved**3).sum()))
-
-    def __add__(self, other: Skewness) -> Skewness:
-        return Skewness(self.square + other.square, self.cube + other.cube)
-
-    @property
-    def acceleration(self) -> float:
-        """sum moved^3 / (6 (sum moved^2)^1.5); Efron (1987), "Better bootstrap confidence intervals"."""
-        return float(self.cube / (6 * self.square**1.5))
-
-
-def interval(value: float, draws: np.ndarray, confidence: float, skewness: Skewness | None = None) -> Interval:
+def interval(value: float, draws: np.ndarray, confidence: float, moments: Moments | None = None) -> Interval:
     """Interval, standard error and one-sided lower bound from bootstrap draws (resamples,).
 
-    skewness: of the estimate's influence: percentiles are corrected for bias and skewness (BCa); None: plain
-    percentiles. Where more than the interval's tail of the resamples have no value there is no interval.
+    moments: of the estimate's influence: percentiles are corrected, see `corrected`; None: plain percentiles. Where
+    more than the interval's tail of the resamples have no value there is no interval.
     """
     tail = (1 - confidence) / 2
     known = draws[np.isfinite(draws)]
@@ -76,34 +56,37 @@ def interval(value: float, draws: np.ndarray, confidence: float, skewness: Skewn
     if not np.isfinite(value) or undefined > tail or len(known) < 2:
         return Interval(value, np.nan, np.nan, np.nan, np.nan, undefined)
     tails = np.array([tail, 1 - tail, 1 - confidence])
-    if skewness is not None:
-        tails = corrected(tails, value, known, skewness)
+    if moments is not None:
+        tails = corrected(tails, value, known, moments)
     lo, hi, lower = np.quantile(known, tails)
     return Interval(value, float(known.std(ddof=1)), float(lo), float(hi), float(lower), undefined)
 
 
-def corrected(tails: np.ndarray, value: float, draws: np.ndarray, skewness: Skewness) -> np.ndarray:
+def corrected(tails: np.ndarray, value: float, draws: np.ndarray, moments: Moments) -> np.ndarray:
     """Which percentiles of the draws to take for these tails of the estimate, see `interval`.
 
-        z = bias + (bias + z_tail) / (1 - skew (bias + z_tail))
+        normal(bias + (bias + t_tail) / (1 - skew (bias + t_tail)))
 
-    bias: the normal quantile of the share of draws below the value; skew: the acceleration of `Skewness`. Efron (1987),
-    "Better bootstrap confidence intervals". Draws that are all alike, or all on one side, are left as they are.
+    bias: the normal quantile of the share of draws below the value; skew: `Moments.acceleration` (BCa; Efron 1987,
+    "Better bootstrap confidence intervals"). t_tail: the quantile of Student's t, not the normal one: the draws spread
+    as the log at hand does, which few customers make too narrow more often than too wide (expanded percentiles;
+    Hesterberg 2015, "What teachers should know about the bootstrap", section 4), by `Moments.freedom`. Draws that are
+    all alike, or all on one side, are left as they are.
     """
     rounding = ROUNDING * (abs(value) + float(draws.std()))  # the order of a sum must not decide what is below
     tied = np.abs(draws - value) <= rounding
     below = float(((draws < value) & ~tied).mean() + tied.mean() / 2)
-    if not 0 < below < 1 or skewness.square == 0:
+    if not 0 < below < 1 or moments.square == 0:
         return tails
-    bias, skew = float(ndtri(below)), skewness.acceleration
-    moved_by = bias + ndtri(tails)
+    bias, skew = float(ndtri(below)), moments.acceleration
+    moved_by = bias + stdtrit(moments.freedom, tails)
     room = np.maximum(1 - skew * moved_by, 1e-3)  # beyond: the last draw
     return np.asarray(ndtr(bias + moved_by / room))
 
 
 def estimate_interval(terms: Terms, resamples: Resamples, confidence: float = 0.95) -> Interval:
     """An estimate with its interval."""
-    return interval(terms.estimate(), resamples.of(terms), confidence, Skewness.of(terms.influence()))
+    return interval(terms.estimate(), resamples.of(terms), confidence, Moments.of(terms.influence()))
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.intervals import Between, Interval, Skewness, interval
+from evaluation.intervals import Between, Interval, interval
+from evaluation.moments import Moments
 
 FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)  # assumed: from no model to one that is wrong by its double
 LINES = {
@@ -52,7 +53,7 @@ class Difference:
 
     def interval(self, confidence: float) -> Interval:
         """With its interval, NaN where too many resamples have no value."""
-        return interval(self.value, self.draws, confidence, Skewness.of(self.influence))
+        return interval(self.value, self.draws, confidence, Moments.of(self.influence))
 
 
 @dataclass(frozen=True)

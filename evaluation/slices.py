@@ -6,10 +6,10 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 from evaluation.intervals import Between
-from evaluation.spread import Spread
+from evaluation.moments import Moments
 from evaluation.terms import Means, Terms
 
 FEWEST = 30  # customers of a slice below which nothing is said of it; assumed
@@ -57,7 +57,7 @@ class _Sums:
     customers: int = 0
     counts: np.ndarray = field(default_factory=lambda: np.zeros(3))  # decisions, contacts, contacts before
     means: list[Means] = field(default_factory=list)  # of the four terms
-    apart: list[Spread] = field(default_factory=lambda: [Spread(), Spread()])  # influence on gain and annoyance
+    apart: list[Moments] = field(default_factory=lambda: [Moments(), Moments()])  # influence on gain and annoyance
 
 
 def slices(one: Sliced, labels: Mapping[str, np.ndarray], confidence: float) -> Iterator[Slice]:
@@ -68,8 +68,8 @@ def slices(one: Sliced, labels: Mapping[str, np.ndarray], confidence: float) -> 
 def slices_of(parts: Callable[[], Iterator[Labelled]], confidence: float) -> Iterator[Slice]:
     """Every slice of some dimensions. parts: of the customers, gone through twice
 
-    The lead estimate anew among the customers of the slice, its normal interval by the delta method; Bonferroni over
-    the slices of the policy, for either amount.
+    The lead estimate anew among the customers of the slice, its interval by the delta method and Student's t with the
+    degrees of freedom of `Moments`; Bonferroni over the slices of the policy, for either amount.
     """
     groups, policy = _counted(parts)
     kept = {group: sums for group, sums in groups.items() if sums.customers >= FEWEST}
@@ -77,12 +77,12 @@ def slices_of(parts: Callable[[], Iterator[Labelled]], confidence: float) -> Ite
         for group, rows in _rows(labels, kept):
             for k, pair in enumerate((one.reward, one.annoyance)):
                 mine, base = (kept[group].means[2 * k + j].influence(pair[j].taken(rows)) for j in (0, 1))
-                kept[group].apart[k] += Spread.of(mine - base)
-    reach = float(ndtri(1 - (1 - confidence) / (2 * max(1, 2 * len(kept)))))
+                kept[group].apart[k] += Moments.of(mine - base)
+    tail = (1 - confidence) / (2 * max(1, 2 * len(kept)))
     for (dimension, label), sums in kept.items():
         values = [mean.estimate() for mean in sums.means]
         apart = (values[0] - values[1], values[2] - values[3])
-        gain, annoyance = (_between(*of, reach) for of in zip(apart, sums.apart, strict=True))
+        gain, annoyance = (_between(*of, tail) for of in zip(apart, sums.apart, strict=True))
         shares = (float(count) / max(float(sums.counts[0]), 1.0) for count in sums.counts[1:])
         yield Slice(policy, dimension, label, sums.customers, gain, annoyance, *shares)
 
@@ -116,6 +116,6 @@ def _rows(
                 yield (dimension, str(label)), np.flatnonzero(of == label)
 
 
-def _between(value: float, spread: Spread, reach: float) -> Between:
-    half = reach * float(np.sqrt(spread.square / (spread.count - 1) / spread.count))
+def _between(value: float, moments: Moments, tail: float) -> Between:
+    half = -float(stdtrit(moments.freedom, tail)) * moments.error
     return Between(value, value - half, value + half)

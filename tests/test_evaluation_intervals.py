@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.intervals import Skewness, estimate_interval, interval, pooled_ratio
+from evaluation.intervals import estimate_interval, interval, pooled_ratio
+from evaluation.moments import Moments
 from evaluation.onestep import ips, snips
 from evaluation.resampling import COUNT_OF, EXACT, Resamples, resample
 from evaluation.sequential import snpdis
@@ -53,7 +54,7 @@ def test_a_paired_difference_cancels_what_is_shared() -> None:
     shared, resamples = rng.normal(0, 10, 500), resample(500, 500, rng)
     a, b = mean_of(shared + 1), mean_of(shared)
     mine, theirs = resamples.of_all([a, b])
-    difference = interval(a.estimate() - b.estimate(), mine - theirs, 0.95, Skewness.of(a.influence() - b.influence()))
+    difference = interval(a.estimate() - b.estimate(), mine - theirs, 0.95, Moments.of(a.influence() - b.influence()))
     assert (difference.value, difference.lo, difference.hi) == pytest.approx((1.0, 1.0, 1.0))
     assert estimate_interval(a, resamples).se > 0.3
 
@@ -90,7 +91,7 @@ def test_skewed_means_are_missed_less_often_with_corrected_percentiles() -> None
         terms, resamples = mean_of(rng.lognormal(0, 1, 40)), resample(40, 400, rng)
         draws = resamples.of(terms)
         for corrects in above:
-            found = interval(terms.estimate(), draws, 0.95, Skewness.of(terms.influence()) if corrects else None)
+            found = interval(terms.estimate(), draws, 0.95, Moments.of(terms.influence()) if corrects else None)
             above[corrects] += truth > found.hi
     assert above[True] < 0.8 * above[False]
     assert above[False] > 0.05 * 400  # 2.5 % were asked for
@@ -101,7 +102,7 @@ def test_symmetric_means_keep_their_percentiles() -> None:
     values = np.concatenate([values, -values])
     terms, resamples = mean_of(values), resample(4000, 2000, np.random.default_rng(8))
     draws = resamples.of(terms)
-    plain, found = interval(0.0, draws, 0.95), interval(0.0, draws, 0.95, Skewness.of(terms.influence()))
+    plain, found = interval(0.0, draws, 0.95), interval(0.0, draws, 0.95, Moments.of(terms.influence()))
     assert (found.lo, found.hi) == pytest.approx((plain.lo, plain.hi), abs=0.2 * plain.se)
 
 
