@@ -18,7 +18,7 @@ from evaluation.diagnostics import Support
 from evaluation.guaranteed import Guaranteed, guaranteed_by
 from evaluation.lead import Lead
 from evaluation.part import Part, Parts
-from evaluation.power import Behind, Power, customer_weight, power_of
+from evaluation.power import Behind, Power, power_of, rewards_of
 from evaluation.settings import EvaluationSettings
 from evaluation.slices import Labelled, Slice, Sliced, slices_of
 from evaluation.spread import Spread
@@ -35,12 +35,14 @@ def powers(
     parts: Parts, names: Sequence[str], lead: Lead, returns: Spread, settings: EvaluationSettings
 ) -> Iterator[Power]:
     """What the log can show of each policy; the effect in question is a share of what was booked."""
+    pooled = next(parts()).pooled
+    rewards = rewards_of(lambda: ((part.gain, part.arrays["alive"]) for part in parts()), pooled=pooled)
+    effect = settings.effect * abs(returns.mean)
     for i, name in enumerate(names):
         behind = added(
-            Behind.of(customer_weight(part.ratio(i), part.arrays["alive"], lead), part.arrays["positive"])
-            for part in parts()
+            Behind.of(part.ratio(i), part.arrays["alive"], part.arrays["positive"], lead) for part in parts()
         )
-        yield power_of(name, behind, returns, settings.effect * abs(returns.mean), settings.confidence)
+        yield power_of(name, behind, rewards, lead, effect, settings.confidence, pooled=pooled)
 
 
 def sensitivities(parts: Parts, names: Sequence[str], lead: Lead, booked: float) -> Iterator[Sensitivity]:
@@ -56,8 +58,7 @@ def sensitivities(parts: Parts, names: Sequence[str], lead: Lead, booked: float)
 
 def _said(part: Part, policy: int) -> Said:
     arrays = part.arrays
-    gain = arrays["discount"] * arrays[f"amount {REWARD}"]
-    return Said(arrays[f"chosen {policy}"], arrays["propensity"], gain, arrays["alive"])
+    return Said(arrays[f"chosen {policy}"], arrays["propensity"], part.gain, arrays["alive"])
 
 
 def untried_of(

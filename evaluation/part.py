@@ -93,9 +93,14 @@ class Part:
         return self.arrays.get(key)
 
     @property
+    def gain(self) -> np.ndarray:  # (customers, H) float64
+        """What each decision brought, discounted."""
+        return np.asarray(self.arrays["discount"] * self.arrays[f"amount {REWARD}"])
+
+    @property
     def returns(self) -> np.ndarray:  # (customers,) float64
         """What each customer brought, discounted."""
-        return np.asarray((self.arrays["discount"] * self.arrays[f"amount {REWARD}"]).sum(axis=1))
+        return np.asarray(self.gain.sum(axis=1))
 
     @property
     def labels(self) -> dict[str, np.ndarray]:

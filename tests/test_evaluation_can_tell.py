@@ -15,7 +15,7 @@ from evaluation import sequential
 from evaluation.confounding import LARGEST, Weighed, largest_mean, sensitivity, weighed
 from evaluation.diagnostics import support
 from evaluation.evaluate import evaluate
-from evaluation.lead import choose_lead
+from evaluation.lead import Lead, choose_lead, single_size
 from evaluation.log import Log, log_from_arrays
 from evaluation.power import power
 from evaluation.propensity_check import check_propensities
@@ -98,6 +98,41 @@ def test_the_detectable_effect_is_detected_about_four_times_in_five() -> None:
         values = rng.normal(found.detectable, log.reward().std(), n)
         seen += values.mean() - 1.96 * values.std() / np.sqrt(n) > 0
     assert seen / 400 == pytest.approx(0.8, abs=0.07)
+
+
+def _sequences(seed: int, kind: str) -> Log:
+    """800 customers, five decisions each, a fifth of them treated: nothing comes of it, customers differ for good."""
+    rng, n = np.random.default_rng(seed), 4000
+    treatment = (rng.random(n) < 0.2).astype(int)
+    earned = 3 + np.repeat(rng.normal(scale=1.5, size=800), 5) + rng.normal(size=n)
+    mask, p = np.ones((n, 2), dtype=bool), np.where(treatment == 1, 0.2, 0.8)
+    customer = np.repeat(np.arange(800), 5)
+    return log_from_arrays(np.zeros((n, 1)), treatment, p, earned, mask=mask, customer=customer, kind=kind, gamma=0.99)
+
+
+@pytest.mark.parametrize("kind", ["finite", "continuing"])
+@pytest.mark.parametrize("decisions", [1, 2])
+def test_the_detectable_difference_is_that_of_the_lead(kind: str, decisions: int) -> None:
+    """2.8 standard errors of the lead estimate, as many logs show them, and the lead's own effective size."""
+    values, detectable = [], []
+    lead = Lead("lead", "deviation" if decisions == 1 else "k-step", decisions, False, 100, 100, "x", 2, 9.0, 0.0, 9)
+    for seed in range(100):
+        log = _sequences(seed, kind)
+        ratio = log.padded((log.treatment == 1) / log.propensity, fill=1.0)
+        reward, discount = log.padded(log.reward()), log.padded(log.discount)
+        told = power("some", log, ratio, log.reward(), lead, 0.1, 0.95)
+        terms = (
+            sequential.deviation(ratio, reward, discount, log.alive, kind == "continuing")
+            if decisions == 1
+            else sequential.kstep(ratio, reward, discount, 2)
+        )
+        values.append(terms.estimate())
+        detectable.append(told.detectable)
+    assert np.mean(detectable) == pytest.approx(2.8 * np.std(values), rel=0.2)
+    found = support("some", log, np.eye(2)[np.ones(len(log), dtype=int)])
+    size = found.ess_cumulative[1] if decisions == 2 else single_size(found, 800, kind == "continuing")
+    assert told.ess == pytest.approx(size)
+    assert told.positives <= told.ess
 
 
 @given(st.integers(0, 10_000), st.integers(1, 7))
