@@ -55,7 +55,7 @@ VERBS = (
         "Write commented starter files: catalogue, schema, rules, mapping, training.",
         "Start here with your own bank: edit the files, then check each with `nextbest validate`.",
         "nothing",
-        "catalogue.yaml, schema.yaml, rules.yaml, mapping.yaml and training.yaml in DIRECTORY",
+        "catalogue.yaml, schema.yaml, rules.yaml, mapping.yaml, training.yaml and evaluation.yaml in DIRECTORY",
         "nextbest init my-bank",
     ), positional=("directory",)),
     Verb("validate", "training.configs:ValidateConfig", "training:validate", page(

@@ -11,8 +11,9 @@ from serving_kit import write_kit
 
 from envs.config import load_config
 from envs.errors import InputError
-from training.configs import InitConfig, TrainConfig, ValidateConfig
-from training.init import START, commented_yaml, init
+from evaluation.settings import EvaluationSettings
+from training.configs import EvaluateConfig, InitConfig, ValidateConfig
+from training.init import CONFIGS, FILES, START, commented_yaml, init
 from training.validate import validate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,17 +37,31 @@ def test_every_starter_file_is_commented_and_valid(starters: Path) -> None:
         "rules": "rule book",
         "mapping": "mapping",
         "training": "training file",
+        "evaluation": "evaluation file",
     }
     for file in starters.iterdir():
         assert file.read_text(encoding="utf-8").lstrip().startswith("#"), file.name
 
 
-def test_the_training_file_is_the_defaults_field_by_field(starters: Path) -> None:
-    assert load_config(TrainConfig, starters / "training.yaml") == TrainConfig.model_validate(START)
-    text = commented_yaml(TrainConfig, "nextbest train", {})
-    for name in TrainConfig.model_fields:
+@pytest.mark.parametrize("verb", CONFIGS)
+def test_a_verb_file_is_the_defaults_field_by_field(starters: Path, verb: str) -> None:
+    config = CONFIGS[verb]
+    assert load_config(config, starters / FILES[verb]) == config.model_validate(START[verb])
+    text = commented_yaml(config, f"nextbest {verb}", {})
+    for name in config.model_fields:
         assert f"\n{name}:" in text or f"\n# {name}:" in text  # what has no default stands as a comment
-    assert set(yaml.safe_load(text)) <= set(TrainConfig.model_fields)
+    assert set(yaml.safe_load(text)) <= set(config.model_fields)
+
+
+def test_every_threshold_of_a_report_stands_in_the_file_with_its_reason(starters: Path) -> None:
+    file = starters / FILES["evaluate"]
+    text = file.read_text(encoding="utf-8")
+    told = " ".join(line.strip().lstrip("# ") for line in text.splitlines())
+    for name, info in EvaluationSettings.model_fields.items():
+        assert f"\n  {name}:" in text or f"\n  # {name}:" in text
+        assert " ".join((info.description or "?").split()) in told, name
+    file.write_text(text.replace("  min_ess: 100.0", "  min_ess: 250"), encoding="utf-8")
+    assert load_config(EvaluateConfig, file).settings.min_ess == 250
 
 
 def test_init_keeps_files_that_are_there(starters: Path) -> None:

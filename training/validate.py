@@ -9,7 +9,7 @@ from pathlib import Path
 
 from envs.config import load_config, read_config
 from envs.errors import InputError
-from training.configs import TrainConfig, ValidateConfig
+from training.configs import EvaluateConfig, TrainConfig, ValidateConfig
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,12 @@ def _training(path: Path) -> str:
     return f"{config.steps} steps in {config.world}, {config.envs} customers side by side"
 
 
+def _evaluation(path: Path) -> str:
+    config = load_config(EvaluateConfig, path)
+    who = ", ".join([*map(str, config.policy), *config.compare]) or "the baselines"
+    return f"{who} on the log {config.tables}, at least {config.settings.min_ess:g} effective customers for a claim"
+
+
 def _gate(path: Path) -> str:
     from training.gate import read_gate
 
@@ -168,6 +174,7 @@ _FILES: tuple[Check, ...] = (
     ("schema", {"task"}, _schema),
     ("gate", {"min_lower_bound"}, _gate),
     ("training file", {"steps"}, _training),
+    ("evaluation file", {"simulate_customers"}, _evaluation),
     ("rule book", {"caps"}, _rules),
     ("rule book", {"consent"}, _rules),
     ("rule book", {"extends"}, _rules),
