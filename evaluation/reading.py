@@ -13,6 +13,7 @@ from envs.records import made_at
 from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance, event_amounts
 from envs.split import is_test
 from envs.tables import Tables, read_tables
+from evaluation.came_in import CHANNEL, came_in
 from evaluation.log import Log, steps_of
 from evaluation.propensity import PropensityModel, estimate_propensity
 
@@ -51,9 +52,9 @@ def last_moment(tables: Tables) -> int:
 
 
 def customer_labels(tables: Tables, log: Log) -> dict[str, np.ndarray]:
-    """Labels of the log's customers, (customers,) str each: categories and flags of the profile, and `month`.
+    """Labels of the log's customers, (customers,) str each: categories and flags of the profile, `month`, `channel`.
 
-    As of the customer's first decision: what was known then.
+    As of the customer's first decision: what was known then. `channel`: where `came_in` tells customers apart.
     """
     first = pl.DataFrame({"customer_id": log.customer_id[log.step == 0], "at": log.at[log.step == 0]})
     first = first.with_columns(pl.col("at").cast(pl.Datetime("us", "UTC"))).with_row_index("row").sort("at")
@@ -61,7 +62,9 @@ def customer_labels(tables: Tables, log: Log) -> dict[str, np.ndarray]:
     profile = tables.customers.select("customer_id", pl.col("valid_from").alias("at"), *wanted).sort("at")
     found = first.join_asof(profile, on="at", by="customer_id", strategy="backward", check_sortedness=False).sort("row")
     labels = {name: found[name].cast(pl.String).fill_null("unknown").to_numpy().astype(str) for name in wanted}
-    return labels | {"month": found["at"].dt.strftime("%Y-%m").to_numpy().astype(str)}
+    labels["month"] = found["at"].dt.strftime("%Y-%m").to_numpy().astype(str)
+    by = came_in(tables, log)
+    return labels | ({CHANNEL: by} if len(np.unique(by)) > 1 else {})
 
 
 def assigned(decisions: pl.DataFrame, assignment: str | None) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from envs.errors import InputError
 from envs.table_parts import TableParts
 from envs.tables import Tables
+from evaluation.came_in import CHANNEL, came_in, met_on
 from evaluation.language import mark
 from evaluation.log import Log
 from evaluation.propensity import PropensityModel
@@ -40,6 +41,7 @@ class Found:
     training: list[pl.DataFrame] = field(default_factory=list)  # customer_id, decisions, part
     propensities: bool = True  # every decision has one
     distributions: bool = True  # every decision of a test customer has one
+    channels: set[str] = field(default_factory=set)  # on which test customers were met first
 
     def note(self, part: int, tables: Tables) -> None:
         """What a part holds."""
@@ -51,6 +53,8 @@ class Found:
             counts = test.group_by("customer_id").len()["len"]
             self.test[part], self.steps = len(counts), max(self.steps, int(counts.to_numpy().max()))
             self.distributions &= test["probabilities"].null_count() == 0
+            firsts = test.filter(pl.col("customer_id").is_first_distinct())
+            self.channels |= set(met_on(firsts["trigger"], tables.catalogue))
         counted = rest.group_by("customer_id", maintain_order=True).agg(decisions=pl.len())
         self.training.append(counted.with_columns(part=pl.lit(part)))
 
@@ -81,7 +85,12 @@ class StreamedLog:
         log = log_of(tables, decisions, self.model, self.tables.last)
         log = replace(log, steps=self.found.steps, behaviour=log.behaviour if self.found.distributions else None)
         masks = {name: mask(tables, log) for name, mask in self.masks.items()}
-        return Shard(log, customer_labels(tables, log), masks)
+        return Shard(log, self._labels(tables, log), masks)
+
+    def _labels(self, tables: Tables, log: Log) -> dict[str, np.ndarray]:
+        """As of the whole log: a part may hold but one channel."""
+        labels = customer_labels(tables, log)
+        return labels | ({CHANNEL: came_in(tables, log)} if len(self.found.channels) > 1 else {})
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ WORDS = frozenset(
         mark("false"),
         mark("unknown"),
         mark("month"),
+        mark("channel"),
+        mark("outbound"),
         # how a customer comes in
         mark("app_session"),
         mark("browsed"),

@@ -101,3 +101,15 @@ def test_labels_are_what_was_known_at_the_first_decision(tmp_path: Path) -> None
         assert labels["region"][row] == known["region"][-1]
         assert labels["lifecycle"][row] == known["lifecycle"][-1]
         assert labels["month"][row] == str(at)[:7]
+    first = source.decisions.sort("at").group_by("customer_id", maintain_order=True).first()
+    trigger = dict(first.select("customer_id", "trigger").rows())
+    channels = {None: "outbound", "app_session": "in_app", "branch_visit": "branch", "partner_scene": "partner",
+                "inbound_call": "hotline"}  # fmt: skip
+    assert labels["channel"].tolist() == [channels[trigger[str(c)]] for c in log.customer_id[firsts]]
+    assert {"outbound", "in_app"} <= set(labels["channel"])
+
+
+def test_a_log_of_one_channel_has_no_slices_by_it(tmp_path: Path) -> None:
+    simulate(SimulateConfig(world="exact", customers=40, out=tmp_path / "log"))
+    source = read_tables(tmp_path / "log")
+    assert "channel" not in customer_labels(source, read_log(source, "all"))

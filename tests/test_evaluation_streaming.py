@@ -73,6 +73,8 @@ def test_the_shards_are_the_log(place: Path, tmp_path: Path, decisions: int) -> 
     for name, column in joined([shard.log for shard in shards]).items():
         np.testing.assert_array_equal(column, getattr(seen(whole), name), err_msg=name)
     labels = customer_labels(tables, whole)
+    assert all(shard.labels.keys() == labels.keys() for shard in shards)
+    assert len(set(labels["channel"])) > 1
     for name, of in labels.items():
         np.testing.assert_array_equal(np.concatenate([shard.labels[name] for shard in shards]), of)
 
