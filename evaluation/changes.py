@@ -172,7 +172,7 @@ def changed_by(policy: str, flows: Flows, kinds: Kinds, examples: tuple[Example,
             next(kinds.changes(flow.shares, 1), None),
         )
         for (dimension, label), flow in sorted(flows.groups.items(), key=lambda g: (order.index(g[0][0]), g[0][1]))
-        if flow.customers >= FEWEST
+        if FEWEST <= flow.customers < flows.all.customers  # a group of everybody is no group
     ]
     groups.sort(key=lambda one: -round(one.share, DIGITS))
     changes = tuple(kinds.changes(shares, MOST_CHANGES))

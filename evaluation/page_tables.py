@@ -10,6 +10,7 @@ from evaluation.digits import ends, number, shown
 from evaluation.estimators import ESTIMATORS, titled
 from evaluation.intervals import Between
 from evaluation.language import mark, say
+from evaluation.sentences import told_apart
 from evaluation.words import named, treated, worded
 
 if TYPE_CHECKING:
@@ -53,10 +54,14 @@ def _stacked(found: Between) -> tuple[str, str]:
     return number(found.value, signed=True), ends(found.lo, found.hi)
 
 
-def change_rows(report: Report) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Per policy: the most frequent changes, from, to and share of decisions."""
+def change_rows(report: Report) -> list[tuple[str, list[tuple[tuple[str, str], tuple[str, str], tuple[str, str]]]]]:
+    """Per policy: the most frequent changes, from, to and share of decisions; under a name what it means."""
+
+    def pair(kind: str) -> tuple[str, str]:
+        return treated(kind), report.names.kind(kind)
+
     return [
-        (one.policy, [(treated(change.before), treated(change.after), f"{change.share:.1%}") for change in one.changes])
+        (one.policy, [(pair(change.before), pair(change.after), (f"{change.share:.1%}", "")) for change in one.changes])
         for one in report.changed
     ]
 
@@ -70,22 +75,27 @@ def changed_group_rows(report: Report) -> list[tuple[str, list[tuple[str, ...]]]
         return f"{treated(one.most.before)} → {treated(one.most.after)}", f"{one.most.share:.1%}"
 
     def row(one: GroupChange) -> tuple[str, ...]:
-        where = (worded(one.dimension), worded(one.label), f"{one.customers:,}")
+        where = (report.names.dimension(one.dimension), worded(one.label), f"{one.customers:,}")
         return (*where, f"{one.share:.1%}", *most(one))
 
     return [(one.policy, [row(group) for group in one.groups]) for one in report.changed]
 
 
 def slice_rows(report: Report) -> list[tuple[str, list[tuple[bool, tuple[str, ...]]]]]:
-    """Per policy: of each slice whether it is worse, and its figures as text."""
+    """Per policy: of each slice whether it is worse, and its figures as text; a dimension stands at its first group."""
 
-    def row(one: Slice) -> tuple[bool, tuple[str, ...]]:
+    def row(one: Slice, before: str | None) -> tuple[str, ...]:
         shares = f"{one.contacts:.1%} ({one.contacts_before:.1%})"
-        where = (worded(one.dimension), worded(one.label), f"{one.customers:,}")
-        return one.worse, (*where, shown(one.gain, signed=True), shown(one.annoyance, signed=True), shares)
+        where = "" if one.dimension == before else report.names.dimension(one.dimension)
+        figures = (shown(one.gain, signed=True), shown(one.annoyance, signed=True), shares)
+        return (where, worded(one.label), f"{one.customers:,}", *figures)
 
-    names = dict.fromkeys(one.policy for one in report.slices)
-    return [(name, [row(one) for one in report.slices if one.policy == name]) for name in names]
+    def rows(policy: str) -> list[tuple[bool, tuple[str, ...]]]:
+        own = told_apart(report.slices, policy)
+        before = [None, *(one.dimension for one in own)]
+        return [(one.worse, row(one, last)) for one, last in zip(own, before, strict=False)]
+
+    return [(name, rows(name)) for name in dict.fromkeys(one.policy for one in report.slices)]
 
 
 def live_rows(report: Report) -> list[tuple[str, ...]]:

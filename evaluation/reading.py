@@ -11,6 +11,7 @@ import polars as pl
 from envs.errors import InputError
 from envs.records import made_at
 from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance, event_amounts
+from envs.schema import Column
 from envs.split import is_test
 from envs.tables import Tables, read_tables
 from evaluation.came_in import CHANNEL, came_in
@@ -54,17 +55,25 @@ def last_moment(tables: Tables) -> int:
 def customer_labels(tables: Tables, log: Log) -> dict[str, np.ndarray]:
     """Labels of the log's customers, (customers,) str each: categories and flags of the profile, `month`, `channel`.
 
-    As of the customer's first decision: what was known then. `channel`: where `came_in` tells customers apart.
+    As of the customer's first decision: what was known then. A flag is `yes` or `no`. `channel`: where `came_in` tells
+    customers apart.
     """
     first = pl.DataFrame({"customer_id": log.customer_id[log.step == 0], "at": log.at[log.step == 0]})
     first = first.with_columns(pl.col("at").cast(pl.Datetime("us", "UTC"))).with_row_index("row").sort("at")
-    wanted = [column.name for column in tables.schema.columns if column.type != "number"]
-    profile = tables.customers.select("customer_id", pl.col("valid_from").alias("at"), *wanted).sort("at")
+    wanted = {column.name: _label(column) for column in tables.schema.columns if column.type != "number"}
+    profile = tables.customers.select("customer_id", pl.col("valid_from").alias("at"), **wanted).sort("at")
     found = first.join_asof(profile, on="at", by="customer_id", strategy="backward", check_sortedness=False).sort("row")
-    labels = {name: found[name].cast(pl.String).fill_null("unknown").to_numpy().astype(str) for name in wanted}
+    labels = {name: found[name].fill_null("unknown").to_numpy().astype(str) for name in wanted}
     labels["month"] = found["at"].dt.strftime("%Y-%m").to_numpy().astype(str)
     by = came_in(tables, log)
     return labels | ({CHANNEL: by} if len(np.unique(by)) > 1 else {})
+
+
+def _label(column: Column) -> pl.Expr:
+    """A category as it is named, a flag in words."""
+    if column.type == "flag":
+        return pl.when(pl.col(column.name) > 0).then(pl.lit("yes")).when(pl.col(column.name) == 0).then(pl.lit("no"))
+    return pl.col(column.name).cast(pl.String)
 
 
 def assigned(decisions: pl.DataFrame, assignment: str | None) -> pl.DataFrame:

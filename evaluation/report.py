@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from evaluation.language import Language, speaking
 from evaluation.lead import Lead, single_size
 from evaluation.live import Live
 from evaluation.misspecification import Misspecification
+from evaluation.names import Names
 from evaluation.origin import Origin
 from evaluation.power import Power
 from evaluation.propensity_check import PropensityCheck
@@ -76,6 +77,7 @@ class Report:
     served: tuple[Served, ...] = ()  # policies under rules of their own
     live: tuple[Live, ...] = ()  # forecasts of an earlier report beside what came
     uses: tuple[Use, ...] = ()  # per policy but the logging one, where it is known
+    names: Names = field(default_factory=Names)  # what the log's names mean
     origin: Origin | None = None  # None: it was made by no command
     parts: int = 1  # in which the log was read
     learned_from: str = ""  # how the training log was drawn; empty: it is whole

@@ -46,6 +46,7 @@ def content(report: Report) -> dict[str, Any]:
         "parts": report.parts,
         "learned_from": report.learned_from,
         "tables": report.tables,
+        "names": asdict(report.names),
         "uses": [asdict(one) for one in report.uses],
         "origin": None if report.origin is None else asdict(report.origin),
         "expires": report.expires,

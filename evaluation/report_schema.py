@@ -22,6 +22,7 @@ from evaluation.guaranteed import Guaranteed
 from evaluation.lead import Lead
 from evaluation.live import Live
 from evaluation.misspecification import Misspecification
+from evaluation.names import Names
 from evaluation.origin import Origin
 from evaluation.power import Power
 from evaluation.propensity_check import PropensityCheck
@@ -82,6 +83,7 @@ def report_schema() -> Schema:
         "parts": PLAIN[int],
         "learned_from": TEXT,
         "tables": {"type": ["string", "null"]},
+        "names": _record(Names, known),
         "origin": {"anyOf": [_record(Origin, known), PLAIN[type(None)]]},
         "expires": {"type": "string", "format": "date"},
         "simulation": ROWS,

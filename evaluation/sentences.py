@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 from evaluation.confounding import LARGEST
 from evaluation.language import mark, say
-from evaluation.verdict import told
+from evaluation.verdict import currency, told
 from evaluation.words import named, treated, worded
 
 if TYPE_CHECKING:
@@ -110,27 +110,47 @@ def served_sentences(report: Report) -> tuple[str, ...]:
 
 
 def slice_sentences(report: Report) -> tuple[str, ...]:
-    """Groups of customers that surely lose, or are surely annoyed more; those that lose most first."""
+    """Groups of customers that surely lose, and those that are surely annoyed more; the worst first."""
     out = []
     for policy in dict.fromkeys(one.policy for one in report.slices if one.worse):
-        found = sorted((s for s in report.slices if s.policy == policy and s.worse), key=lambda s: s.gain.value)
-        groups = say("; ").join(_group(one) for one in found[:MOST_SLICES])
-        rest = say("; and {n} more groups", n=len(found) - MOST_SLICES) if len(found) > MOST_SLICES else ""
-        out.append(say("{policy} is surely worse for: {groups}.", policy=named(policy), groups=groups + rest))
+        own = told_apart(report.slices, policy)
+        losing = sorted((s for s in own if s.gain.hi < 0), key=lambda s: s.gain.value)
+        annoyed = sorted((s for s in own if s.annoyance.lo > 0), key=lambda s: -s.annoyance.value)
+        modelled = report.lead.model_based
+        if losing:
+            text = mark("A model expects {policy} to lose among: {groups}.") if modelled else LOSES
+            out.append(say(text, policy=named(policy), groups=_groups(report, losing, "gain")))
+        if len(annoyed) == len(own) > 1:
+            text = mark("A model expects {policy} to annoy every group more, most {group}.") if modelled else ANNOYS_ALL
+            out.append(say(text, policy=named(policy), group=_groups(report, annoyed[:1], "annoyance")))
+        elif annoyed:
+            text = mark("A model expects {policy} to annoy more: {groups}.") if modelled else ANNOYS
+            out.append(say(text, policy=named(policy), groups=_groups(report, annoyed, "annoyance")))
     return tuple(out)
 
 
-def _group(one: Slice) -> str:
-    """A group, and what is surely worse for it."""
-    where, label = worded(one.dimension), worded(one.label)
-    return say("{dimension} {label} ({lost})", dimension=where, label=label, lost=_lost(one))
+LOSES = mark("{policy} surely loses among: {groups}.")
+ANNOYS = mark("{policy} surely annoys more: {groups}.")
+ANNOYS_ALL = mark("{policy} surely annoys every group more, most {group}.")
 
 
-def _lost(one: Slice) -> str:
-    """What is surely worse for a group."""
-    gain = [say("gain {amount}", amount=told(one.gain.value))] if one.gain.hi < 0 else []
-    annoyed = [say("annoyance {amount}", amount=told(one.annoyance.value))] if one.annoyance.lo > 0 else []
-    return say(", ").join(gain + annoyed)
+def told_apart(slices: Iterable[Slice], policy: str) -> list[Slice]:
+    """Slices of a policy by what divides its customers; all of them where nothing does."""
+    own = [one for one in slices if one.policy == policy]
+    several = [one for one in own if sum(one.dimension == other.dimension for other in own) > 1]
+    return several or own
+
+
+def _groups(report: Report, found: list[Slice], amount: Literal["gain", "annoyance"]) -> str:
+    """The first few groups, with what they lose."""
+    text = mark("{dimension}: {label} ({amount}{unit})")
+    unit = currency(report) if amount == "gain" else say(" opt-outs")
+    groups = say("; ").join(
+        say(text, dimension=report.names.dimension(one.dimension), label=worded(one.label),
+            amount=told(getattr(one, amount).value), unit=unit)
+        for one in found[:MOST_SLICES]
+    )  # fmt: skip
+    return groups + say("; and {n} more groups", n=len(found) - MOST_SLICES) if len(found) > MOST_SLICES else groups
 
 
 def untried_sentences(report: Report) -> tuple[str, ...]:

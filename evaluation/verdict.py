@@ -104,7 +104,9 @@ SIMULATION_ONLY = mark(
 def _amount(report: Report, policy: str, difference: float) -> str:
     """The difference per customer, to whom, and what of the policy it is the worth of."""
     other = say("the logging policy") if report.reference == "logged" else named(report.reference)
-    text = say("{amount}{unit} per customer against {other}", amount=told(difference), unit=_unit(report), other=other)
+    text = say(
+        "{amount}{unit} per customer against {other}", amount=told(difference), unit=currency(report), other=other
+    )
     if report.lead.kind == "deviation":
         return say("{amount}, one decision at a time", amount=text)
     if report.lead.kind == "k-step" and report.lead.decisions < report.data.horizon:
@@ -117,7 +119,7 @@ def _bounds(report: Report, policy: str) -> str:
     lo, hi = report.bounds(policy)
     together = len(report.together) if policy in {t.policy for t in report.together} else 0
     text = mark("({level:.0%} interval for {n} policies together {lo} to {hi}{unit})")
-    values: dict[str, object] = {"lo": told(lo), "hi": told(hi), "unit": _unit(report), "n": together}
+    values: dict[str, object] = {"lo": told(lo), "hi": told(hi), "unit": currency(report), "n": together}
     return say(
         text if together else mark("({level:.0%} interval {lo} to {hi}{unit})"),
         level=report.settings.confidence,
@@ -130,11 +132,14 @@ def _with_total(report: Report, policy: str, difference: float) -> str:
     bounds, many = _bounds(report, policy), report.settings.population
     if many is None:
         return bounds
-    total = say("{amount}{unit} for {many:,} customers", amount=told(many * difference), unit=_unit(report), many=many)
+    total = say(
+        "{amount}{unit} for {many:,} customers", amount=told(many * difference), unit=currency(report), many=many
+    )
     return say("{bounds}, {total}", bounds=bounds, total=total)
 
 
-def _unit(report: Report) -> str:
+def currency(report: Report) -> str:
+    """What amounts are in, as it stands behind a number; empty where it is not told."""
     return f" {report.data.currency}" if report.data.currency else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from envs.errors import InputError
 from envs.tables import read_tables
 from evaluation.evaluate import evaluate
 from evaluation.log import Log, log_from_arrays
+from evaluation.names import Names
 from evaluation.reading import customer_labels, read_log
 from evaluation.report import Report
+from evaluation.sentences import slice_sentences, told_apart
 from evaluation.settings import EvaluationSettings
 from evaluation.slices import Sliced, slices
 from evaluation.terms import mean_of
@@ -61,7 +64,7 @@ def test_a_group_that_loses_stands_on_the_first_page() -> None:
     page = report.to_html()
     first = page.index('data-note="slices"')
     assert first < page.index("The lead estimate")
-    assert "region south (gain" in page[first : first + 400]
+    assert "call surely loses among: region: south (-0.5" in page[first : first + 400]
     assert report.to_dict()["slices"][0]["worse"] in (True, False)
 
 
@@ -113,3 +116,41 @@ def test_a_log_of_one_channel_has_no_slices_by_it(tmp_path: Path) -> None:
     simulate(SimulateConfig(world="exact", customers=40, out=tmp_path / "log"))
     source = read_tables(tmp_path / "log")
     assert "channel" not in customer_labels(source, read_log(source, "all"))
+
+
+def test_a_flag_is_told_in_words_and_a_column_by_its_meaning(tmp_path: Path) -> None:
+    """A bank's own columns and codes: 0 and 1 are no and yes, a number's name is what the schema says that it means."""
+    simulate(SimulateConfig(world="bank", customers=60, days=8, out=tmp_path / "log"))
+    source = read_tables(tmp_path / "log")
+    log = read_log(source, "all")
+    labels = customer_labels(source, log)
+    assert set(labels["managed"]) == {"yes", "no"}
+    known = dict(source.customers.select("customer_id", "managed").iter_rows())
+    firsts = log.customer_id[log.step == 0].tolist()
+    assert [known[customer] == 1 for customer in firsts] == (labels["managed"] == "yes").tolist()
+    names = Names.of(source.catalogue, source.schema)
+    assert names.dimension("managed") == "a relationship manager looks after the customer"
+    assert names.dimension("month") == "month"
+    assert names.kind("deposit, sms") == "term deposit, text message"
+    assert names.kind("silence") == names.kind("treatment_1") == ""
+
+
+def test_where_nothing_divides_the_customers_they_are_one_group_and_beside_others_it_is_not_shown() -> None:
+    log, labels = log_of(0, 1200, 2.5)
+    everybody = {"month": np.full(1200, "2026-01")}
+    apart = evaluate(log, [Call()], labels=labels | everybody)
+    assert {one.dimension for one in told_apart(apart.slices, "call")} == {"region", "old"}
+    assert [one.dimension for one in told_apart(evaluate(log, [Call()], labels=everybody).slices, "call")] == ["month"]
+    assert "2026-01" not in apart.to_html()
+
+
+def test_a_group_that_loses_is_not_named_among_those_that_are_annoyed() -> None:
+    """Everybody is annoyed more, some lose: two sentences, and of a model's figure none is sure."""
+    sentences = slice_sentences(report_of(0, harm=2.5))
+    assert [sentence.split(":")[0].split(",")[0] for sentence in sentences] == [
+        "call surely loses among",
+        "call surely annoys every group more",
+    ]
+    modelled = replace(report_of(0, harm=2.5), lead=replace(report_of(0, harm=2.5).lead, model_based=True))
+    assert all(sentence.startswith("A model expects call to") for sentence in slice_sentences(modelled))
+    assert not any("surely" in sentence for sentence in slice_sentences(modelled))

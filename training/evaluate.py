@@ -27,6 +27,7 @@ from evaluation.demand import Resources
 from evaluation.evaluate import evaluate as estimate
 from evaluation.live import FEWEST, Live, live
 from evaluation.log import Log
+from evaluation.names import Names
 from evaluation.portrait import portraits, product_channel
 from evaluation.reading import customer_labels, read_log
 from evaluation.remask import Own, remasked
@@ -145,6 +146,7 @@ def _evaluated(config: EvaluateConfig, read: _Read) -> Evaluated:
     report = replace(
         report,
         tables=str(config.tables.absolute()),
+        names=Names.of(tables.catalogue, tables.schema),
         burden=None if simulated is None else simulated.burden,
         live=launched,
         uses=tuple(uses_of(policies)),
