@@ -39,7 +39,7 @@ from envs.world import load_world
 from training.gate import read_gate
 
 DECISIONS, FLOORS = (1, 4, 12), (0.1, 0.3, 1.0)
-LOGS = {1_000: 80, 3_000: 64, 10_000: 16}  # customers -> logs of each kind; all together eight minutes of one core
+LOGS = {1_000: 80, 3_000: 64, 10_000: 64}  # customers -> logs of each kind
 EVERY = Cell(0, 0.3, 3_000)  # of all numbers of decisions: where every estimator is looked at
 EVERY_LOGS, QUICK_LOGS, QUICK_SIZE = 20, 2, 1_000
 WITHIN, MOST_WRONG, LARGE = (0.93, 0.97), 0.05, 3_000
