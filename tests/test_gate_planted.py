@@ -217,6 +217,31 @@ def test_a_log_without_support_says_so_itself(store: Path, house: Path, tmp_path
     assert (short["untried"], short["ess"] < short["threshold"]) == (0.0, True)
 
 
+def test_who_tries_many_on_the_same_customers_must_compare_them(store: Path, house: Path, tmp_path: Path) -> None:
+    """The second candidate on the same customers is refused, unless one report bounds both; again is no second one."""
+    first, second = (house / f"likes-{treatment}" for treatment in (UNLIKED, LIKED))
+    log, tables = KINDS["good"].log(), house / "tables-1"
+
+    def asked(name: str, *candidates: Path) -> Promotion:
+        policies = {f"ppo-{number}": load_policy(one) for number, one in enumerate(candidates)}
+        report = evaluate(log, policies, prices=prices_from(None, CATALOGUE, SCHEMA), settings=SETTINGS)
+        into = report.write(tmp_path / name)
+        return promote(PromoteConfig(report=into, tables=tables, out=tmp_path / f"{name}-out"))
+
+    registry.register(first)
+    assert [line.name for line in asked("first", first).failed] == ["paired difference"]
+    registry.register(second)
+    alone = asked("second", second)
+    assert ([line.name for line in alone.failed], alone.alias) == (["one candidate"], None)
+    assert read_manifest(first / FILE).policy_digest[:12] in alone.failed[0].value
+    again = asked("again", second, first)
+    assert (again.failed, again.alias) == ((), "champion")
+    assert asked("once more", second, first).alias == "champion"
+    fresh = KINDS["good"].log().select(np.arange(KINDS["good"].customers) < 1400)  # other customers
+    log = fresh
+    assert asked("fresh", second).alias == "champion"
+
+
 def test_every_decision_is_kept_with_all_that_it_was_taken_on(store: Path, house: Path, tmp_path: Path) -> None:
     """A laxer gate admits what was refused: both decisions stay, each with its rules, and the tags tell of the last."""
     judged(KINDS["worse"], house, tmp_path)

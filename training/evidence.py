@@ -54,6 +54,8 @@ def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str) -> Ev
         groups=_groups(file, report, names[0]),
         above=_above(file, report, names[0]),
         wrong_propensities=_wrong(file, report),
+        data_digest=str(_record(file, report, "data").get("digest") or ""),
+        compared=tuple(sorted({digest for digest in digests.values() if digest})),
     )
 
 

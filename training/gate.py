@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -92,6 +92,8 @@ class Evidence:
     groups: tuple[Group, ...] = ()  # of customers, as the report divides them
     above: tuple[str, ...] = ()  # pools of which the policy asks for more than there is
     wrong_propensities: tuple[str, ...] = ()  # treatments that were chosen more or less often than the log says
+    data_digest: str = ""  # of the customers that it was evaluated on; empty: the report does not say
+    compared: tuple[str, ...] = ()  # digests of the policies that the report speaks of
 
 
 def read_gate(file: Path | None = None) -> Gate:
@@ -126,6 +128,18 @@ def judge(
         _gain(gate, evidence),
         _measured(gate, evidence),
     ]
+
+
+def alone(evidence: Evidence, judged: Iterable[str]) -> Line:
+    """Whether these customers answer for one candidate: of many, one passes by chance.
+
+    judged: digests of the policies that the gate has judged on these customers. Those that the report compares have
+    bounds that hold for all of them together; the reference, once admitted by them, only sets the bar higher.
+    """
+    others = sorted(set(judged) - {evidence.policy_digest, *evidence.compared})
+    found = ", ".join(digest[:12] for digest in others) or "none"
+    need = "no policy judged on these customers but those compared in the report (--compare), or new customers"
+    return Line("one candidate", not others, found, need)
 
 
 def unknown(reported: Mapping[str, str], registered_digest: str) -> Line:

@@ -19,9 +19,9 @@ from envs.errors import InputError
 from training import registry
 from training.configs import PromoteConfig
 from training.evidence import digests_of, evidence_of, read_report, results_of, tables_of
-from training.gate import Gate, Line, approval, destination, judge, read_gate, smoke, trusted, unexpired, unknown
+from training.gate import Gate, Line, alone, approval, destination, judge, read_gate, smoke, trusted, unexpired, unknown
 from training.model_card import ModelCard, card_beside
-from training.promotion_record import Inputs, keep
+from training.promotion_record import Inputs, judged_tag, keep
 from training.runs import run_directory
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def promote(config: PromoteConfig) -> Promotion:
     reported, champion = digests_of(file, report), _rival(policy, registry.find_alias("champion"))
     known = policy.policy_digest in reported.values()
     evidence = evidence_of(file, report, policy.policy_digest) if known else None
-    inputs = Inputs(gate, file, evidence, tables, champion, tried.declared, policy.tags)
+    before = () if evidence is None else tuple(one.policy_digest for one in registry.tagged(judged_tag(evidence)))
+    inputs = Inputs(gate, file, evidence, tables, champion, tried.declared, policy.tags, before)
     trained_by = policy.tags.get("trained_by", "")
     lines = [*_judged(inputs, reported, policy), *tried.lines, approval(gate, config.approved_by, trained_by)]
     promotion = Promotion(
@@ -127,13 +128,14 @@ def _judged(inputs: Inputs, reported: Mapping[str, str], policy: registry.Regist
     """What the report decides; of another policy nothing."""
     if inputs.evidence is None:
         return [unknown(reported, policy.policy_digest)]
-    return judge(
+    lines = judge(
         inputs.gate,
         inputs.evidence,
         registered_digest=policy.policy_digest,
         champion_digest=inputs.champion_digest,
         declared_prices=inputs.declared_prices,
     )
+    return [*lines, alone(inputs.evidence, inputs.judged)]
 
 
 def _rival(policy: registry.Registered, champion: registry.Registered | None) -> str:
@@ -213,4 +215,6 @@ def _record(promotion: Promotion, inputs: Inputs, policy: registry.Registered, o
         "gate_approved_by": promotion.approved_by or "",
         "gate_reason": promotion.reason or "",
     }
+    if inputs.evidence is not None:
+        tags[judged_tag(inputs.evidence)] = promotion.at
     registry.tag(policy, tags | kept)

@@ -31,6 +31,7 @@ class Inputs:
     champion_digest: str  # whom the policy had to beat; empty: the logging policy
     declared_prices: Mapping[str, float]
     policy_tags: Mapping[str, str]  # of the registered version, as they stood
+    judged: tuple[str, ...]  # digests of the policies that the gate judged on these customers before
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
@@ -43,6 +44,7 @@ class Inputs:
             "champion_digest": self.champion_digest,
             "declared_prices": dict(self.declared_prices),
             "policy_tags": dict(self.policy_tags),
+            "judged": list(self.judged),
         }
 
     @property
@@ -54,6 +56,11 @@ class Inputs:
     def report_digest(self) -> str:
         """SHA-256 of the report's file."""
         return file_digest(self.report)
+
+
+def judged_tag(evidence: Evidence) -> str:
+    """The tag of a version that says when it was judged on the customers of a report."""
+    return f"gate_judged_on_{evidence.data_digest[:16]}"
 
 
 def keep(decision: Mapping[str, Any], inputs: Inputs, policy: registry.Registered, out: Path) -> dict[str, str]:

@@ -111,6 +111,19 @@ def keep(policy: Registered, files: Path, place: str) -> str:
     return run_id
 
 
+def tagged(key: str) -> list[Registered]:
+    """All versions that have a tag of this name."""
+    client, token = connect(), None
+    found: list[Registered] = []
+    with told("MLFLOW_REGISTRY_URI", registry_uri()):
+        while True:
+            page = client.search_model_versions(f"name = '{MODEL}'", page_token=token)
+            found += [version for version in map(_registered, page) if key in version.tags]
+            token = page.token
+            if not token:
+                return found
+
+
 def describe(policy: Registered, text: str) -> None:
     """Give a registered version a new description, in Markdown."""
     with told("MLFLOW_REGISTRY_URI", registry_uri()):
