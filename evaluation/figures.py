@@ -23,12 +23,13 @@ MOST_TREATMENTS = 7  # shown by name in the mix; the palette has eight colours
 
 
 def forest(report: Report) -> Figure:
-    """The lead estimate of every policy with its interval; the full horizon by model beside it, hollow."""
+    """The lead estimate of every policy with its interval, the full horizon by model beside it; a model's hollow."""
     modelled = "fqe" if "fqe" in report.estimators and report.lead.estimator != "fqe" else None
     policies = report.policies[::-1]
     figure, axes = canvas(1.3 + 0.45 * len(policies))
     for row, name in enumerate(policies):
-        _interval(axes, report.estimate(name).interval, row + (0.12 if modelled else 0), PALETTE[0], filled=True)
+        height, filled = row + (0.12 if modelled else 0), not report.lead.model_based
+        _interval(axes, report.estimate(name).interval, height, PALETTE[0] if filled else PALETTE[5], filled=filled)
         if modelled:
             _interval(axes, report.estimate(name, modelled).interval, row - 0.18, PALETTE[5], filled=False)
     base = report.estimate(report.reference).interval.value
@@ -36,11 +37,11 @@ def forest(report: Report) -> Figure:
     axes.set_yticks(range(len(policies)), [named(name) for name in policies])
     axes.set_ylim(-0.6, len(policies) - 0.4)
     axes.set_xlabel(say("value per customer{unit}", unit=unit(report)))
-    handles = [axes.errorbar([], [], xerr=[], fmt="o", color=PALETTE[0])]
-    labels = [lead_title(report)]
-    if modelled:
-        handles.append(axes.errorbar([], [], xerr=[], fmt="D", color=PALETTE[5], markerfacecolor="none"))
-        labels.append(titled(ESTIMATORS[modelled]))
+    sampled = axes.errorbar([], [], xerr=[], fmt="o", color=PALETTE[0])
+    hollow = axes.errorbar([], [], xerr=[], fmt="D", color=PALETTE[5], markerfacecolor="none")
+    handles = [hollow if report.lead.model_based else sampled, *([hollow] if modelled else [])]
+    labels = [titled(ESTIMATORS[report.lead.estimator], lead_title(report))]
+    labels += [titled(ESTIMATORS[modelled])] if modelled else []
     legend(axes, handles, labels)
     return figure
 
@@ -98,6 +99,8 @@ def drawable(report: Report, kind: str) -> bool:
     """Whether a report has what a picture shows."""
     if kind == "model":
         return any(one.estimator == report.lead.estimator for one in report.misspecifications)
+    if kind == "support":
+        return report.data.horizon > 1
     return kind != "confounding" or bool(report.sensitivities)
 
 

@@ -6,7 +6,7 @@ import html
 from functools import cache
 from typing import TYPE_CHECKING
 
-from evaluation import drawing, page_tables
+from evaluation import drawing, estimate_tables, page_tables
 from evaluation.drawing import svg
 from evaluation.estimators import ESTIMATORS, assumed, titled
 from evaluation.figures import FIGURES, drawable
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from evaluation.report import Report
+
+SIGNS = {"better": "▲", "worse": "▼", "undecided": "?", "model only": "?", "simulation only": "⚠"}  # of verdicts
 
 
 def page(report: Report, language: Language = "en") -> str:
@@ -75,20 +77,21 @@ def _rendered(report: Report, tag: str) -> str:
         listed=page_tables.LISTED,
         changes=page_tables.change_rows(report),
         changed_groups=page_tables.changed_group_rows(report),
+        signs=SIGNS,
         figures={kind: svg(draw(report), kind) for kind, draw in FIGURES.items() if drawable(report, kind)},
-        table=page_tables.lead_rows(report),
-        booked=page_tables.booked(report),
-        parts=page_tables.part_rows(report),
-        all_rows=page_tables.estimate_rows(report),
-        sizes=page_tables.size_rows(report),
-        weightings=page_tables.weighting_rows(report),
+        table=estimate_tables.lead_rows(report),
+        booked=estimate_tables.booked(report),
+        parts=estimate_tables.part_rows(report),
+        all_rows=estimate_tables.estimate_rows(report),
+        sizes=estimate_tables.size_rows(report),
+        weightings=estimate_tables.weighting_rows(report),
         prices=price_text(report),
         propensities=propensity_words(report),
         code=None if report.origin is None else code_words(report.origin.code),
         renamed=[(named(name), name) for name in report.policies if named(name) != name],
         simulation=page_tables.simulated_rows(report.simulation),
         burden=page_tables.simulated_rows(report.burden),
-        part_names=page_tables.PARTS,
+        part_names=estimate_tables.PARTS,
         zip_policies=list(zip(report.policies, report.digests, strict=True)),
     )
 
@@ -99,11 +102,18 @@ def fragment(report: Report) -> str:
     why = " ".join(html.escape(s) for s in support_sentences(report))
     columns = ("policy", "value", "difference", "ess", "max_weight")
     cells = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(row[name]))}</td>" for name in columns) + "</tr>"
-        for row in page_tables.lead_rows(report)
+        "<tr>" + "".join(f"<td>{html.escape(_joined(row[name]))}</td>" for name in columns) + "</tr>"
+        for row in estimate_tables.lead_rows(report)
     )
     titles = "<th>policy</th><th>value</th><th>difference, paired</th><th>ESS</th><th>largest weight</th>"
     return f"<ul>{head}</ul><p>{why}</p><table><tr>{titles}</tr>{cells}</table>"
+
+
+def _joined(cell: str | tuple[str, str]) -> str:
+    """A cell on one line."""
+    if isinstance(cell, str):
+        return cell
+    return f"{cell[0]} ({cell[1]})" if cell[1] else cell[0]
 
 
 @cache

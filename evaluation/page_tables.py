@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from evaluation.adapt import LOGGED
-from evaluation.digits import ends, number, shown
-from evaluation.estimators import ESTIMATORS, titled
-from evaluation.intervals import Between
-from evaluation.language import mark, say
+from evaluation.digits import ends, number, shown, stacked
+from evaluation.estimators import ESTIMATORS
+from evaluation.language import say
 from evaluation.sentences import told_apart
 from evaluation.words import named, treated, worded
 
@@ -21,11 +19,6 @@ if TYPE_CHECKING:
     from evaluation.report import Report
     from evaluation.slices import Slice
 
-MOST_DECISIONS = 12  # of which the page lists the support
-PARTS = {
-    "margin": mark("Margin"), "cost": mark("Cost"), "annoyance": mark("Annoyance"),
-    "undiscounted": mark("Undiscounted"),
-}  # fmt: skip
 LISTED = (0.0, 0.5, 1.0, 1.5, 2.0)  # factors of the model
 
 
@@ -41,17 +34,10 @@ def factor_rows(report: Report) -> list[tuple[str, str, list[tuple[str, str]]]]:
     return [
         (
             named(one.policy), say(ESTIMATORS[one.estimator].title),
-            [_stacked(found) for found in (*(one.at(factor) for factor in LISTED), one.moved)],
+            [stacked(found, signed=True) for found in (*(one.at(factor) for factor in LISTED), one.moved)],
         )
         for one in report.misspecifications
     ]  # fmt: skip
-
-
-def _stacked(found: Between) -> tuple[str, str]:
-    """A value, and its interval to stand under it."""
-    if math.isnan(found.lo):
-        return number(found.value, signed=True), ""
-    return number(found.value, signed=True), ends(found.lo, found.hi)
 
 
 def change_rows(report: Report) -> list[tuple[str, list[tuple[tuple[str, str], tuple[str, str], tuple[str, str]]]]]:
@@ -85,8 +71,8 @@ def slice_rows(report: Report) -> list[tuple[str, list[tuple[bool, tuple[str, ..
     """Per policy: of each slice whether it is worse, and its figures as text; a dimension stands at its first group."""
 
     def row(one: Slice, before: str | None) -> tuple[str, ...]:
-        shares = f"{one.contacts:.1%} ({one.contacts_before:.1%})"
         where = "" if one.dimension == before else report.names.dimension(one.dimension)
+        shares = say("{share:.1%} (log: {before:.1%})", share=one.contacts, before=one.contacts_before)
         figures = (shown(one.gain, signed=True), shown(one.annoyance, signed=True), shares)
         return (where, worded(one.label), f"{one.customers:,}", *figures)
 
@@ -128,91 +114,6 @@ def power_rows(report: Report) -> list[tuple[str, ...]]:
         )
         for p in report.powers
     ]  # fmt: skip
-
-
-def lead_rows(report: Report) -> list[dict[str, Any]]:
-    """The lead estimate of every policy as text."""
-    rows = []
-    for policy in report.policies:
-        found = report.estimate(policy)
-        size, largest = report.support(policy)
-        joint = next((one for one in report.together if one.policy == policy), None)
-        rows.append(
-            {
-                "policy": named(policy),
-                "value": shown(found.interval),
-                "difference": shown(found.difference, signed=True) if found.difference else say("reference"),
-                "lower": number(found.difference.lower, signed=True) if found.difference else "",
-                "total": _total(report, policy),
-                "joint": "" if joint is None else ends(joint.lo, joint.hi),
-                "ess": f"{size:,.0f}",
-                "max_weight": f"{largest:,.1f}",
-                "untried": f"{report.supports[report.policies.index(policy)].untried:.1%}",
-            }
-        )
-    return rows
-
-
-def _total(report: Report, policy: str) -> str:
-    """The difference for all of the bank's customers."""
-    found, many = report.estimate(policy).difference, report.settings.population
-    if found is None or many is None:
-        return ""
-    return shown(Between(*(many * end for end in (found.value, *report.bounds(policy)))), signed=True)
-
-
-def part_rows(report: Report) -> list[tuple[str, list[str]]]:
-    """Per policy: the lead estimate of every part of the reward."""
-    names = [a for a in PARTS if (report.policies[0], report.lead.estimator, a) in report.computed]
-    return [(named(p), [shown(report.estimate(p, amount=a).interval) for a in names]) for p in report.policies]
-
-
-def booked(report: Report) -> str:
-    """What the logging policy earned, by any estimator that needs no model: without weights they agree."""
-    sampled = next(name for name in report.estimators if not ESTIMATORS[name].model_based)
-    return shown(report.estimate(LOGGED, sampled).interval)
-
-
-def estimate_rows(report: Report) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Per policy and estimator: its title, the value, the difference to the reference."""
-    return [(named(p), [_estimate_row(report, p, name) for name in report.estimators]) for p in report.policies]
-
-
-def _estimate_row(report: Report, policy: str, name: str) -> tuple[str, str, str]:
-    found, estimator = report.estimate(policy, name), ESTIMATORS[name]
-    difference = shown(found.difference, signed=True) if found.difference else say("reference")
-    return titled(estimator), shown(found.interval), difference
-
-
-def weighting_rows(report: Report) -> list[tuple[str, str, str, str, str, str]]:
-    """Per policy and estimator that made its weights smaller: the parameter, its estimated bias, both errors."""
-    rows = []
-    for found in report.estimates:
-        if found.weighting is not None:
-            chosen, plain = found.weighting.chosen, found.weighting.plain
-            parameter = number(chosen.parameter) if math.isfinite(chosen.parameter) else say("none")
-            errors = (number(chosen.variance**0.5), number(plain.variance**0.5))
-            title = say(ESTIMATORS[found.estimator].title)
-            rows.append((named(found.policy), title, parameter, number(chosen.bias, signed=True), *errors))
-    return rows
-
-
-def size_rows(report: Report) -> tuple[range, list[tuple[str, list[tuple[str, list[str]]]]]]:
-    """Numbers of the first decisions, and per policy: ESS and largest weights, alone and cumulative, at each."""
-    numbers = range(1, min(report.data.horizon, MOST_DECISIONS) + 1)
-    rows = [
-        (
-            named(s.policy),
-            [
-                (say("ESS, alone"), [f"{x:,.0f}" for x in s.ess[: len(numbers)]]),
-                (say("ESS, cumulative"), [f"{x:,.1f}" for x in s.ess_cumulative[: len(numbers)]]),
-                (say("largest weight, alone"), [f"{x:,.1f}" for x in s.largest_weight[: len(numbers)]]),
-                (say("largest weight, cumulative"), [f"{x:,.1f}" for x in s.largest_cumulative[: len(numbers)]]),
-            ],
-        )
-        for s in report.supports[1:]
-    ]
-    return numbers, rows
 
 
 def simulated_rows(frame: pl.DataFrame | None) -> tuple[list[str], list[list[tuple[str, str]]]] | None:

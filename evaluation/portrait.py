@@ -10,10 +10,12 @@ import polars as pl
 from envs.catalogue import SILENCE, Catalogue
 from envs.schema import Column
 from envs.tables import Tables
+from evaluation.digits import number
 from evaluation.log import Log
 
 MOST_COLUMNS = 6  # of the profile; assumed: what a reader takes in
 MOST_CONTACTS = 3  # made before
+UNKNOWN = "unknown"  # value of a column that may be missing, and is
 ORDER = {"category": 0, "flag": 1, "number": 2}  # what a reader wants to know first
 
 
@@ -80,10 +82,11 @@ def _traits(profile: pl.DataFrame, columns: list[Column]) -> tuple[Trait, ...]:
 
 def _value(value: object, column: Column) -> str:
     if value is None:
-        return "unknown"
+        return UNKNOWN
     if column.type == "flag":
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) and "e" in text else text
 
 
 def product_channel(catalogue: Catalogue) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
+from evaluation.adapt import LOGGED
 from evaluation.confounding import LARGEST
 from evaluation.language import mark, say
 from evaluation.verdict import currency, told
@@ -173,6 +174,11 @@ def confounding_sentences(report: Report) -> tuple[str, ...]:
     """How wrong the propensities would have to be to overturn each difference to the logging policy."""
     out = []
     for found in report.sensitivities:
+        difference = report.estimate(found.policy).difference
+        if report.reference == LOGGED and difference is not None and difference.lo <= 0 <= difference.hi:
+            text = mark("{policy} is not told apart from the logging policy in the first place.")
+            out.append(say(text, policy=named(found.policy)))
+            continue
         side = mark("above") if found.lo[0] > 0 else mark("below")
         if found.overturned_at is None:
             text, factor = HOLDS, LARGEST

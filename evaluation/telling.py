@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from evaluation.language import mark, paragraph, say
+from evaluation.portrait import UNKNOWN
 from evaluation.sentences import bounded
 from evaluation.words import named, treated, worded
 
@@ -38,7 +39,7 @@ def _scaled(one: Misspecification) -> str:
     ]
     if one.stands:
         out.append(say("The conclusion stands at all of these."))
-    elif one.overturned_at is not None:
+    elif one.overturned_at is not None and not one.at(1.0).lo <= 0 <= one.at(1.0).hi:
         text = mark("The sign turns where the model's expectations are multiplied by {factor:.2f}.")
         out.append(say(text, factor=one.overturned_at))
     if not math.isnan(one.moved.lo):
@@ -113,7 +114,7 @@ def _example(one: Example) -> str:
 
 def _known(who: Portrait) -> Iterator[str]:
     """Profile and last contacts."""
-    traits = say(", ").join(map(_trait, who.traits))
+    traits = say("; ").join(map(_trait, who.traits))
     yield say("Known: {traits}.", traits=traits) if traits else say("No profile was known.")
     contacts = say("; ").join(
         say("{what} {days:,.0f} days before", what=c.treatment, days=c.days) for c in who.contacts
@@ -122,8 +123,8 @@ def _known(who: Portrait) -> Iterator[str]:
 
 
 def _trait(one: Trait) -> str:
-    unit = say(" ({unit})", unit=one.unit) if one.unit else ""
-    return f"{one.meaning} {worded(one.value)}{unit}"
+    unit = f" {one.unit}" if one.unit and one.value != UNKNOWN else ""
+    return say("{what}: {value}{unit}", what=one.meaning, value=worded(one.value), unit=unit)
 
 
 def use_sentences(report: Report) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from evaluation.digits import number
 from evaluation.language import mark, say
 from evaluation.words import named
 
@@ -147,9 +148,6 @@ def told(amount: float) -> str:
     """A signed amount to four digits, never in powers of ten.
 
     >>> told(10463.2), told(-0.012345), told(0.0)
-    ('+10,463', '-0.01234', '+0')
+    ('+10,463', '-0.01235', '+0')
     """
-    if amount == 0 or not math.isfinite(amount):
-        return f"{amount:+.0f}"
-    digits = max(0, 3 - math.floor(math.log10(abs(amount))))
-    return f"{amount:+,.{min(digits, 6)}f}"
+    return number(amount, signed=True) if math.isfinite(amount) else f"{amount:+.0f}"

@@ -10,6 +10,7 @@ import pytest
 
 import evaluation
 from evaluation.digits import number, shown
+from evaluation.estimate_tables import estimate_rows
 from evaluation.log import Log, log_from_arrays
 from evaluation.report import Report
 from evaluation.settings import EvaluationSettings
@@ -75,3 +76,32 @@ def test_every_estimate_has_its_row() -> None:
 def test_numbers_have_as_many_digits_as_asked_for() -> None:
     assert [number(x, digits=3) for x in (1234.4, 12.345, 0.012345, 0.0)] == ["1,234", "12.3", "0.0123", "0"]
     assert number(float("nan")) == "–"
+
+
+def test_numbers_next_to_a_power_of_ten_or_to_nothing_are_written_like_their_neighbours() -> None:
+    assert [number(x) for x in (0.01, 0.00999999, 0.0100001)] == ["0.01000"] * 3
+    assert [number(x) for x in (-1e-9, 4e-7, 0.0)] == ["0"] * 3
+    assert number(-1e-9, signed=True) == "+0"
+    assert (number(0.000027, signed=True), number(-0.5)) == ("+0.000027", "-0.5000")
+
+
+def test_an_estimate_that_few_customers_stand_behind_is_marked() -> None:
+    """Three coins in a row fall as the policy would have it for one customer in eight: sixty are too few, and one coin
+    is not."""
+    found = report_of(500)
+    rows = {title: size for title, _, _, size in dict(estimate_rows(found))["offer"]}
+    whole, single = rows["Trajectory importance sampling"], rows["One-decision deviations, self-normalised"]
+    assert whole == f"† {found.supports[1].ess_cumulative[2]:,.0f}"
+    assert not single.startswith("†")
+    assert rows["Fitted Q evaluation, full horizon (model-based)"] == "–"
+
+
+def test_of_one_decision_no_support_is_drawn_over_decisions_and_interference_is_named() -> None:
+    log = coin(900, 1)
+    one = evaluation.evaluate(log.rows(log.step == 0), {"offer": offer}, settings=EvaluationSettings(resamples=100))
+    page = one.to_html()
+    assert one.data.horizon == 1
+    assert "ESS, alone" in page
+    assert "ESS, cumulative" not in page
+    assert "effective sample size (customers)" not in page  # the picture's axis
+    assert "no customer influences another" in page[: page.index("Can this data tell?")]
