@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from envs.config import Config, load_config
 
@@ -79,6 +80,22 @@ class Task(Config):
         description="Annoyance per event, one opt-out being 1 (complaint 5, block 2: assumed).",
     )
     annoyance_missing: tuple[str, ...] = Field((), description="Components of annoyance that this log does not record.")
+    observed_until: datetime | None = Field(
+        None,
+        description="Until when events are complete, UTC; null: until the last. Windows that reach beyond are open.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not said is not written: files and digests of logs that do not say it stay as they are."""
+        said: dict[str, Any] = write(self)
+        return said if self.observed_until else {k: v for k, v in said.items() if k != "observed_until"}
+
+    @field_validator("observed_until")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        """A time without a zone is UTC, as everywhere."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
     @model_validator(mode="after")
     def _days_make_sense(self) -> Task:

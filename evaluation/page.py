@@ -14,6 +14,7 @@ from evaluation.language import TAGS, Language, say, speaking
 from evaluation.lead_words import lead_title, support_sentences
 from evaluation.sentences import (
     confounding_sentences,
+    late_details,
     late_sentences,
     live_sentences,
     propensity_sentences,
@@ -63,6 +64,7 @@ def _rendered(report: Report, tag: str) -> str:
         live=live_sentences(report),
         lived=page_tables.live_rows(report),
         late=late_sentences(report),
+        later=late_details(report),
         modelled=misspecification_sentences(report),
         changed=change_sentences(report),
         examples=examples(report),

@@ -95,8 +95,13 @@ def in_test(customer_id: pl.Series, tables: Tables) -> np.ndarray:  # (rows,) bo
 
 
 def log_of(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | None, until: int) -> Log:
-    """The log of some decisions, whole customers. until: moment up to which outcomes are known, see `last_moment`"""
+    """The log of some decisions, whole customers.
+
+    until: moment up to which outcomes are known, see `last_moment`; where the schema says a later one, that
+    """
     catalogue, task = tables.catalogue, tables.schema.task
+    if task.observed_until is not None:
+        until = max(until, int(task.observed_until.timestamp() * 1e6))
     ends = window_ends(decisions, tables)
     amounts = window_amounts(decisions, ends, tables)
     contacts = _contacts(decisions, ends, tables)

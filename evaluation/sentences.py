@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from evaluation.adapt import LOGGED
 from evaluation.confounding import LARGEST
-from evaluation.language import mark, say
+from evaluation.language import mark, paragraph, say
 from evaluation.verdict import currency, told
 from evaluation.words import named, treated, worded
 
@@ -39,21 +39,38 @@ def propensity_sentences(report: Report) -> tuple[str, ...]:
 
 
 def late_sentences(report: Report) -> tuple[str, ...]:
-    """What differences would be if outcomes that may still come went on as they began."""
-    changes = [
-        say("{policy} {later} instead of {now}", policy=named(policy), later=bounded(later), now=bounded(now))
-        for policy, now, later in _differences(report, report.lead.estimator, "caught_up")
-    ]
-    if not changes:
+    """Whether a conclusion turns if outcomes that may still come go on as they began."""
+    found = list(_differences(report, report.lead.estimator, "caught_up"))
+    if not found:
         return ()
-    return (
-        say(
-            "At {share:.1%} of the decisions outcomes may still come: the log ends before they may. If margins went on "
-            "at the rate at which they began, differences would be: {changes}.",
-            share=report.data.open_windows,
-            changes=say("; ").join(changes),
-        ),
-    )
+    text = mark("At {share:.1%} of the decisions outcomes may still come: the log ends before they may.")
+    out = [say(text, share=report.data.open_windows)]
+    turned = [one for one in found if _side(one[1]) != _side(one[2])]
+    if turned:
+        text = mark("If margins went on at the rate at which they began, conclusions would be others: {changes}.")
+        out.append(say(text, changes=say("; ").join(map(_later, turned))))
+    else:
+        text = mark("No conclusion would be another if margins went on at the rate at which they began.")
+        out.append(say(text))
+    return (paragraph(out),)
+
+
+def late_details(report: Report) -> str:
+    """Every difference if outcomes that may still come went on as they began; empty where none may."""
+    changes = say("; ").join(map(_later, _differences(report, report.lead.estimator, "caught_up")))
+    text = mark("If margins of open windows went on at the rate at which they began, differences would be: {changes}.")
+    return say(text, changes=changes) if changes else ""
+
+
+def _later(found: tuple[str, Interval, Interval]) -> str:
+    policy, now, later = found
+    text = mark("{policy} {later} instead of {now}")
+    return say(text, policy=named(policy), later=bounded(later), now=bounded(now))
+
+
+def _side(found: Interval) -> int:
+    """-1: surely below 0, 1: surely above, 0: neither."""
+    return int(found.lo > 0) - int(found.hi < 0)
 
 
 def _differences(report: Report, estimator: str, amount: str) -> Iterator[tuple[str, Interval, Interval]]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
-from evaluation_kit import decision, event, tables
+from evaluation_kit import START, decision, event, schema, tables
 from hypothesis import given
 from hypothesis import strategies as st
 from test_evaluation_report import QUICK, always, campaign
 
 import evaluation
 from envs.errors import InputError
+from envs.schema import Schema
 from evaluation.late import MOST, caught_up, open_windows
 from evaluation.reading import read_log
+from evaluation.sentences import late_sentences
 
 
 def test_a_window_is_open_where_the_log_ends_before_it() -> None:
@@ -36,6 +39,43 @@ def test_a_log_that_reaches_every_window_says_nothing() -> None:
     report = evaluation.evaluate(campaign(300, 1), {"offer": always(1)}, settings=QUICK)
     assert 'data-note="late"' not in report.to_html()
     assert "caught_up" not in {e.amount for e in report.estimates}
+
+
+def test_a_schema_may_say_until_when_a_log_is_complete() -> None:
+    """The same log with its last event on day 12: that nothing came until day 20 is known, or until day 14 only."""
+    rows, events = [decision("a", 0, "letter"), decision("a", 7, "call")], [event("a", 12, "converted", 10.0)]
+    for day, seen in ((20, None), (14, [7.0, 7.0]), (3, [7.0, 5.0])):
+        source = tables(rows, events)
+        task = source.schema.task.model_copy(update={"observed_until": START + timedelta(days=day)})
+        log = read_log(replace(source, schema=source.schema.model_copy(update={"task": task})), "all")
+        assert (None if log.seen_days is None else log.seen_days.tolist()) == seen
+
+
+def test_what_a_schema_does_not_say_is_not_written_and_what_it_says_comes_back() -> None:
+    """Digests of worlds and tables that were made before stay what they were."""
+    plain = schema()
+    assert "observed_until" not in plain.model_dump()["task"]
+    said = plain.model_dump(mode="json") | {
+        "task": plain.model_dump(mode="json")["task"] | {"observed_until": "2026-01-21"}
+    }
+    again = Schema.model_validate(said)
+    assert again.task.observed_until == START + timedelta(days=20)
+    assert Schema.model_validate(again.model_dump(mode="json")) == again
+
+
+def test_a_conclusion_that_late_outcomes_would_turn_stands_on_the_first_page() -> None:
+    """What was tried late is seen by a tenth: what it earned in that does not show, all of it would."""
+    whole = campaign(900, 1, 1)
+    late = np.where(whole.treatment == 1, 0.2, 1.0)
+    log = replace(whole, margin=whole.margin * late, seen_days=whole.gap_days * late)
+    turned = evaluation.evaluate(log, {"offer": always(1)}, settings=QUICK)
+    assert turned.verdicts[0].outcome == "worse"
+    assert "conclusions would be others: offer +" in late_sentences(turned)[0]
+    half = replace(whole, margin=whole.margin * 0.9, seen_days=whole.gap_days * 0.9)
+    assert (
+        "No conclusion would be another"
+        in late_sentences(evaluation.evaluate(half, {"offer": always(1)}, settings=QUICK))[0]
+    )
 
 
 @given(st.floats(0.0, 1.0), st.floats(-5.0, 5.0))

@@ -9,7 +9,7 @@ carries the e-mail's decision, product and channel where there was an e-mail, an
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -129,6 +129,7 @@ def _schema(split: Split, outcome: Outcome) -> Schema:
             end_day=WINDOW,
             reward=REWARDS[outcome],
             annoyance_missing=("opted_out", "complained", "blocked"),
+            observed_until=ORIGIN + timedelta(days=WINDOW),
         ),
         split=split,
     )

@@ -6,7 +6,7 @@ Nothing here is fitted to rows: two imports with the same offers give the same c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from envs.catalogue import Benefit, Catalogue, Channel, Product, Treatment
@@ -109,6 +109,7 @@ def offer_schema(split: Split) -> Schema:
             end_day=END // 24,
             reward=Reward(margin_per_value={"purchased": 1.0}, cost_per_value={"redeemed": 1.0}),
             annoyance_missing=("opted_out", "complained", "blocked"),
+            observed_until=ORIGIN + timedelta(hours=END),
         ),
         split=split,
     )
