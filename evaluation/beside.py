@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 
 import numpy as np
@@ -15,10 +15,12 @@ from evaluation.confounding import Said, Sensitivity, sensitivity, weighed_by
 from evaluation.data_card import Estimate
 from evaluation.demand import Demand, Resources, demands_of
 from evaluation.diagnostics import Support
+from evaluation.fairness import Compared, Fairness, Measure, Offers, fairness_of
 from evaluation.guaranteed import Guaranteed, guaranteed_by
 from evaluation.lead import Lead
-from evaluation.part import Part, Parts
+from evaluation.part import LOGGING, Part, Parts
 from evaluation.power import Behind, Power, power_of, rewards_of
+from evaluation.protected import Groups, Protected, all_of
 from evaluation.settings import EvaluationSettings
 from evaluation.slices import Labelled, Slice, Sliced, slices_of
 from evaluation.spread import Spread
@@ -113,3 +115,37 @@ def sliced(
     for i, name in enumerate(names):
         if name in deciding and name != reference and next(parts()).labels:
             yield from slices_of(partial(of, i), confidence)
+
+
+def fair(
+    parts: Parts,
+    names: Sequence[str],
+    asked: Sequence[Asked],
+    lead: Lead,
+    protected: Mapping[str, Protected],
+    products: tuple[str, ...],
+    deciding: Set[str],
+    confidence: float,
+) -> Iterator[Fairness]:
+    """How unlike protected groups are treated by the policies that the evaluation is about, beside the log.
+
+    protected: by name, of any customers
+    """
+    annoyance = asked[leading(asked, lead, "annoyance")]
+    groups = {
+        name: Groups.dividing(all_of([part.arrays[f"protected {name}"] for part in parts()], like))
+        for name, like in protected.items()
+    }
+
+    def of(policy: int) -> Iterator[Compared]:
+        for part in parts():
+            annoyed, arrays = annoyance.terms(part), part.arrays
+            decisions = arrays["alive"].sum(axis=1).astype(np.float64)
+            offers = Offers(products, arrays[f"offers {policy}"], arrays[f"offers {LOGGING}"], decisions)
+            by = Measure("annoyance", None, (annoyed[names[policy]], annoyed[LOGGED]))
+            at = {name: one.of(arrays[f"protected {name}"]) for name, one in groups.items()}
+            yield Compared((*offers.measures(), by), at)
+
+    for i, name in enumerate(names):
+        if name in deciding and groups:
+            yield from fairness_of(name, partial(of, i), groups, confidence)

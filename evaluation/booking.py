@@ -15,7 +15,8 @@ from evaluation.guaranteed import largest_possible, within
 from evaluation.late import open_windows
 from evaluation.log import Digest, Log
 from evaluation.looking import Advance, decided
-from evaluation.part import Needs, Part, laid_out
+from evaluation.offered import Offered
+from evaluation.part import Needs, Part, laid_beside, laid_out
 from evaluation.part_store import PartStore
 from evaluation.propensity_check import Counted
 from evaluation.shards import Shards
@@ -68,6 +69,7 @@ def book(
     resources: Resources | None,
     days: Days,
     kinds: Kinds,
+    offered: Offered,
     store: PartStore,
     advance: Advance,
 ) -> tuple[Booked, list[Flows], str]:
@@ -82,7 +84,7 @@ def book(
         found = [added([*found, Booked.of(log, probabilities, reward, resources, days)])]
         here = [Flows.of(log, p, kinds, shard.labels) for p in probabilities]
         flows = [a + b for a, b in zip(flows, here, strict=True)] if flows else here
-        arrays = laid_out(study, log, probabilities, needs, shard.labels)
+        arrays = laid_out(study, log, probabilities, needs, shard.labels) | laid_beside(shard, probabilities, offered)
         store.add(Part(start, log.customers, log.kind == "continuing", needs.k, arrays))
         digest.read(log)
         start, rows = start + log.customers, rows + len(log)

@@ -14,7 +14,7 @@ from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
 from evaluation.asking import Comparing, answers, ask, estimates_of, misspecifications_of, together_of
-from evaluation.beside import demanded, guarantees, powers, returns_of, sensitivities, sliced, untried_of
+from evaluation.beside import demanded, fair, guarantees, powers, returns_of, sensitivities, sliced, untried_of
 from evaluation.booking import Booked, book
 from evaluation.changes import Example, Kinds, Portraits, changed_by, examples_of
 from evaluation.data_card import DataCard
@@ -24,9 +24,11 @@ from evaluation.estimators import ESTIMATORS
 from evaluation.lead import choose_lead
 from evaluation.log import Log
 from evaluation.looking import Advance, Seen, decided, logging_support, look
+from evaluation.offered import Offered
 from evaluation.part import Needs
 from evaluation.part_store import PartStore
 from evaluation.propensity_check import PropensityCheck, checked_propensities
+from evaluation.protected import Protected, check_protected
 from evaluation.regression import TreatmentFeatures
 from evaluation.remask import Own
 from evaluation.report import Report
@@ -49,6 +51,8 @@ def evaluate(
     reference: str | None = None,
     candidates: Sequence[str] | None = None,
     labels: Mapping[str, np.ndarray] | None = None,
+    protected: Mapping[str, Protected] | None = None,
+    products: Sequence[str] | None = None,
     portraits: Portraits | None = None,
     settings: EvaluationSettings | None = None,
     seed: int = 0,
@@ -77,6 +81,8 @@ def evaluate(
                   reference's; None: all. A baseline that the log supports less is shown and marked, not believed
     labels:       groups of customers to report by themselves, (customers,) str by dimension; see `customer_labels`.
                   Shards carry their own
+    protected:    columns by which customers must not be treated unlike, see `protected_of`; shards carry their own
+    products:     (treatments,) what each offers, empty: no product; None: every treatment but silence is one
     portraits:    who is at a row of the log, for examples; None: they are told by their ids alone. Of a log in several
                   parts no examples are picked
     simulation:   a frame with a `policy` column, shown beside the estimates
@@ -91,8 +97,9 @@ def evaluate(
     deciding = {one_of(name, chosen) for name in candidates or names} | {reference}
     for name in own:
         one_of(name, chosen, "rules")
-    shards = _shards(log, labels, own)
-    first = _common(shards[0].log)
+    shards = _shards(log, labels, own, protected or {})
+    first, guarded = _opened(shards[0], settings)
+    offered = Offered.named(products, first)
     alike = kinds_of(kinds, first)
     features = features_of(attributes, None if kinds is None else alike.of, first)
     check_training(first, training_log)
@@ -111,7 +118,7 @@ def evaluate(
     with TemporaryDirectory(dir=scratch) as folder:
         parts = PartStore(Path(folder) if len(shards) > 1 else None)
         days = Days.of(seen.first, seen.last)
-        booked, flows, digest = book(study, shards, chosen, needs, resources, days, alike, parts, told)
+        booked, flows, digest = book(study, shards, chosen, needs, resources, days, alike, offered, parts, told)
         asked = tuple(ask(parts, names, lead, first.gamma, booked.open_windows))
         found = answers(asked, parts, resample(seen.customers, settings.resamples, _randomness(seed)), reference)
         estimates = tuple(estimates_of(asked, found, reference, settings.confidence))
@@ -141,6 +148,7 @@ def evaluate(
             untried=tuple(untried_of(booked, seen.customers, supports, estimates, lead)),
             demands=tuple(demanded(booked, seen.customers, names, resources)),
             slices=tuple(sliced(parts, names, asked, lead, reference, deciding, settings.confidence)),
+            fairness=tuple(fair(parts, names, asked, lead, guarded, offered.products, deciding, settings.confidence)),
             misspecifications=tuple(misspecifications_of(asked, found, parts, lead, reference, settings.confidence)),
             changed=tuple(
                 changed_by(p.name, flow, alike, _examples(shards, p, prices, alike, settings, portraits))
@@ -156,17 +164,26 @@ def _randomness(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 0])
 
 
-def _shards(log: Log | Shards, labels: Mapping[str, np.ndarray] | None, own: Mapping[str, Own]) -> Shards:
+def _shards(
+    log: Log | Shards,
+    labels: Mapping[str, np.ndarray] | None,
+    own: Mapping[str, Own],
+    protected: Mapping[str, Protected],
+) -> Shards:
     """A log that is held, as one part."""
     if not isinstance(log, Log):
         return log
     masks = {name: one.mask for name, one in own.items() if one.mask is not None}
-    return Held([Shard(log, labelled(labels, log), masks)])
+    return Held([Shard(log, labelled(labels, log), masks, protected)])
 
 
-def _common(log: Log) -> Log:
-    """What all parts of a log have in common, as a log of one customer of a part: the part itself is let go."""
-    return replace(log.select(np.arange(log.customers) == 0), steps=log.horizon)
+def _opened(shard: Shard, settings: EvaluationSettings) -> tuple[Log, dict[str, Protected]]:
+    """What all parts of a log have in common, as a log of one customer of a part and what is protected: the part itself
+    is let go."""
+    log = shard.log
+    check_protected(settings.protected, shard.protected, log.customers)
+    guarded = {name: column.empty for name, column in shard.protected.items()}
+    return replace(log.select(np.arange(log.customers) == 0), steps=log.horizon), guarded
 
 
 def _study(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evaluation import drawing, estimate_tables, page_tables
 from evaluation.drawing import svg
 from evaluation.estimators import ESTIMATORS, assumed, titled
+from evaluation.fairness_words import fairness_rows, fairness_sentences
 from evaluation.figures import FIGURES, drawable
 from evaluation.language import TAGS, Language, say, speaking
 from evaluation.lead_words import lead_title, support_sentences
@@ -60,6 +61,7 @@ def _rendered(report: Report, tag: str) -> str:
         confounding=confounding_sentences(report),
         powers=page_tables.power_rows(report),
         worse=slice_sentences(report),
+        unfair=fairness_sentences(report),
         served=served_sentences(report),
         live=live_sentences(report),
         lived=page_tables.live_rows(report),
@@ -74,6 +76,7 @@ def _rendered(report: Report, tag: str) -> str:
         untried=untried_sentences(report),
         demands=page_tables.demand_rows(report),
         slices=page_tables.slice_rows(report),
+        fairness=fairness_rows(report),
         guaranteed=page_tables.guaranteed_rows(report),
         factors=page_tables.factor_rows(report),
         listed=page_tables.LISTED,

@@ -12,8 +12,10 @@ from evaluation.estimators import Inputs
 from evaluation.late import caught_up
 from evaluation.lead import Lead
 from evaluation.log import Log
+from evaluation.offered import Offered
 from evaluation.reward_model import Modelled, priced
 from evaluation.settings import EvaluationSettings
+from evaluation.shards import Shard
 from evaluation.study import COMPONENTS, REWARD, Study, amounts
 
 UNDISCOUNTED, CAUGHT_UP = "undiscounted", "caught_up"
@@ -46,8 +48,9 @@ class Needs:
 class Part:
     """Some customers of a log, and what policies and models say of them.
 
-    arrays: by name, (customers, H) but for `positive`, `contacts` (a column for the log and each policy) and labels,
-    which are by customer; held, or read from a file one at a time
+    arrays: by name, (customers, H) but for `positive`, `contacts` (a column for the log and each policy), `offers` (a
+    column for each product), labels and protected columns, which are by customer; held, or read from a file one at a
+    time
     """
 
     start: int  # customers of the log before these
@@ -137,6 +140,15 @@ def laid_out(
         for i, on in enumerate(probabilities):
             out |= {name: lay(values) for name, values in _of_one_policy(study, log, i, on)}
     return out
+
+
+def laid_beside(shard: Shard, probabilities: Sequence[np.ndarray], offered: Offered) -> dict[str, np.ndarray]:
+    """The arrays that fairness reads, none where nothing is protected. probabilities: per policy (n, A)"""
+    if not shard.protected:
+        return {}
+    everyone = ((LOGGING, None), *enumerate(probabilities))
+    offers = {f"offers {i}": offered.by_customer(shard.log, on) for i, on in everyone}
+    return offers | {f"protected {name}": of.values for name, of in shard.protected.items()}
 
 
 def _modelled(study: Study, log: Log, probabilities: Sequence[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -58,22 +59,31 @@ def customer_labels(tables: Tables, log: Log) -> dict[str, np.ndarray]:
     As of the customer's first decision: what was known then. A flag is `yes` or `no`. `channel`: where `came_in` tells
     customers apart.
     """
-    first = pl.DataFrame({"customer_id": log.customer_id[log.step == 0], "at": log.at[log.step == 0]})
-    first = first.with_columns(pl.col("at").cast(pl.Datetime("us", "UTC"))).with_row_index("row").sort("at")
-    wanted = {column.name: _label(column) for column in tables.schema.columns if column.type != "number"}
-    profile = tables.customers.select("customer_id", pl.col("valid_from").alias("at"), **wanted).sort("at")
-    found = first.join_asof(profile, on="at", by="customer_id", strategy="backward", check_sortedness=False).sort("row")
-    labels = {name: found[name].fill_null("unknown").to_numpy().astype(str) for name in wanted}
+    found = known_at_first(tables, log, [column for column in tables.schema.columns if column.type != "number"])
+    labels = {name: found[name].fill_null("unknown").to_numpy().astype(str) for name in found.columns[1:]}
     labels["month"] = found["at"].dt.strftime("%Y-%m").to_numpy().astype(str)
     by = came_in(tables, log)
     return labels | ({CHANNEL: by} if len(np.unique(by)) > 1 else {})
 
 
-def _label(column: Column) -> pl.Expr:
-    """A category as it is named, a flag in words."""
+def known_at_first(tables: Tables, log: Log, columns: Sequence[Column]) -> pl.DataFrame:
+    """`at` and some columns of the profile, a row for each customer: as of the customer's first decision.
+
+    Numbers as they are, categories as they are named, flags as `yes` or `no`.
+    """
+    first = pl.DataFrame({"customer_id": log.customer_id[log.step == 0], "at": log.at[log.step == 0]})
+    first = first.with_columns(pl.col("at").cast(pl.Datetime("us", "UTC"))).with_row_index("row").sort("at")
+    wanted = {column.name: _told(column) for column in columns}
+    profile = tables.customers.select("customer_id", pl.col("valid_from").alias("at"), **wanted).sort("at")
+    found = first.join_asof(profile, on="at", by="customer_id", strategy="backward", check_sortedness=False)
+    return found.sort("row").select("at", *wanted)
+
+
+def _told(column: Column) -> pl.Expr:
+    value = pl.col(column.name)
     if column.type == "flag":
-        return pl.when(pl.col(column.name) > 0).then(pl.lit("yes")).when(pl.col(column.name) == 0).then(pl.lit("no"))
-    return pl.col(column.name).cast(pl.String)
+        return pl.when(value > 0).then(pl.lit("yes")).when(value == 0).then(pl.lit("no"))
+    return value.cast(pl.Float64 if column.type == "number" else pl.String)
 
 
 def assigned(decisions: pl.DataFrame, assignment: str | None) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from evaluation.confounding import Sensitivity
 from evaluation.data_card import DataCard, Estimate
 from evaluation.demand import Demand
 from evaluation.diagnostics import Support
+from evaluation.fairness import Fairness
 from evaluation.guaranteed import Guaranteed
 from evaluation.language import Language, speaking
 from evaluation.lead import Lead, single_size
@@ -72,6 +73,7 @@ class Report:
     changed: tuple[Changed, ...] = ()  # of the policies that the evaluation is about
     guaranteed: tuple[Guaranteed, ...] = ()  # per policy, where a range of rewards was stated
     slices: tuple[Slice, ...] = ()  # of the policies that the evaluation is about
+    fairness: tuple[Fairness, ...] = ()  # of the policies that the evaluation is about, where columns are protected
     demands: tuple[Demand, ...] = ()  # per policy and pool
     untried: tuple[Untried, ...] = ()  # per policy that would do what the log never did
     served: tuple[Served, ...] = ()  # policies under rules of their own

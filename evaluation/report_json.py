@@ -31,6 +31,7 @@ def content(report: Report) -> dict[str, Any]:
         "misspecification": [asdict(one) | {"stands": one.stands} for one in report.misspecifications],
         "changes": [asdict(one) for one in report.changed],
         "slices": [asdict(one) | {"worse": one.worse} for one in report.slices],
+        "fairness": [asdict(one) | {"turn": one.turn, "worse": one.worse} for one in report.fairness],
         "served": [asdict(one) for one in report.served],
         "live": [asdict(one) | {"apart": one.apart} for one in report.live],
         "demand": [asdict(one) | {"above": one.above} for one in report.demands],

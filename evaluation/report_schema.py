@@ -18,6 +18,7 @@ from evaluation.confounding import Sensitivity
 from evaluation.data_card import DataCard, Estimate
 from evaluation.demand import Demand
 from evaluation.diagnostics import Support
+from evaluation.fairness import Fairness, Turn
 from evaluation.guaranteed import Guaranteed
 from evaluation.lead import Lead
 from evaluation.live import Live
@@ -53,6 +54,7 @@ LISTS: dict[str, tuple[type, Schema]] = {  # key -> record, and what is worked o
     "misspecification": (Misspecification, {"stands": {"type": "boolean"}}),
     "changes": (Changed, {}),
     "slices": (Slice, {"worse": {"type": "boolean"}}),
+    "fairness": (Fairness, {"turn": {"enum": list(get_args(Turn))}, "worse": {"type": "boolean"}}),
     "served": (Served, {}),
     "live": (Live, {"apart": {"enum": [-1, 0, 1]}}),
     "demand": (Demand, {"above": {"type": "boolean"}}),

@@ -102,6 +102,11 @@ class EvaluationSettings(Config):
         description="Customers whom the report shows as examples of what each policy changes, by pseudonymous id; 0: "
         "it speaks of no single customer, as a page that is mailed should.",
     )
+    protected: tuple[str, ...] = Field(
+        (),
+        description="Columns of the profile by which customers must not be treated unlike, besides those that the "
+        "schema guards as special: the report says how far each policy does.",
+    )
     valid_days: int = Field(
         90,
         ge=1,

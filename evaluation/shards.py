@@ -11,6 +11,7 @@ import numpy as np
 
 from envs.errors import InputError
 from evaluation.log import Log
+from evaluation.protected import Protected
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Shard:
     log: Log
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)  # by dimension, (customers,) str
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)  # by policy, what its own rules allow, (n, A) bool
+    protected: Mapping[str, Protected] = field(default_factory=dict)  # by column
 
 
 class Shards(Protocol):
@@ -64,6 +66,7 @@ def divided(
     starts: Sequence[int],
     labels: Mapping[str, np.ndarray] | None = None,
     masks: Mapping[str, np.ndarray] | None = None,
+    protected: Mapping[str, Protected] | None = None,
 ) -> Held:
     """A log in parts. starts: customers at which a new part begins, rising, each with a customer before it"""
     ends = [0, *starts, log.customers]
@@ -78,6 +81,7 @@ def divided(
                 replace(log.rows(rows), steps=log.horizon),
                 {name: np.asarray(of)[start:stop] for name, of in (labels or {}).items()},
                 {name: mask[rows] for name, mask in (masks or {}).items()},
+                {name: replace(of, values=of.values[start:stop]) for name, of in (protected or {}).items()},
             )
         )
     return Held(found)

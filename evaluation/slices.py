@@ -20,7 +20,7 @@ class Slice:
     """One group of customers under one policy; bounds hold for all slices of the policy together."""
 
     policy: str
-    dimension: str  # a column of the profile, or `month`
+    dimension: str  # a column of the profile, `month` or `channel`
     label: str
     customers: int
     gain: Between  # of the reward, per customer of the slice
@@ -82,7 +82,7 @@ def slices_of(parts: Callable[[], Iterator[Labelled]], confidence: float) -> Ite
     for (dimension, label), sums in kept.items():
         values = [mean.estimate() for mean in sums.means]
         apart = (values[0] - values[1], values[2] - values[3])
-        gain, annoyance = (_between(*of, tail) for of in zip(apart, sums.apart, strict=True))
+        gain, annoyance = (between(*of, tail) for of in zip(apart, sums.apart, strict=True))
         shares = (float(count) / max(float(sums.counts[0]), 1.0) for count in sums.counts[1:])
         yield Slice(policy, dimension, label, sums.customers, gain, annoyance, *shares)
 
@@ -116,6 +116,7 @@ def _rows(
                 yield (dimension, str(label)), np.flatnonzero(of == label)
 
 
-def _between(value: float, moments: Moments, tail: float) -> Between:
+def between(value: float, moments: Moments, tail: float) -> Between:
+    """A value with its bounds by the delta method and Student's t. tail: probability beyond either"""
     half = -float(stdtrit(moments.freedom, tail)) * moments.error
     return Between(value, value - half, value + half)

@@ -32,6 +32,9 @@ def section_origins(report: Report) -> dict[str, str]:
         "guaranteed": say("{log}, inverse propensity score; no model", log=log),
         "live": say("{log}, all decisions of the launched policy; forecasts of the earlier report", log=log),
         "slices": say("{log}, {title}, {model}", log=log, title=title, model=model),
+        "fairness": say(
+            "{log}, the policies' probabilities; annoyance: {title}, {model}", log=log, title=title, model=model
+        ),
         "changes": say("{log}, the policies' probabilities; no reward", log=log),
         "support": say("{log}, propensities and the policies' probabilities; no reward", log=log),
         "confounding": say("{log}, self-normalised form of {title}; no model", log=log, title=title),

@@ -15,6 +15,7 @@ from evaluation.came_in import CHANNEL, came_in, met_on
 from evaluation.language import mark
 from evaluation.log import Log
 from evaluation.propensity import PropensityModel
+from evaluation.protected import protected_of
 from evaluation.reading import (
     SEED,
     assigned,
@@ -69,6 +70,7 @@ class StreamedLog:
     model: PropensityModel | None
     training: str
     masks: Mapping[str, Masks] = field(default_factory=dict)  # by policy
+    protected: tuple[str, ...] = ()  # columns, besides those that the schema guards
 
     @property
     def customers(self) -> int:
@@ -85,7 +87,7 @@ class StreamedLog:
         log = log_of(tables, decisions, self.model, self.tables.last)
         log = replace(log, steps=self.found.steps, behaviour=log.behaviour if self.found.distributions else None)
         masks = {name: mask(tables, log) for name, mask in self.masks.items()}
-        return Shard(log, self._labels(tables, log), masks)
+        return Shard(log, self._labels(tables, log), masks, protected_of(tables, log, self.protected))
 
     def _labels(self, tables: Tables, log: Log) -> dict[str, np.ndarray]:
         """As of the whole log: a part may hold but one channel."""

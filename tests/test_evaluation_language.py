@@ -23,6 +23,7 @@ from test_evaluation_report import always, campaign
 import evaluation
 from envs.errors import InputError
 from evaluation.demand import Demand
+from evaluation.fairness import Fairness
 from evaluation.intervals import Between
 from evaluation.language import CATALOGUES, fields_of, paragraph, say, speaking
 from evaluation.live import Live
@@ -113,6 +114,12 @@ def report(request: pytest.FixtureRequest) -> Report:
         check=PropensityCheck((Frequency("silence", 40, 0.5, 9.0), Frequency("offer", 30, -0.2, -9.0)), 3.0),
         changed=(first, *found.changed[1:]),
         slices=(Slice("offer", "month", "unknown", 40, lost, between, 0.5, 0.25),),
+        fairness=tuple(
+            Fairness("offer", "month", "unknown", 40, amount, product, 0.25, 0.5, 0.5, 0.5, *[bounds] * 3)
+            for amount, product, bounds in (
+                ("offers", None, lost), ("offers", "branch", lost), ("annoyance", None, between)
+            )
+        ),
         demands=(Demand("offer", "branch", "hours", 5.0, 9.0, 1.0, 11.0, 0.75),),
         untried=(Untried("offer", 0.1, 1.0, 2.0),),
         served=(Served("offer", 1.0, 0.05, "d" * 64, 0.3, 0.2, 0.1),),

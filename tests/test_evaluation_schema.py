@@ -16,6 +16,7 @@ from test_evaluation_report import QUICK, always, campaign
 import evaluation
 from evaluation.live import live
 from evaluation.log import Log
+from evaluation.protected import Protected
 from evaluation.remask import Own
 from evaluation.report import Report
 from evaluation.report_schema import report_schema, write_schema
@@ -34,7 +35,8 @@ def one_step() -> Report:
     policies = {"offer": always(1), "annoy": always(2)}
     report = evaluation.evaluate(
         open_log, policies, settings=asked, resources=resources(1.0), rules={"offer": own},
-        simulation=FRAME, labels={"region": named}, training_log=campaign(600, 2, 1),
+        simulation=FRAME, labels={"region": named}, protected={"region": Protected(named)},
+        training_log=campaign(600, 2, 1),
     )  # fmt: skip
     return replace(report, burden=FRAME)
 

@@ -16,6 +16,7 @@ import evaluation
 from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.log import Digest, Log, log_from_arrays
+from evaluation.protected import Protected
 from evaluation.remask import Own
 from evaluation.report import Report
 from evaluation.resampling import EXACT, Resamples
@@ -87,6 +88,11 @@ def close(one: Any, other: Any, where: str = "") -> None:
 
 
 WHOLE: dict[tuple[int, str], tuple[Log, dict[str, np.ndarray], np.ndarray, Report]] = {}
+TRAITS = np.random.default_rng(3).normal(size=CUSTOMERS)
+GUARDED = {
+    "grade": Protected(np.where(TRAITS > 0, 2.0, 1.0), "points"),
+    "care": Protected(np.where(TRAITS > 0, "yes", "no"), only="yes"),
+}
 
 
 def whole(steps: int, kind: str) -> tuple[Log, dict[str, np.ndarray], np.ndarray, Report]:
@@ -96,7 +102,9 @@ def whole(steps: int, kind: str) -> tuple[Log, dict[str, np.ndarray], np.ndarray
         labels = {"region": np.where(np.arange(CUSTOMERS) % 3, "north", "south"), "old": np.full(CUSTOMERS, "0")}
         mask = log.mask.copy()
         mask[::5, 1] ^= True
-        found = report_of(log, steps, kind, labels=labels, rules=rules(mask, log_of(99, steps, kind).mask))
+        found = report_of(
+            log, steps, kind, labels=labels, protected=GUARDED, rules=rules(mask, log_of(99, steps, kind).mask)
+        )
         WHOLE[steps, kind] = log, labels, mask, found
     return WHOLE[steps, kind]
 
@@ -106,7 +114,7 @@ def whole(steps: int, kind: str) -> tuple[Log, dict[str, np.ndarray], np.ndarray
 @given(cuts=CUTS)
 def test_any_parts_make_the_report_of_the_whole(steps: int, kind: str, cuts: list[int]) -> None:
     log, labels, mask, expected = whole(steps, kind)
-    shards = divided(log, cuts, labels, {"even": mask})
+    shards = divided(log, cuts, labels, {"even": mask}, GUARDED)
     found = report_of(shards, steps, kind, rules=rules(None, log_of(99, steps, kind).mask))
     assert found.parts == len(cuts) + 1
     told = replace(
@@ -122,6 +130,7 @@ def test_the_whole_has_everything_that_could_be_lost_in_parts() -> None:
         report = whole(steps, kind)[-1]
         assert report.lead.kind == leads
         assert report.slices
+        assert {one.dimension for one in report.fairness} == {"grade", "care"}
         assert report.misspecifications
         assert report.changed[0].groups
         assert report.sensitivities

@@ -17,6 +17,7 @@ from envs.errors import InputError
 from envs.table_parts import lay_down
 from envs.tables import read_tables, write_tables
 from evaluation.log import Log
+from evaluation.protected import protected_of
 from evaluation.reading import customer_labels, read_log
 from evaluation.settings import EvaluationSettings
 from evaluation.streaming import stream_log
@@ -67,7 +68,8 @@ def test_the_shards_are_the_log(place: Path, tmp_path: Path, decisions: int) -> 
     found = stream_log(parts, "randomised", 10**6)
     assert found.log.training == ""
     same_log(found.training_log, training)
-    shards = [found.log[k] for k in range(len(found.log))]
+    streamed = replace(found.log, protected=("age",))
+    shards = [streamed[k] for k in range(len(streamed))]
     assert found.log.customers == whole.customers
     assert {shard.log.horizon for shard in shards} == {whole.horizon}
     for name, column in joined([shard.log for shard in shards]).items():
@@ -77,11 +79,17 @@ def test_the_shards_are_the_log(place: Path, tmp_path: Path, decisions: int) -> 
     assert len(set(labels["channel"])) > 1
     for name, of in labels.items():
         np.testing.assert_array_equal(np.concatenate([shard.labels[name] for shard in shards]), of)
+    guarded = protected_of(tables, whole, ["age"])
+    assert list(guarded) == ["age", "credit_grade", "special_care"]
+    for name, column in guarded.items():
+        values = np.concatenate([shard.protected[name].values for shard in shards])
+        np.testing.assert_array_equal(values, column.values, err_msg=name)
 
 
 def test_the_verb_says_the_same_in_parts(place: Path, tmp_path: Path) -> None:
     def found(out: str, **more: Any) -> dict[str, Any]:
-        asked = EvaluationSettings(resamples=100, min_ess=10, min_positives=0, model="ridge", full_horizon=False)
+        asked = EvaluationSettings(resamples=100, min_ess=10, min_positives=0, model="ridge", full_horizon=False,
+                                   protected=("region", "age"))  # fmt: skip
         config = EvaluateConfig(tables=place, settings=asked, track=False, out=tmp_path / out, **more)
         evaluate(config)
         content: dict[str, Any] = json.loads((tmp_path / out / "report.json").read_text())

@@ -19,6 +19,7 @@ from agents.price_range import told_prices
 from envs.attributes import descriptive
 from envs.errors import InputError
 from envs.prices import Prices, prices_from
+from envs.schema import load_schema
 from envs.table_parts import assignments_in, decisions_in, lay_down
 from envs.tables import Tables, read_tables
 from envs.world import World, load_world
@@ -28,7 +29,9 @@ from evaluation.evaluate import evaluate as estimate
 from evaluation.live import FEWEST, Live, live
 from evaluation.log import Log
 from evaluation.names import Names
+from evaluation.offered import offered_products
 from evaluation.portrait import portraits, product_channel
+from evaluation.protected import protected_columns, protected_of
 from evaluation.reading import customer_labels, read_log
 from evaluation.remask import Own, remasked
 from evaluation.report import Report
@@ -75,7 +78,9 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
 
     A log of more than `whole_decisions` is never held: it is read in parts, and the report is the same.
     """
-    if decisions_in(config.tables) <= config.whole_decisions:
+    decisions, named = decisions_in(config.tables), config.settings.protected
+    protected_columns(load_schema(config.tables / "schema.yaml"), named)  # refuses a name that is none
+    if decisions <= config.whole_decisions:
         return _evaluated(config, _whole(config))
     if config.live is not None:
         need = f"must be of at most {config.whole_decisions} decisions for --live, see whole_decisions"
@@ -122,7 +127,8 @@ def _evaluated(config: EvaluateConfig, read: _Read) -> Evaluated:
     rules, log = as_served(policies, tables, read.log, training_log), read.log
     if isinstance(log, StreamedLog):
         served = {name: policy for name, policy in policies.items() if isinstance(policy, ArtifactPolicy)}
-        log = replace(log, masks={name: partial(_masks_under, policy) for name, policy in served.items()})
+        masks = {name: partial(_masks_under, policy) for name, policy in served.items()}
+        log = replace(log, masks=masks, protected=config.settings.protected)
     with progress("estimating (customers, twice)", total=2 * log.customers) as advance:
         report = estimate(
             log,
@@ -136,6 +142,8 @@ def _evaluated(config: EvaluateConfig, read: _Read) -> Evaluated:
             reference=_reference(config, policies),
             candidates=_candidates(config, policies),
             labels=customer_labels(tables, log) if isinstance(log, Log) else None,
+            protected=protected_of(tables, log, config.settings.protected) if isinstance(log, Log) else None,
+            products=offered_products(tables.catalogue),
             portraits=portraits(tables, log) if isinstance(log, Log) else None,
             settings=config.settings,
             seed=config.seed,
