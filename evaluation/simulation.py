@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -18,6 +18,7 @@ from envs.world import World
 from evaluation.intervals import mean_interval, pooled_ratio
 
 CHOICE = 9000  # number of the draw that picks a treatment; plus the desk
+EVENTS = {"complained": "complaints", "opted_out": "opt_outs"}  # what customers do about contacts, and their number
 BATCH = 2048  # customers simulated at once
 
 Progress = Callable[[int], None]  # told the number of customers that are done
@@ -115,6 +116,7 @@ class Comparison:
     days: int
     currency: str
     reference: str = "silence"
+    unmodelled: frozenset[str] = frozenset()  # of EVENTS, those that the world knows nothing of: missing is not zero
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -125,18 +127,28 @@ class Comparison:
     @property
     def burden(self) -> pl.DataFrame:
         """One row per policy: how often customers are contacted, the busiest of them too, and how they take it."""
-        return pl.DataFrame([_burden(name, t) for name, t in self.totals.items()])
+        rows = [_burden(name, t, self.unmodelled) for name, t in self.totals.items()]
+        return pl.DataFrame(rows, schema_overrides={key: pl.Float64 for key in rows[0] if "_per_10k" in key})
 
 
-def _burden(name: str, totals: Totals) -> dict[str, object]:
-    """Complaints and opt-outs for every 10,000 contacts with their 95 % intervals; none where nobody is contacted."""
+def _burden(name: str, totals: Totals, unmodelled: Set[str]) -> dict[str, object]:
+    """Complaints and opt-outs for every 10,000 contacts with their 95 % intervals; none where nobody is contacted, or
+    where the world knows nothing of them.
+
+    Where none came, the upper end is the exact one of a Poisson count, -ln(.025) events: that none were seen in 500
+    contacts does not tell that there are none in 10,000.
+    """
     contacts = totals.contacts
     row: dict[str, object] = {"policy": name, "contacts": float(contacts.mean())}
     row |= {f"contacts_p{q}": float(np.quantile(contacts, q / 100)) for q in (95, 99)}
     row["contacts_most"] = float(contacts.max())
-    for title, events in (("complaints", totals.complaints), ("opt_outs", totals.opt_outs)):
+    for event, title in EVENTS.items():
+        events = getattr(totals, title)
         found = pooled_ratio(events[None], contacts[None]).named(f"{title}_per_10k")
-        row |= {key: 10_000 * value if np.isfinite(value) else None for key, value in found.items()}
+        if not events.any() and contacts.any():
+            found[f"{title}_per_10k_hi"] = -np.log(0.025) / float(contacts.sum())
+        known = event not in unmodelled
+        row |= {key: 10_000 * value if known and np.isfinite(value) else None for key, value in found.items()}
     return row
 
 
@@ -184,4 +196,5 @@ def compare(
         )
         for name, policy in policies.items()
     }
-    return Comparison(totals, days, world.catalogue.currency)
+    unmodelled = frozenset(event for event in EVENTS if event not in world.heads)
+    return Comparison(totals, days, world.catalogue.currency, unmodelled=unmodelled)

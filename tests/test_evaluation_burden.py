@@ -43,6 +43,26 @@ def test_the_interval_of_a_rate_covers_it() -> None:
     assert 0.91 < inside / 300 < 0.98
 
 
+def test_none_among_few_contacts_is_not_none_at_all() -> None:
+    """A true rate of 20 in 10,000 gives no complaint in 500 contacts in one of three logs: the interval must hold it."""
+    few = Comparison({"p": totals(np.full(100, 5.0), np.zeros(100))}, 30, "").burden.row(0, named=True)
+    assert (few["complaints_per_10k"], few["complaints_per_10k_lo"]) == (0, 0)
+    assert 10_000 * (1 - few["complaints_per_10k_hi"] / 10_000) ** 500 == pytest.approx(
+        250, rel=0.02
+    )  # a chance of .025
+
+
+def test_what_a_world_knows_nothing_of_is_missing_and_not_zero() -> None:
+    """A world without a head of complaints has none to show, and tells opt-outs all the same."""
+    world = small_world()
+    heads = {name: head for name, head in world.coefficients.heads.items() if name != "complained"}
+    assert len(heads) == len(world.coefficients.heads) - 1
+    mute = replace(world, coefficients=world.coefficients.model_copy(update={"heads": heads}))
+    row = compare(mute, {"random": Random()}, np.arange(200), 10, seed=0).burden.row(0, named=True)
+    assert [row[key] for key in ("complaints_per_10k", "complaints_per_10k_lo", "complaints_per_10k_hi")] == [None] * 3
+    assert row["opt_outs_per_10k"] is not None
+
+
 def test_who_contacts_nobody_has_no_rate() -> None:
     found = compare(small_world(), {"silence": Silence(), "random": Random()}, np.arange(200), 10, seed=0).burden
     assert found["contacts"][0] == found["contacts_most"][0] == 0
