@@ -44,7 +44,7 @@ def test_the_interval_of_a_rate_covers_it() -> None:
 
 
 def test_none_among_few_contacts_is_not_none_at_all() -> None:
-    """A true rate of 20 in 10,000 gives no complaint in 500 contacts in one of three logs: the interval must hold it."""
+    """A true rate of 20 in 10,000 gives no complaint in 500 contacts in a third of the logs: it must be held."""
     few = Comparison({"p": totals(np.full(100, 5.0), np.zeros(100))}, 30, "").burden.row(0, named=True)
     assert (few["complaints_per_10k"], few["complaints_per_10k_lo"]) == (0, 0)
     assert 10_000 * (1 - few["complaints_per_10k_hi"] / 10_000) ** 500 == pytest.approx(
