@@ -19,7 +19,8 @@ class Moments:
     @classmethod
     def of(cls, moved: np.ndarray) -> Moments:
         """moved: (customers,) what each moves the estimate by, 0 in the mean"""
-        return cls(len(moved), *(float((moved**power).sum()) for power in (2, 3, 4)))
+        square = moved * moved
+        return cls(len(moved), float(square.sum()), float((square * moved).sum()), float((square * square).sum()))
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(
