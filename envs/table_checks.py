@@ -17,6 +17,8 @@ from envs.schema import Column, Schema, Task
 
 CUSTOMERS, DECISIONS, EVENTS = "customers.parquet", "decisions.parquet", "events.parquet"
 ROUNDING = 1e-6  # of logged probabilities
+LEAST_PROPENSITY = 1e-16  # about 2^-53: what is less likely no draw of a double can choose
+LARGEST_AMOUNT = 1e30  # assumed: beyond any currency; its cube, times that of a weight, is still a number
 HOLDS = "holds_"  # columns of customers that a schema need not declare: products held when the log begins
 ORDER = "must not be before the row of this customer above it: rows of a customer stand in the order of time"
 
@@ -28,6 +30,8 @@ def refuse(file: str, frame: pl.DataFrame, field: str, wrong: pl.Expr, need: str
         row = int(rows[0])
         value = frame.slice(row, 1).select(pl.col(field) if shown is None else shown).item()
         shown_value = str(value) if isinstance(value, datetime) else value
+        if isinstance(value, pl.Series):
+            shown_value = value.to_list()
         raise InputError(need, file=file, field=field, value=shown_value, row=row)
 
 
@@ -49,6 +53,13 @@ def check_castable(file: str, frame: pl.DataFrame, name: str, kind: pl.DataType)
     except pl.exceptions.PolarsError:
         raise InputError(f"must be of type {kind}", file=file, field=name, value=str(found)) from None
     refuse(file, frame.with_columns(lost.alias("lost")), name, pl.col("lost"), f"must be of type {kind}")
+
+
+def check_filled(file: str, frame: pl.DataFrame, name: str) -> None:
+    """No list of a column holds a null: a list is there, or it is missing as a whole."""
+    if frame[name].drop_nulls().explode(empty_as_null=False).null_count():
+        holes = pl.col(name).list.eval(pl.element().is_null()).list.any()
+        refuse(file, frame, name, holes, "must not hold nulls: each value is there, or the list is missing")
 
 
 def check_customers(frame: pl.DataFrame, schema: Schema) -> None:
@@ -90,6 +101,7 @@ def check_decisions(frame: pl.DataFrame, customers: pl.DataFrame, task: Task, tr
         need = f"must be before the task's end, {task.end_day} days after the customer's first decision"
         refuse(DECISIONS, timed, "at", elapsed.dt.total_days() >= task.end_day, need)
     _check_observed(frame)
+    _check_prices(frame)
     _check_chosen(frame, treatments)
 
 
@@ -100,6 +112,17 @@ def _check_observed(frame: pl.DataFrame) -> None:
     if strange.size:
         row, value = int(strange[0]) // (len(values) // frame.height), float(values[strange[0]])
         raise InputError("must hold finite numbers", file=DECISIONS, field="observation", value=value, row=row)
+
+
+def _check_prices(frame: pl.DataFrame) -> None:
+    """Prices are numbers >= 0; one that is missing charged nothing."""
+    for price in frame["prices"].struct.unnest():
+        field, value = f"prices.{price.name}", pl.col(price.name)
+        if not (price.dtype.is_numeric() or price.dtype == pl.Null()):
+            raise InputError("must be of type Float64", file=DECISIONS, field=field, value=str(price.dtype))
+        if price.dtype.is_numeric():
+            wrong = ~value.is_finite() | (value < 0)
+            refuse(DECISIONS, price.cast(pl.Float64).to_frame(), field, wrong, "must be a number >= 0", value)
 
 
 def _check_chosen(frame: pl.DataFrame, treatments: tuple[str, ...]) -> None:
@@ -113,6 +136,7 @@ def _check_chosen(frame: pl.DataFrame, treatments: tuple[str, ...]) -> None:
     allowed = pl.when(mask.is_not_null()).then((probabilities * mask.cast(pl.List(pl.Float64))).list.sum())
     refuse(DECISIONS, frame, "probabilities", allowed < 1 - ROUNDING, "must be 0 where the mask forbids", allowed)
     chosen = probabilities.list.get(place, null_on_oob=True)
+    refuse(DECISIONS, frame, "probabilities", chosen <= 0, "must not be 0 for the logged treatment", chosen)
     need = "must be the probability of the logged treatment"
     refuse(DECISIONS, frame, "propensity", (pl.col("propensity") - chosen).abs() > ROUNDING, need)
 
@@ -122,7 +146,10 @@ def check_events(frame: pl.DataFrame, decisions: pl.DataFrame) -> None:
 
     An event may name a decision that the tables do not hold: one taken before the log begins.
     """
-    refuse(EVENTS, frame, "value", ~pl.col("value").is_finite(), "must be finite")
+    value = pl.col("value")
+    refuse(EVENTS, frame, "value", ~value.is_finite(), "must be finite")
+    need = f"must be an amount, between -{LARGEST_AMOUNT:g} and {LARGEST_AMOUNT:g}"
+    refuse(EVENTS, frame, "value", value.abs() > LARGEST_AMOUNT, need)
     asked = decisions.select("decision_id", owner="customer_id", decided="at")
     known = frame.select("customer_id", "at", "decision_id").join(asked, "decision_id", "left", maintain_order="left")
     other = pl.col("owner") != pl.col("customer_id")

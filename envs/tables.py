@@ -19,11 +19,13 @@ from envs.observation import Encoder
 from envs.rules import Rules
 from envs.schema import Schema, load_schema
 from envs.table_checks import (
+    LEAST_PROPENSITY,
     check_castable,
     check_columns,
     check_customers,
     check_decisions,
     check_events,
+    check_filled,
     check_time_order,
     refuse,
 )
@@ -230,11 +232,14 @@ def _check_decisions(frame: pl.DataFrame, catalogue: Catalogue, encoder: Encoder
     _one_of(file, frame, "assignment", list(ASSIGNMENTS))
     propensity = pl.col("propensity")
     refuse(file, frame, "propensity", ~(propensity > 0) | (propensity > 1) | propensity.is_nan(), "must be in (0, 1]")
+    need = f"must be at least {LEAST_PROPENSITY:g}: no draw chooses what is less likely"
+    refuse(file, frame, "propensity", propensity < LEAST_PROPENSITY, need)
     length = pl.col("observation").list.len()
     refuse(file, frame, "observation", length != width, f"must hold {width} fields, as the schema says", length)
     for name in ("mask", "probabilities"):
         length = pl.col(name).list.len()
         refuse(file, frame, name, length != treatments, f"must hold {treatments} values, one per treatment", length)
+        check_filled(file, frame, name)
     total = pl.col("probabilities").list.sum()
     refuse(file, frame, "probabilities", (total - 1).abs() > 1e-6, "must sum to 1", total)
     struct = frame.schema["prices"]

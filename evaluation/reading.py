@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from envs.errors import InputError
 from envs.records import made_at
 from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance, event_amounts
 from envs.schema import Column
-from envs.split import is_test
 from envs.tables import Tables, read_tables
 from evaluation.came_in import CHANNEL, came_in
 from evaluation.log import Log, steps_of
 from evaluation.propensity import PropensityModel, estimate_propensity
+from evaluation.whom import Part, assigned, in_test, nobody, nothing
 
-Part = Literal["train", "test", "all"]
 AMOUNTS = ("margin", "cost", "annoyance")
 DAY = 86_400e6  # microseconds
 SEED = 0  # of the choice between propensity models, so that every reader of a log sees the same propensities
@@ -29,7 +27,9 @@ def read_log(tables: Path | str | Tables, part: Part = "test", assignment: str |
     """The log of the train, test or all customers of a directory of canonical tables.
 
     part:       by the hash of the customer's id, as the schema's split says
-    assignment: keep the decisions of customers who were assigned so throughout, e.g. "randomised"
+    assignment: keep the decisions of customers who were assigned so throughout, e.g. "randomised"; None: all
+
+    What a shadow decided was not carried out, and is left out.
 
     The reward of a decision is everything of that customer in (at, next decision's at]; the last decision
     reaches to the end of a finite task, or over the schema's window. Missing propensities are estimated on the
@@ -38,12 +38,12 @@ def read_log(tables: Path | str | Tables, part: Part = "test", assignment: str |
     source = tables if isinstance(tables, Tables) else read_tables(Path(tables))
     decisions = assigned(source.decisions, assignment)
     if not decisions.height:
-        raise InputError("must have decisions with this assignment", field="assignment", value=assignment)
+        raise nothing(source.path, assignment)
     test = in_test(decisions["customer_id"], source)
     wanted = {"test": test, "train": ~test, "all": np.ones(len(test), dtype=bool)}[part]
     if not wanted.any():
-        raise InputError(f"must leave decisions in the {part} part", field="split", value=len(wanted))
-    estimated = decisions["propensity"].null_count() > 0
+        raise nobody(source, part, decisions["customer_id"].n_unique())
+    estimated = known_propensities(decisions, source).null_count() > 0
     model = propensity_model(source, decisions, ~test) if estimated else None
     return log_of(source, decisions.filter(wanted), model, last_moment(source))
 
@@ -86,24 +86,6 @@ def _told(column: Column) -> pl.Expr:
     return value.cast(pl.Float64 if column.type == "number" else pl.String)
 
 
-def assigned(decisions: pl.DataFrame, assignment: str | None) -> pl.DataFrame:
-    """The decisions of customers who were assigned so throughout; None: all."""
-    if assignment is None:
-        return decisions
-    return decisions.filter((pl.col("assignment") == assignment).all().over("customer_id"))
-
-
-def in_test(customer_id: pl.Series, tables: Tables) -> np.ndarray:  # (rows,) bool
-    """Which rows are of test customers."""
-    names = customer_id.unique(maintain_order=True)
-    part = pl.DataFrame({"customer_id": names, "test": is_test(names, tables.schema.split)})
-    return (
-        pl.DataFrame({"customer_id": customer_id})
-        .join(part, "customer_id", "left", maintain_order="left")["test"]
-        .to_numpy()
-    )
-
-
 def log_of(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | None, until: int) -> Log:
     """The log of some decisions, whole customers.
 
@@ -130,7 +112,7 @@ def log_of(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | Non
         observation=observation,
         mask=mask,
         treatment=treatment,
-        propensity=_propensities(decisions, observation, mask, treatment, step, model),
+        propensity=_propensities(decisions, tables, observation, mask, treatment, step, model),
         behaviour=_behaviour(decisions),
         margin=amounts["margin"],
         cost=amounts["cost"] + contacts.cost,
@@ -259,6 +241,7 @@ def propensity_model(tables: Tables, decisions: pl.DataFrame, train: np.ndarray)
 
 def _propensities(
     decisions: pl.DataFrame,
+    tables: Tables,
     observation: np.ndarray,
     mask: np.ndarray,
     treatment: np.ndarray,
@@ -266,10 +249,18 @@ def _propensities(
     model: PropensityModel | None,
 ) -> np.ndarray:  # (rows,) float64
     """As logged; where that is missing, as estimated."""
+    known = known_propensities(decisions, tables)
     if model is None:
-        return decisions["propensity"].to_numpy()
+        return known.to_numpy()
     p = model.distribution(observation, mask, step)[np.arange(len(step)), treatment]
-    return decisions["propensity"].fill_null(pl.Series(p)).to_numpy()
+    return known.fill_null(pl.Series(p)).to_numpy()
+
+
+def known_propensities(decisions: pl.DataFrame, tables: Tables) -> pl.Series:  # (rows,) float64
+    """As logged, by themselves or within the whole distribution; null where neither is."""
+    chosen = pl.Series(positions(decisions["treatment"], tables.catalogue.treatment_ids))
+    within = pl.col("probabilities").list.get(pl.lit(chosen), null_on_oob=True)
+    return decisions.select(pl.coalesce("propensity", within)).to_series()
 
 
 def masks(decisions: pl.DataFrame, tables: Tables) -> np.ndarray:  # (rows, treatments) bool

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import polars as pl
 
-from envs.errors import InputError
 from envs.table_parts import TableParts
 from envs.tables import Tables
 from evaluation.came_in import CHANNEL, came_in, met_on
@@ -16,15 +15,9 @@ from evaluation.language import mark
 from evaluation.log import Log
 from evaluation.propensity import PropensityModel
 from evaluation.protected import protected_of
-from evaluation.reading import (
-    SEED,
-    assigned,
-    customer_labels,
-    in_test,
-    log_of,
-    propensity_model,
-)
+from evaluation.reading import SEED, customer_labels, known_propensities, log_of, propensity_model
 from evaluation.shards import Shard
+from evaluation.whom import assigned, in_test, nobody, nothing
 
 DRAWN = mark(
     "Models were fitted on {fitted} of the {all} decisions of training customers, whole customers drawn by lot."
@@ -47,7 +40,7 @@ class Found:
     def note(self, part: int, tables: Tables) -> None:
         """What a part holds."""
         decisions = assigned(tables.decisions, self.assignment)
-        self.propensities &= decisions["propensity"].null_count() == 0
+        self.propensities &= known_propensities(decisions, tables).null_count() == 0
         here = in_test(decisions["customer_id"], tables)
         test, rest = decisions.filter(here), decisions.filter(~here)
         if test.height:
@@ -122,10 +115,11 @@ def stream_log(
     tables.check(visit)
     everyone = pl.concat(found.training)
     if not everyone.height and not found.test:
-        raise InputError("must have decisions with this assignment", field="assignment", value=assignment)
-    for name, count in (("test", len(found.test)), ("train", everyone.height)):
-        if not count:
-            raise InputError(f"must leave decisions in the {name} part", field="split", value=count)
+        raise nothing(tables.path, assignment)
+    if not found.test:
+        raise nobody(tables, "test", everyone.height)
+    if not everyone.height:
+        raise nobody(tables, "train", sum(found.test.values()))
     drawn = everyone.sample(fraction=1.0, shuffle=True, seed=SEED)
     drawn = drawn.filter((pl.col("decisions").cum_sum() <= model_rows) | (pl.int_range(pl.len()) == 0))
     learned = _of(tables, drawn)

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from envs.table_checks import LARGEST_AMOUNT
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Cell = bool | int | float | str | None  # a value of a profile column
 
@@ -106,7 +108,7 @@ class EventIn(Wire):
     """Id of the channel; by default the decision's."""
     product: str | None = None
     """Id of the product; by default the decision's."""
-    value: float | None = None
+    value: float | None = Field(None, ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT)
     """converted: margin net of expected loss; redeemed: cost; purchased: spend; cancelled: margin clawed back."""
     decision_id: str | None = None
     """The decision it answers to; null for what the customer did unasked."""

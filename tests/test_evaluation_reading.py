@@ -94,8 +94,8 @@ def test_an_assignment_keeps_whole_customers() -> None:
     rows[2]["assignment"] = "champion"  # was randomised only later
     log = read_log(tables(rows, []), "all", assignment="randomised")
     assert set(log.customer_id) == {f"c{i:03d}" for i in range(2, 10)}
-    with pytest.raises(InputError, match="assignment == 'shadow', must have decisions with this assignment"):
-        read_log(tables(rows, []), "all", assignment="shadow")
+    with pytest.raises(InputError, match="assignment == 'holdout', must be that of every decision"):
+        read_log(tables(rows, []), "all", assignment="holdout")
 
 
 def test_missing_propensities_are_estimated_and_marked() -> None:

@@ -19,8 +19,9 @@ from envs.simulator import Simulator
 from envs.tables import Tables, read_tables
 from envs.world import World
 from evaluation.log import Log
-from evaluation.reading import Part, read_log
+from evaluation.reading import read_log
 from evaluation.simulation import choose
+from evaluation.whom import Part
 from training.progress import Advance
 
 DAY = 86_400e6  # microseconds

@@ -11,6 +11,7 @@ from envs.catalogue import SILENCE, Catalogue
 from envs.digest import digest_of
 from envs.history import EVENTS
 from envs.schema import Column, Schema
+from envs.table_checks import LEAST_PROPENSITY
 from envs.tables import ASSIGNMENTS
 from training.importers.rows import BadRowError, Row, choice, floating, number
 from training.mapping import Mapping
@@ -189,7 +190,7 @@ def _propensity(cells: Named[str, str]) -> float | None:
     if not cells.get("propensity"):
         return None
     value = floating(cells["propensity"])
-    if value is None or not 0 < value <= 1:
+    if value is None or not LEAST_PROPENSITY <= value <= 1:
         raise BadRowError("propensity must be in (0, 1]")
     return value
 

@@ -17,6 +17,7 @@ import polars as pl
 
 from envs.errors import InputError
 from envs.schema import Split
+from envs.table_checks import LEAST_PROPENSITY
 from envs.tables import INSTANT
 from training.importers.open_bandit_world import (
     AFFINITY,
@@ -116,7 +117,7 @@ def _row(row: Row, name: Logging, affinity: tuple[str, ...]) -> Shown:
     numbers = ("item_id", "click", "propensity_score", *affinity)
     cells = {**row.fields, **{column: floating(row.fields[column]) for column in numbers}}
     propensity = number(cells, "propensity_score", 0, 1)
-    if propensity == 0:
+    if propensity < LEAST_PROPENSITY:
         raise BadRowError("propensity_score must be in (0, 1]")
     if name == "random" and abs(propensity - 1 / len(affinity)) > ROUNDING:
         raise BadRowError(f"propensity_score must be 1/{len(affinity)}, as random as the policy is")

@@ -18,6 +18,7 @@ from envs.catalogue import Catalogue
 from envs.errors import InputError
 from envs.rules import Rules
 from envs.schema import Schema
+from envs.table_checks import LARGEST_AMOUNT
 from envs.tables import DECISIONS
 
 T = TypeVar("T")
@@ -207,7 +208,7 @@ def choice(fields: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> st
 def number(
     fields: Mapping[str, Any], name: str, low: float = 0.0, high: float = math.inf, *, whole: bool = False
 ) -> float:
-    """A field that must be a finite number in [low, high]."""
+    """A field that must be a finite number in [low, high]; beyond LARGEST_AMOUNT no estimate is finite."""
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadRowError(f"{name} must be a number")
@@ -215,7 +216,7 @@ def number(
         value = float(value)
     except OverflowError:
         value = math.inf
-    if not (math.isfinite(value) and low <= value <= high) or (whole and not value.is_integer()):
+    if not (abs(value) <= LARGEST_AMOUNT and low <= value <= high) or (whole and not value.is_integer()):
         bound = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f">= {low:g}"
         raise BadRowError(f"{name} must be a {'whole' if whole else 'finite'} number {bound}")
     return value
