@@ -96,9 +96,16 @@ def on_log(
 ) -> np.ndarray:  # (n, A) float64
     """What a policy would have done at every decision of a log, as declared and at these prices.
 
-    mask: what its own rules would have allowed, (n, A) bool; None: what the log's did
+    mask: what its own rules would have allowed, (n, A) bool; None: what the log's did. InputError names the decision
     """
-    return policy.probabilities(log.observation_at(prices), log.mask if mask is None else mask)
+    try:
+        return policy.probabilities(log.observation_at(prices), log.mask if mask is None else mask)
+    except InputError as fault:
+        if fault.row is None:
+            raise
+        where = f"{fault.field} at decision {log.decision_id[fault.row]}"
+        row = fault.row if log.steps is None else None  # rows of a part say nothing
+        raise InputError(fault.need, file=fault.file, field=where, value=fault.value, row=row) from None
 
 
 def _of_model(model: Any) -> Probabilities:

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from envs.catalogue import SILENCE
 from envs.errors import InputError
 from envs.prices import Prices, price_field
+from evaluation.log_checks import arrays_of, check_log, check_repeated, flags, labels, numbers, whole
 
 Source = Literal["logged", "estimated"]
 
@@ -55,7 +57,7 @@ class Log:
     steps: int | None = None  # of a part: the most decisions that a customer of the whole log has; None: not a part
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_log(self)
 
     def __len__(self) -> int:
         return len(self.customer)
@@ -115,7 +117,7 @@ class Log:
 
         Rows in the middle of a customer's history must not be dropped: their outcomes would be lost.
         """
-        chosen = {f.name: getattr(self, f.name)[keep] for f in fields(self) if _is_per_row(getattr(self, f.name))}
+        chosen: dict[str, Any] = {name: column[keep] for name, column in arrays_of(self).items()}
         _, chosen["customer"] = np.unique(chosen["customer"], return_inverse=True)
         chosen["step"] = steps_of(chosen["customer"])
         return replace(self, **chosen)
@@ -145,6 +147,9 @@ class Log:
         content = Digest()
         content.read(self)
         return content.hexdigest()
+
+
+ROWS = frozenset(f.name for f in fields(Log) if str(f.type).startswith("np.ndarray"))  # columns, a row per decision
 
 
 class Digest:
@@ -192,71 +197,57 @@ def log_from_arrays(
     customer:    (n,) any labels; None: every row its own customer (a one-step log)
     treatments:  ids; None: counted from mask or treatment; more: any other field of Log
     """
-    n = len(treatment)
-    labels = np.arange(n) if customer is None else np.asarray(customer)
-    rows = {"observation": observation, "customer": labels, "propensity": propensity, "margin": margin, **more}
-    for name, value in rows.items():
-        if _is_per_row(value) and len(value) != n:
-            raise InputError(f"must have {n} rows", field=name, value=len(value))
-    order = np.argsort(labels, kind="stable")
-    names, index = np.unique(labels[order], return_inverse=True)
+    treatment = whole("treatment", treatment)
+    names, label = labels("customer", np.arange(len(treatment)) if customer is None else customer)
+    rows: dict[str, np.ndarray] = {
+        "observation": numbers("observation", observation, np.float32), "treatment": treatment,
+        "propensity": numbers("propensity", propensity), "margin": numbers("margin", margin),
+    } | {name: _column(name, value) for name, value in more.items() if name in ROWS and value is not None}  # fmt: skip
+    if mask is not None:
+        rows["mask"] = flags("mask", mask)
+    for name, value in {"customer": label, **rows}.items():
+        if len(value) != len(treatment):
+            raise InputError(f"must have {len(treatment)} rows", field=name, value=len(value))
+    check_repeated(rows, names[label], treatment, _silence(treatments))
+    order = np.argsort(label, kind="stable")
+    index = label[order]
     if treatments is None:
-        width = mask.shape[1] if mask is not None else int(np.max(treatment, initial=0)) + 1
-        treatments = ("silence", *(f"treatment_{a}" for a in range(1, width)))
-    given = {name: np.asarray(value)[order] for name, value in more.items() if _is_per_row(value)}
-    last = np.r_[index[1:] != index[:-1], True] if n else np.zeros(0, dtype=bool)
-    zeros = np.zeros(n)
-    defaults: dict[str, Any] = {
-        "behaviour": None, "cost": zeros, "annoyance": zeros, "gap_days": np.ones(n), "terminated": last,
-        "effort": np.zeros((n, len(more.get("pools", ())))), "at": np.zeros(n, dtype="datetime64[us]"),
-        "customer_id": names[index].astype(str), "decision_id": order.astype(str),
+        width = rows["mask"].shape[1] if mask is not None else int(np.max(treatment, initial=0)) + 1
+        treatments = (SILENCE, *(f"treatment_{a}" for a in range(1, width)))
+    defaults = _defaults(index, len(treatments), len(more.get("pools", ())))
+    ids = {"customer_id": names[index].astype(str), "decision_id": order.astype(str)}
+    given = {name: value[order] for name, value in rows.items()}
+    try:
+        return Log(
+            customer=index,
+            step=steps_of(index),
+            gamma=gamma,
+            treatments=treatments,
+            **{**defaults, **ids, **more, **given},
+        )
+    except InputError as fault:  # rows are those of the arrays, before they are sorted
+        row = None if fault.row is None else int(order[fault.row])
+        raise InputError(fault.need, field=fault.field, value=fault.value, row=row) from None
+
+
+def _silence(treatments: tuple[str, ...] | None) -> int:
+    return 0 if treatments is None or SILENCE not in treatments else treatments.index(SILENCE)
+
+
+def _column(name: str, values: Any) -> np.ndarray:
+    """A column of `log_from_arrays` that was given by name."""
+    if name == "terminated":
+        return flags(name, values)
+    if name in ("customer_id", "decision_id"):
+        return np.asarray(values).astype(str)
+    return np.asarray(values, dtype="datetime64[us]") if name == "at" else numbers(name, values)
+
+
+def _defaults(index: np.ndarray, treatments: int, pools: int) -> dict[str, Any]:
+    """Columns that were not given. index: (n,) customers"""
+    n, zeros = len(index), np.zeros(len(index))
+    return {
+        "mask": np.ones((n, treatments), dtype=bool), "behaviour": None, "cost": zeros, "annoyance": zeros,
+        "effort": np.zeros((n, pools)), "gap_days": np.ones(n), "at": np.zeros(n, dtype="datetime64[us]"),
+        "terminated": np.r_[index[1:] != index[:-1], True] if n else np.zeros(0, dtype=bool),
     }  # fmt: skip
-    return Log(
-        customer=index,
-        step=steps_of(index),
-        observation=np.asarray(observation, dtype=np.float32)[order],
-        mask=(np.ones((n, len(treatments)), dtype=bool) if mask is None else np.asarray(mask, dtype=bool))[order],
-        treatment=np.asarray(treatment, dtype=np.int64)[order],
-        propensity=np.asarray(propensity, dtype=np.float64)[order],
-        margin=np.asarray(margin, dtype=np.float64)[order],
-        gamma=gamma,
-        treatments=treatments,
-        **{**defaults, **more, **given},
-    )
-
-
-def _is_per_row(value: object) -> bool:
-    return isinstance(value, np.ndarray)
-
-
-def _check(log: Log) -> None:
-    """Refuse what no estimator can use, naming the first row at fault."""
-    n, width = len(log.customer), len(log.treatments)
-    if n == 0:
-        raise InputError("must hold at least one decision", field="log")
-    for item in fields(log):
-        value = getattr(log, item.name)
-        if _is_per_row(value) and len(value) != n:
-            raise InputError(f"must have {n} rows", field=item.name, value=len(value))
-        if _is_per_row(value) and value.dtype.kind == "f" and not np.isfinite(value).all():
-            row = int(np.flatnonzero(~np.isfinite(value.reshape(n, -1)).all(axis=1))[0])
-            raise InputError("must be finite", field=item.name, value=float("nan"), row=row)
-    if log.mask.shape[1] != width:
-        raise InputError(f"must have {width} treatments", field="mask", value=log.mask.shape[1])
-    _need(log.propensity, (log.propensity > 0) & (log.propensity <= 1), "propensity", "must be in (0, 1]")
-    _need(log.treatment, (log.treatment >= 0) & (log.treatment < width), "treatment", f"must be in 0..{width - 1}")
-    allowed = log.mask[np.arange(n), log.treatment]
-    _need(log.treatment, allowed, "treatment", "must be one that the mask allows")
-    _need(log.gap_days, log.gap_days >= 0, "gap_days", "must be >= 0")
-    if log.seen_days is not None:
-        right = (log.seen_days >= 0) & (log.seen_days <= log.gap_days)
-        _need(log.seen_days, right, "seen_days", "must lie between 0 and gap_days")
-    if log.behaviour is not None:
-        total = log.behaviour.sum(axis=1)
-        _need(total, np.abs(total - 1) < 1e-6, "probabilities", "must sum to 1")
-
-
-def _need(values: np.ndarray, right: np.ndarray, name: str, need: str) -> None:
-    if not right.all():
-        row = int(np.flatnonzero(~right)[0])
-        raise InputError(need, field=name, value=values[row], row=row)

@@ -71,7 +71,8 @@ def test_another_treatment_of_the_same_kind_is_no_change() -> None:
 @given(st.integers(0, 30), st.integers(0, 8))
 def test_examples_are_the_middle_ones_and_each_another_customer(seed: int, most: int) -> None:
     log = campaign(60, seed)
-    log = replace(log, at=np.random.default_rng(seed).integers(0, 10**12, len(log)).astype("datetime64[us]"))
+    days, start = np.timedelta64(1, "D") * log.step, np.random.default_rng(seed).integers(0, 10**12, log.customers)
+    log = replace(log, at=start.astype("datetime64[us]")[log.customer] + days)
     p = policy_of(log, seed)
     best, found = p.argmax(axis=1), list(chosen_examples(log, p, EACH, most))
     assert len({one.customer_id for _, one in found}) == len(found) <= most

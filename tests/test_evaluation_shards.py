@@ -45,7 +45,7 @@ def log_of(seed: int, steps: int, kind: str) -> Log:
         5 + trait * treatment + rng.normal(size=n), customer=np.array([f"{seed}-{c:03d}" for c in customer]),
         behaviour=mu, mask=mask, gamma=0.98, kind=kind, cost=0.5 * (treatment > 0), annoyance=1.0 * (treatment == 2),
         gap_days=np.full(n, 7.0), seen_days=np.where(np.arange(n) % 11, 7.0, 2.0), currency="CNY",
-        at=np.datetime64("2026-01-01", "us") + rng.integers(0, 40, n).astype("timedelta64[D]"),
+        at=np.datetime64("2026-01-01", "us") + (np.arange(n) * 960 // n).astype("timedelta64[h]"),
         price_columns={"annoyance": 1}, price_scales={"annoyance": 2.0},
     )  # fmt: skip
 
