@@ -18,7 +18,7 @@ from envs.schema import Column, Schema, Task
 CUSTOMERS, DECISIONS, EVENTS = "customers.parquet", "decisions.parquet", "events.parquet"
 ROUNDING = 1e-6  # of logged probabilities
 LEAST_PROPENSITY = 1e-16  # about 2^-53: what is less likely no draw of a double can choose
-LARGEST_AMOUNT = 1e30  # assumed: beyond any currency; its cube, times that of a weight, is still a number
+LARGEST_AMOUNT = 1e30  # assumed: beyond any currency; times any weight it still has a fourth power
 HOLDS = "holds_"  # columns of customers that a schema need not declare: products held when the log begins
 ORDER = "must not be before the row of this customer above it: rows of a customer stand in the order of time"
 

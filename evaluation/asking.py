@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.adapt import LOGGED
 from evaluation.data_card import Estimate
 from evaluation.estimators import ESTIMATORS, Estimator, Settled, estimators_for, settled
-from evaluation.intervals import interval
+from evaluation.intervals import interval, without_rounding
 from evaluation.lead import Lead
 from evaluation.misspecification import LINES, Difference, Misspecification, lines
 from evaluation.moments import Moments
@@ -64,6 +64,11 @@ class Answer:
     def value(self) -> float:
         return self.means.estimate()
 
+    def less(self, other: Answer) -> tuple[float, np.ndarray]:  # value, (resamples,)
+        """By how much it is more than another, on the same resamples."""
+        value = without_rounding(self.value - other.value, abs(self.value) + abs(other.value))
+        return float(value), without_rounding(self.draws - other.draws, np.abs(self.draws) + np.abs(other.draws))
+
 
 Answers = Sequence[dict[str, Answer]]  # per asked, by policy
 
@@ -96,7 +101,7 @@ def estimates_of(asked: Sequence[Asked], found: Answers, reference: str, confide
         base = own[reference]
         for name, one in own.items():
             alone = interval(one.value, one.draws, confidence, one.moments)
-            apart = interval(one.value - base.value, one.draws - base.draws, confidence, one.moments_apart)
+            apart = interval(*one.less(base), confidence, one.moments_apart)
             other = None if name == reference else apart
             yield Estimate(name, ask.estimator.name, ask.amount, alone, other, ask.found[name].weighting)
 
@@ -113,7 +118,7 @@ def together_of(
     if len(alone) < 2:
         return ()
     own = found[leading(asked, lead, REWARD)]
-    return together(alone, {name: own[name].draws - own[of.reference].draws for name in alone}, confidence)
+    return together(alone, {name: own[name].less(own[of.reference])[1] for name in alone}, confidence)
 
 
 def misspecifications_of(
@@ -137,10 +142,7 @@ def _differences(one: Asked, found: dict[str, Answer], parts: Parts, reference: 
         for name, by in moved.items():
             by.append(own[name] - own[reference])
     base = found[reference]
-    return {
-        name: Difference(found[name].value - base.value, found[name].draws - base.draws, np.concatenate(by))
-        for name, by in moved.items()
-    }
+    return {name: Difference(*found[name].less(base), np.concatenate(by)) for name, by in moved.items()}
 
 
 def leading(asked: Sequence[Asked], lead: Lead, amount: str) -> int:

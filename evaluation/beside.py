@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -44,7 +45,8 @@ def powers(
         behind = added(
             Behind.of(part.ratio(i), part.arrays["alive"], part.arrays["positive"], lead) for part in parts()
         )
-        yield power_of(name, behind, rewards, lead, effect, settings.confidence, pooled=pooled)
+        found = power_of(name, behind, rewards, lead, effect, settings.confidence, pooled=pooled)
+        yield found if returns.varied else replace(found, detectable=np.inf, needed=np.inf)  # nobody knows the luck
 
 
 def sensitivities(parts: Parts, names: Sequence[str], lead: Lead, booked: float) -> Iterator[Sensitivity]:

@@ -40,3 +40,7 @@ class DataCard:
     annoyance_missing: tuple[str, ...]
     discounted_decisions: float  # per customer, each counted by its discount
     open_windows: float  # share of the decisions whose outcomes may still come
+    only_treatment: str | None  # that every decision took; None: there were several
+    certain: float  # share of the decisions whose treatment was certain, though the rules left a choice
+    same_instant: float  # share of the decisions after which the customer was decided again at the same instant
+    same_return: float | None  # what every customer brought, where all brought the same; None: they did not

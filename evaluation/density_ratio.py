@@ -18,6 +18,7 @@ import numpy as np
 from evaluation.log import Log
 from evaluation.regression import Model, Recipe, TreatmentFeatures
 from evaluation.reward_model import choose_recipe
+from evaluation.sequential import LARGEST
 
 FEWEST = 50  # customers at a step below which its ratio is a constant; assumed
 ALONE = TreatmentFeatures(np.zeros((1, 0)))  # states only: every row has the same, single treatment
@@ -73,4 +74,4 @@ def _fitted(recipe: Recipe, state: np.ndarray, goal: np.ndarray, seed: int) -> M
 def _values(model: Model, state: np.ndarray) -> np.ndarray:
     if not len(state):
         return np.zeros(0)
-    return np.asarray(np.maximum(model.values(state, np.zeros(len(state), dtype=np.int64)), 0.0))
+    return np.clip(model.values(state, np.zeros(len(state), dtype=np.int64)), 0.0, LARGEST)

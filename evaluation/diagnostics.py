@@ -8,6 +8,9 @@ import numpy as np
 
 from evaluation.adding import LARGEST
 from evaluation.log import Log
+from evaluation.sequential import cumulative
+
+SURE = 1e-9  # by which a propensity may miss 1 and the treatment is certain: rounding
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Weighted:
     pooled: float  # each customer's weights, summed over decisions
     pooled_square: float
     opened: np.ndarray  # (H, treatments) the policy's probability of what the log's rules allowed
-    shut: float  # of what they closed
+    shut: float  # of what they closed, or was never done though they did not
     pairs: int  # of decisions and treatments to which the policy gives any probability
     largest_alone: np.ndarray = field(metadata=LARGEST)  # (H,)
     largest_product: np.ndarray = field(metadata=LARGEST)  # (H,)
@@ -96,8 +99,8 @@ class Weighted:
     def of(cls, log: Log, probabilities: np.ndarray) -> Weighted:
         """Of a log, or a part of one; probabilities: (n, treatments)."""
         ratio = log.padded(weights(log, probabilities), fill=1.0)
-        alone, product = ratio * log.alive, np.cumprod(ratio, axis=1)
-        pooled, opened = alone.sum(axis=1), probabilities * log.mask
+        alone, product = ratio * log.alive, cumulative(ratio)
+        pooled, opened = alone.sum(axis=1), probabilities * possible(log)
         return cls(
             alone.sum(axis=0), (alone**2).sum(axis=0), product.sum(axis=0), (product**2).sum(axis=0),
             float(pooled.sum()), float((pooled**2).sum()), by_step(log, opened), float((probabilities - opened).sum()),
@@ -119,6 +122,24 @@ class Weighted:
         )
 
 
+def certain(log: Log) -> np.ndarray:  # (n,) bool
+    """Decisions whose treatment was certain, though the rules left a choice; estimated propensities make none so."""
+    if log.propensity_source != "logged":
+        return np.zeros(len(log), dtype=bool)
+    return np.asarray((log.propensity >= 1 - SURE) & (log.mask.sum(axis=1) > 1))
+
+
+def possible(log: Log) -> np.ndarray:  # (n, treatments) bool
+    """What could have been logged: what the rules allowed, but what the logging policy gave no probability.
+
+    Where its whole distribution is not known, all that is known is that beside a certain treatment there was no other.
+    """
+    if log.behaviour is not None:
+        return np.asarray(log.mask & (log.behaviour > 0))
+    done = np.arange(log.width) == log.treatment[:, None]
+    return np.asarray(log.mask & (done | ~certain(log)[:, None]))
+
+
 def by_step(log: Log, values: np.ndarray) -> np.ndarray:  # (H, columns) float64
     """Sums over the decisions of each step; values: (n, columns)."""
     order = np.argsort(log.step, kind="stable")
@@ -131,6 +152,7 @@ def by_step(log: Log, values: np.ndarray) -> np.ndarray:  # (H, columns) float64
 def support(policy: str, log: Log, probabilities: np.ndarray) -> Support:
     """Effective sample sizes and largest weights of a policy on a log; probabilities: (n, treatments).
 
-    Untried is what the log's rules closed, and what no logged decision at that step ever chose.
+    Untried is what the log's rules closed, what the logging policy gave no probability, and what no logged decision at
+    that step ever chose.
     """
     return Weighted.of(log, probabilities).support(policy, Tried.of(log), log.kind == "continuing")

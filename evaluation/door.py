@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -38,6 +39,18 @@ def labelled(labels: Mapping[str, np.ndarray] | None, log: Log) -> Mapping[str, 
             need = f"must label each of {log.customers} customers"
             raise InputError(need, field=f"labels[{name}]", value=np.shape(of))
     return labels or {}
+
+
+def check_treatments(policies: Iterable[object], log: Log) -> None:
+    """Policies that know their catalogue decide over the treatments of the log, in its order."""
+    for policy in policies:
+        manifest = getattr(policy, "manifest", None)
+        known = None if manifest is None else tuple(manifest.treatments)
+        if known is not None and known != log.treatments:
+            other = next((a for a, b in zip_longest(known, log.treatments) if a != b), None)
+            need = f"must be the log's, which are of another catalogue: {', '.join(log.treatments)}"
+            field = f"treatments of policy {getattr(policy, 'name', '')}"
+            raise InputError(need, field=field, value=other or len(known))
 
 
 def features_of(attributes: np.ndarray | None, groups: np.ndarray | None, log: Log) -> TreatmentFeatures:

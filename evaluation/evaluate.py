@@ -19,7 +19,7 @@ from evaluation.booking import Booked, book
 from evaluation.changes import Example, Kinds, Portraits, changed_by, examples_of
 from evaluation.data_card import DataCard
 from evaluation.demand import Days, Resources
-from evaluation.door import check_training, features_of, kinds_of, labelled, one_of
+from evaluation.door import check_training, check_treatments, features_of, kinds_of, labelled, one_of
 from evaluation.estimators import ESTIMATORS
 from evaluation.lead import choose_lead
 from evaluation.log import Log
@@ -35,6 +35,7 @@ from evaluation.report import Report
 from evaluation.resampling import resample
 from evaluation.settings import EvaluationSettings
 from evaluation.shards import Held, Shard, Shards
+from evaluation.spread import Spread
 from evaluation.study import Study
 
 
@@ -102,10 +103,11 @@ def evaluate(
     offered = Offered.named(products, first)
     alike = kinds_of(kinds, first)
     features = features_of(attributes, None if kinds is None else alike.of, first)
+    deciders = list(given.values() if isinstance(given, Mapping) else given)
+    check_treatments(deciders, first)
     check_training(first, training_log)
     if training_log is None and len(shards) > 1:
         raise InputError("must be given: models are not fitted across shards", field="training_log")
-    deciders = list(given.values() if isinstance(given, Mapping) else given)
     seen = look(shards, chosen, deciders, prices, list(own), training_log, told)
     pooled = first.kind == "continuing"
     supports = seen.supports(names, pooled)
@@ -134,7 +136,7 @@ def evaluate(
             choices=study.choices,
             mix=booked.given / seen.decisions,
             treatments=first.treatments,
-            data=_card(first, training_log, seen, booked, digest),
+            data=_card(first, training_log, seen, booked, digest, returns),
             prices=None if prices is None else tuple(prices.vector().tolist()),
             price_names=("annoyance", *first.pools),
             settings=settings,
@@ -219,13 +221,14 @@ def _check(log: Log, booked: Booked) -> PropensityCheck | None:
     return checked_propensities(booked.counted[0], log.treatments, log.behaviour is not None)
 
 
-def _card(log: Log, training: Log | None, seen: Seen, booked: Booked, digest: str) -> DataCard:
-    """log: any part"""
+def _card(log: Log, training: Log | None, seen: Seen, booked: Booked, digest: str, returns: Spread) -> DataCard:
+    """log: any part; returns: of its customers"""
     return DataCard(
         seen.customers, seen.decisions, log.horizon, 0 if training is None else training.customers, log.kind, log.gamma,
         log.currency, str(seen.first), str(seen.last), digest, None if training is None else training.digest,
         log.propensity_source, log.propensity_note, tuple(log.annoyance_missing),
-        booked.discounted / seen.customers, booked.open_windows / seen.decisions,
+        booked.discounted / seen.customers, booked.open_windows / seen.decisions, seen.only(log.treatments),
+        seen.certain / seen.decisions, seen.same_instant / seen.decisions, returns.mean if returns.alike else None,
     )  # fmt: skip
 
 

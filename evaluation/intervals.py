@@ -9,9 +9,8 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 from evaluation.moments import Moments
 from evaluation.resampling import Resamples
+from evaluation.spread import ROUNDING
 from evaluation.terms import Terms
-
-ROUNDING = 1e-12  # of sums, as a share of what they come to
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,11 @@ class Between:
     value: float
     lo: float
     hi: float
+
+
+def without_rounding(apart: np.ndarray | float, size: np.ndarray | float) -> np.ndarray:
+    """A difference of two sums; 0 where it is but their rounding. size: of the sums"""
+    return np.asarray(np.where(np.abs(apart) <= ROUNDING * np.abs(size), 0.0, apart))
 
 
 def interval(value: float, draws: np.ndarray, confidence: float, moments: Moments | None = None) -> Interval:

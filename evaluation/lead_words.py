@@ -18,7 +18,9 @@ def support_sentences(report: Report) -> tuple[str, ...]:
     """Where importance sampling loses its support, which estimator therefore leads, and what it assumes."""
     lead, data = report.lead, report.data
     leading = ESTIMATORS[lead.estimator]
-    need = say("{need:,.0f} of {all:,} customers", need=lead.threshold, all=data.customers)
+    out_of = mark("{need:,.0f} of {all:,} customers")
+    need = say(out_of if lead.threshold <= data.customers else mark("{need:,.0f} customers"), need=lead.threshold,
+               all=data.customers)  # fmt: skip
     if lead.lost_at is not None and data.horizon > 1:
         found = report.supports[report.policies.index(lead.policy)]
         first = say(

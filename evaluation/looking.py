@@ -11,7 +11,7 @@ from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import Adapted, on_log
 from evaluation.adding import LARGEST, SMALLEST, added
-from evaluation.diagnostics import Support, Tried, Weighted
+from evaluation.diagnostics import Support, Tried, Weighted, certain
 from evaluation.door import check_prices
 from evaluation.log import Log
 from evaluation.remask import Apart, Own, Served
@@ -29,6 +29,8 @@ class Seen:
     tried: tuple[Tried]
     weighted: tuple[Weighted, ...]  # per policy
     apart: tuple[Apart, ...]  # per policy under rules of its own
+    certain: int  # decisions whose treatment was certain, though the rules left a choice
+    same_instant: int  # decisions after which the customer was decided again at the same instant
     first: np.datetime64 = field(metadata=SMALLEST)  # decision
     last: np.datetime64 = field(metadata=LARGEST)
 
@@ -41,12 +43,18 @@ class Seen:
                 raise InputError("must be known in every part", field=f"mask of {name}")
         return cls(
             log.customers, len(log), (Tried.of(log),), tuple(Weighted.of(log, p) for p in probabilities),
-            tuple(Apart.of(log, shard.masks[name]) for name in rules), log.at.min(), log.at.max(),
+            tuple(Apart.of(log, shard.masks[name]) for name in rules), int(certain(log).sum()), _same_instant(log),
+            log.at.min(), log.at.max(),
         )  # fmt: skip
 
     def supports(self, names: Sequence[str], pooled: bool) -> tuple[Support, ...]:
         """Per policy."""
         return tuple(w.support(name, self.tried[0], pooled) for name, w in zip(names, self.weighted, strict=True))
+
+    def only(self, treatments: tuple[str, ...]) -> str | None:
+        """The treatment that every decision took; None: there were several."""
+        taken = np.flatnonzero(self.tried[0].chosen.sum(axis=0))
+        return treatments[int(taken[0])] if len(taken) == 1 else None
 
     def served(self, rules: Mapping[str, Own]) -> tuple[Served, ...]:
         """Per policy under rules of its own."""
@@ -54,6 +62,10 @@ class Seen:
             a.served(name, o.temperature, o.floor, o.rules_digest, self.decisions)
             for (name, o), a in zip(rules.items(), self.apart, strict=True)
         )
+
+
+def _same_instant(log: Log) -> int:
+    return int(((log.gap_days[:-1] == 0) & (log.customer[1:] == log.customer[:-1])).sum())
 
 
 def decided(chosen: Sequence[Adapted], shard: Shard, prices: Prices | None) -> tuple[np.ndarray, ...]:

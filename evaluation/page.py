@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from evaluation import drawing, estimate_tables, page_tables
+from evaluation.data_words import data_sentences
 from evaluation.drawing import svg
 from evaluation.estimators import ESTIMATORS, assumed, titled
 from evaluation.fairness_words import fairness_rows, fairness_sentences
@@ -67,6 +68,7 @@ def _rendered(report: Report, tag: str) -> str:
         lived=page_tables.live_rows(report),
         late=late_sentences(report),
         later=late_details(report),
+        untold=data_sentences(report),
         modelled=misspecification_sentences(report),
         changed=change_sentences(report),
         examples=examples(report),

@@ -16,6 +16,7 @@ from evaluation.adding import LARGEST, added
 from evaluation.diagnostics import kish_of
 from evaluation.lead import Lead
 from evaluation.log import Log
+from evaluation.sequential import cumulative
 
 POWER = 0.8  # chance of seeing the effect; the field's convention
 SINGLE = ("deviation", "model")  # kinds of lead that weigh each decision by itself
@@ -37,7 +38,7 @@ class Power:
 def lead_weights(ratio: np.ndarray, alive: np.ndarray, lead: Lead) -> np.ndarray:  # (C, H) float64
     """The weight of every decision's reward in the lead estimate. ratio, alive: (C, H)"""
     if lead.kind not in SINGLE:
-        product = np.cumprod(ratio, axis=1)
+        product = cumulative(ratio)
         product[:, lead.decisions :] = product[:, [lead.decisions - 1]]
         return np.asarray(product * alive)
     return np.asarray(ratio * alive)
@@ -61,7 +62,7 @@ class Behind:
         weight = lead_weights(ratio, alive, lead)
         own = weight.sum(axis=1)
         if lead.kind not in SINGLE:
-            own = np.cumprod(ratio[:, : lead.decisions], axis=1)[:, -1]
+            own = cumulative(ratio[:, : lead.decisions])[:, -1]
         earned = own * positive
         return cls(
             float(own.sum()), float((own**2).sum()), float(earned.sum()), float((earned**2).sum()),

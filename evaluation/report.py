@@ -83,6 +83,7 @@ class Report:
     origin: Origin | None = None  # None: it was made by no command
     parts: int = 1  # in which the log was read
     learned_from: str = ""  # how the training log was drawn; empty: it is whole
+    assignments: tuple[str, ...] = ()  # of the decisions that were read; empty: not known
     tables: str | None = None  # directory of the canonical tables, where the log was read from one
 
     def estimate(self, policy: str, estimator: str | None = None, amount: str = "reward") -> Estimate:

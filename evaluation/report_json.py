@@ -46,6 +46,7 @@ def content(report: Report) -> dict[str, Any]:
         "seed": report.seed,
         "parts": report.parts,
         "learned_from": report.learned_from,
+        "assignments": list(report.assignments),
         "tables": report.tables,
         "names": asdict(report.names),
         "uses": [asdict(one) for one in report.uses],

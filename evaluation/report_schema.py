@@ -84,6 +84,7 @@ def report_schema() -> Schema:
         "seed": PLAIN[int],
         "parts": PLAIN[int],
         "learned_from": TEXT,
+        "assignments": _list(TEXT),
         "tables": {"type": ["string", "null"]},
         "names": _record(Names, known),
         "origin": {"anyOf": [_record(Origin, known), PLAIN[type(None)]]},

@@ -44,7 +44,7 @@ class Resamples:
     def of_parts(self, parts: Iterable[Sequence[Terms]]) -> list[np.ndarray]:  # (resamples,) float64 each
         """Several estimates in every resample, in one pass over customers who come part by part, in their order.
 
-        parts: the same estimates, of the customers of each part
+        parts: the same estimates, of the customers of each part; NaN where there is but one customer
         """
         sums: list[np.ndarray] = []
         start, drawn = 0, np.zeros((self.size, 1))
@@ -57,6 +57,8 @@ class Resamples:
         if start != self.customers:
             raise ValueError(f"the parts hold {start} customers, not {self.customers}")
         means = [total / drawn for total in sums]
+        if self.customers < 2:  # one customer drawn again and again tells nothing of the luck in it
+            return [np.full(self.size, np.nan) for _ in range(0, len(means), 3)]
         return [Terms.of_means(*means[k : k + 3]) for k in range(0, len(means), 3)]
 
     def _add(self, columns: Sequence[np.ndarray], here: slice, sums: list[np.ndarray]) -> np.ndarray:

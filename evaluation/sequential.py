@@ -13,10 +13,17 @@ import numpy as np
 
 from evaluation.terms import ONE, Terms, joined, mean_of, ratio_of
 
+LARGEST = 1e40  # product of weights; assumed: with any amount it still has a fourth power
+
 
 def cumulative(ratio: np.ndarray) -> np.ndarray:  # (C, H)
-    """rho_t = prod_{s <= t} pi(a_s|x_s) / propensity_s; carried on after a customer's last decision."""
-    return np.cumprod(ratio, axis=1)
+    """rho_t = prod_{s <= t} pi(a_s|x_s) / propensity_s; carried on after a customer's last decision.
+
+    None is above LARGEST: who is so unlikely a customer is the only one that counts.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        rho = np.cumprod(ratio, axis=1)
+    return np.minimum(np.where(np.isnan(rho), 0.0, rho), LARGEST)  # a number too large, times 0, is 0
 
 
 def before(weight: np.ndarray) -> np.ndarray:  # (C, H)

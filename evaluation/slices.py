@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import stdtrit
 
-from evaluation.intervals import Between
+from evaluation.intervals import Between, without_rounding
 from evaluation.moments import Moments
 from evaluation.terms import Means, Terms
 
@@ -81,8 +81,8 @@ def slices_of(parts: Callable[[], Iterator[Labelled]], confidence: float) -> Ite
     tail = (1 - confidence) / (2 * max(1, 2 * len(kept)))
     for (dimension, label), sums in kept.items():
         values = [mean.estimate() for mean in sums.means]
-        apart = (values[0] - values[1], values[2] - values[3])
-        gain, annoyance = (between(*of, tail) for of in zip(apart, sums.apart, strict=True))
+        apart = [without_rounding(values[k] - values[k + 1], abs(values[k]) + abs(values[k + 1])) for k in (0, 2)]
+        gain, annoyance = (between(float(of), own, tail) for of, own in zip(apart, sums.apart, strict=True))
         shares = (float(count) / max(float(sums.counts[0]), 1.0) for count in sums.counts[1:])
         yield Slice(policy, dimension, label, sums.customers, gain, annoyance, *shares)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ROUNDING = 1e-12  # of sums, as a share of what they come to
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -39,6 +41,16 @@ class Spread:
     def variance(self) -> float:
         """Of the numbers at hand, as `numpy.var`."""
         return self.square / self.count
+
+    @property
+    def alike(self) -> bool:
+        """There are several numbers, all the same but for rounding."""
+        return self.count > 1 and not self.varied
+
+    @property
+    def varied(self) -> bool:
+        """Some numbers differ from others, by more than rounding."""
+        return self.count > 1 and self.deviation > ROUNDING * abs(self.mean)
 
     @property
     def deviation(self) -> float:

@@ -33,7 +33,7 @@ def together(alone: Mapping[str, Interval], draws: Mapping[str, np.ndarray], con
     """
     known = [name for name in alone if np.isfinite(draws[name]).all() and draws[name].std() > 0]
     spread = {name: float(draws[name].std(ddof=1)) for name in known}
-    apart = np.array([(draws[name] - alone[name].value) / spread[name] for name in known]).reshape(len(known), -1)
+    apart = np.array([(draws[name] - alone[name].value) / spread[name] for name in known])  # (known, resamples)
     out = []
     for name, own in alone.items():
         flat = np.isfinite(draws[name]).all()

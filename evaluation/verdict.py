@@ -67,18 +67,22 @@ def _refusal(report: Report, policy: str) -> str:
     """Why nothing is claimed of a policy, not even what a model expects; empty: nothing stands against it."""
     ess, untried = report.support(policy)[0], report.supports[report.policies.index(policy)].untried
     known = next((p.positives for p in report.powers if p.policy == policy), math.inf)
+    customers, need = report.data.customers, report.lead.threshold
+    if customers < need:
+        return say(FEW, policy=named(policy), customers=customers, need=need)
     if math.isnan(report.bounds(policy)[0]):
         return say(NO_INTERVAL, policy=named(policy))
     if report.lead.model_based:
         guessed = untried > report.settings.max_guessed
         return say(GUESSED, policy=named(policy), share=untried) if guessed else ""
-    if ess < report.lead.threshold:
-        return say(TOO_FEW, policy=named(policy), size=ess, need=report.lead.threshold)
+    if ess < need:
+        return say(TOO_FEW, policy=named(policy), size=ess, need=need)
     if known < report.settings.min_positives:
         return say(TOO_FEW_EARNED, policy=named(policy), known=known, positives=report.settings.min_positives)
     return ""
 
 
+FEW = mark("{policy}: the log cannot say; customers evaluated: {customers:,}, fewer than {need:,.0f}.")
 NO_INTERVAL = mark("{policy}: no interval; the log hardly ever did what it does.")
 TOO_FEW = mark(
     "{policy}: the log cannot say; it supports this policy by {size:,.0f} customers, fewer than {need:,.0f}."

@@ -48,6 +48,10 @@ WORDS = frozenset(
         mark("abandoned"),
         mark("inbound_call"),
         mark("branch_visit"),
+        # assignments
+        mark("champion"),
+        mark("challenger"),
+        mark("holdout"),
         # components of annoyance
         mark("contacts"),
         mark("opted_out"),

@@ -128,7 +128,10 @@ def report(request: pytest.FixtureRequest) -> Report:
               Use("annoy", None, expires="2027-01-01")),
         origin=Origin("nextbest evaluate here", str(Code("c" * 40, True)), (Source("world", "north", "e" * 64),)),
         data=replace(found.data, propensity_source="estimated", propensity_note=note.note,
-                     annoyance_missing=("opted_out", "complained")),
+                     annoyance_missing=("opted_out", "complained"), training_customers=7, certain=0.5,
+                     same_instant=0.1, same_return=2.5,
+                     only_treatment="silence" if request.param == 1 else None),
+        assignments=("champion", "challenger", "holdout"),
     )  # fmt: skip
 
 
