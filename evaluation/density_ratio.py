@@ -74,4 +74,4 @@ def _fitted(recipe: Recipe, state: np.ndarray, goal: np.ndarray, seed: int) -> M
 def _values(model: Model, state: np.ndarray) -> np.ndarray:
     if not len(state):
         return np.zeros(0)
-    return np.clip(model.values(state, np.zeros(len(state), dtype=np.int64)), 0.0, LARGEST)
+    return np.asarray(np.clip(model.values(state, np.zeros(len(state), dtype=np.int64)), 0.0, LARGEST))

@@ -18,21 +18,6 @@ def constant(row: list[float]) -> Adapted:
     return Adapted("given", lambda observation, mask: np.tile(row, (len(mask), 1)))
 
 
-@pytest.mark.parametrize(
-    ("row", "line"),
-    [
-        ([0.5, 0.4, 0.1], "== 0.1 (row 0), must be 0 where the mask forbids"),
-        ([0.5, 0.4, 0.0], "== 0.9 (row 0), must sum to 1"),
-        ([1.5, -0.5, 0.0], "== -0.5 (row 0), must be finite and >= 0"),
-        ([np.nan, 1.0, 0.0], "== nan (row 0), must be finite and >= 0"),
-    ],
-)
-def test_what_is_no_distribution_is_refused(row: list[float], line: str) -> None:
-    with pytest.raises(InputError) as fault:
-        constant(row).probabilities(OBSERVATION, MASK)
-    assert str(fault.value) == f"probabilities of policy given {line}"
-
-
 def test_a_wrong_shape_is_refused() -> None:
     with pytest.raises(InputError, match=r"policy given == \(2, 2\), must have shape \(2, 3\)"):
         constant([0.5, 0.5]).probabilities(OBSERVATION, MASK)

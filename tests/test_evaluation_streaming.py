@@ -179,14 +179,12 @@ def at_row(column: str, value: object) -> Callable[[pl.DataFrame], pl.DataFrame]
         ("decisions", twice("decision_id")),
         ("events", twice("event_id")),
         ("events", stranger),
-        ("decisions", at_row("propensity", 0.0)),
-        ("decisions", at_row("treatment", "hypnosis")),
         ("decisions", at_row("customer_id", "nobody")),
         ("events", at_row("event", "vanished")),
         ("decisions", lambda frame: frame.drop("mask")),
         ("customers", lambda frame: frame.with_columns(shoe_size=pl.lit(43))),
     ],
-    ids=["decision twice", "event twice", "stranger", "propensity", "treatment", "customer", "event", "gone", "more"],
+    ids=["decision twice", "event twice", "stranger", "customer", "event", "gone", "more"],
 )  # fmt: skip
 def test_bad_tables_get_the_same_errors_in_parts(
     place: Path, tmp_path: Path, name: str, change: Callable[[pl.DataFrame], pl.DataFrame]
