@@ -234,8 +234,8 @@ def test_one_treatment_for_all_speaks_of_no_other() -> None:
     same = {"treatment": np.ones(n, int), "propensity": np.ones(n), "behaviour": np.eye(3)[np.ones(n, int)]}
     page, report = about(log_from_arrays(**arrays(**same)), {"other": always(2), "same": always(1)})
     assert "Every decision of the log took the same treatment, a: of any other it can tell nothing" in page
-    assert "100.0% of a policy's probability lies on treatments that the log never tried" in page
-    assert {v.outcome for v in report.verdicts} == {"model only"}
+    assert "other: nobody can say; 100% of what it would do the log never tried there" in page
+    assert report.lead.model_based
     page, report = about(log_from_arrays(**arrays(3 * n, **{k: np.concatenate([v] * 3) for k, v in same.items()})),
                          {"same": always(1), "again": always(1)})  # fmt: skip
     assert not report.lead.model_based
@@ -506,4 +506,4 @@ def test_no_variation_is_told_on_the_first_page(good: Path, tmp_path: Path) -> N
     found = evaluate(asked(spoil(good, tmp_path / "silent", "decisions", silent), baselines=["random"], **PARTS))
     page = first_page((found.directory / "report.html").read_text(encoding="utf-8"))
     assert "Every decision of the log took the same treatment, silence: of any other it can tell nothing" in page
-    assert "random: a model expects" in page
+    assert "random: nobody can say; 67% of what it would do the log never tried there" in page
