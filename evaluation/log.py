@@ -51,6 +51,7 @@ class Log:
     price_scales: Mapping[str, float] = field(default_factory=dict)  # price -> top of its range
     propensity_source: Source = "logged"
     propensity_note: str = ""  # how propensities were estimated
+    estimated: np.ndarray | None = None  # (n, A) float32, the whole distribution as estimated
     kind: Literal["finite", "continuing"] = "finite"
     currency: str = ""
     annoyance_missing: tuple[str, ...] = ()  # components of annoyance that the log does not record

@@ -33,6 +33,7 @@ def _check_shapes(log: Log) -> None:
     n, pools = len(log.customer), len(log.pools)
     columns: dict[str, tuple[int | None, str]] = {
         "observation": (None, "fields"), "mask": (log.width, "treatments"), "behaviour": (log.width, "treatments"),
+        "estimated": (log.width, "treatments"),
         "effort": (pools, "pools"), "logged_prices": (1 + pools, "prices, annoyance first"),
     }  # fmt: skip
     for name, value in arrays_of(log).items():

@@ -33,7 +33,7 @@ def read_log(tables: Path | str | Tables, part: Part = "test", assignment: str |
 
     The reward of a decision is everything of that customer in (at, next decision's at]; the last decision
     reaches to the end of a finite task, or over the schema's window. Missing propensities are estimated on the
-    training customers and marked so.
+    training customers, of each of them by the others, and marked so.
     """
     source = tables if isinstance(tables, Tables) else read_tables(Path(tables))
     decisions = assigned(source.decisions, assignment)
@@ -103,8 +103,12 @@ def log_of(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | Non
     treatment = positions(decisions["treatment"], catalogue.treatment_ids)
     last = np.r_[customer[1:] != customer[:-1], True]
     more: dict[str, Any] = {}
+    estimated = None
     if model is not None:
         more = {"propensity_source": "estimated", "propensity_note": model.note}
+        named = decisions["customer_id"].to_numpy().astype(str)
+        estimated = model.of(named, observation, mask, _steps_of_task(decisions, tables))
+        more["estimated"] = estimated.astype(np.float32)
     names = tables.encoder.price_names
     return Log(
         customer=customer,
@@ -112,7 +116,7 @@ def log_of(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | Non
         observation=observation,
         mask=mask,
         treatment=treatment,
-        propensity=_propensities(decisions, tables, observation, mask, treatment, step, model),
+        propensity=_propensities(decisions, tables, treatment, estimated),
         behaviour=_behaviour(decisions),
         margin=amounts["margin"],
         cost=amounts["cost"] + contacts.cost,
@@ -227,33 +231,30 @@ def _churned(decisions: pl.DataFrame, ends: np.ndarray, tables: Tables) -> np.nd
 def propensity_model(tables: Tables, decisions: pl.DataFrame, train: np.ndarray) -> PropensityModel:
     """Of a log that did not record them, learned on its training rows, (rows,) bool; on all where there are none."""
     rows = decisions.filter(train) if train.any() else decisions
-    customer = _index(rows["customer_id"])
-    step = steps_of(customer) if tables.schema.task.kind == "finite" else np.zeros(len(customer), dtype=np.int64)
     return estimate_propensity(
         _matrix(rows["observation"], np.float32),
         masks(rows, tables),
         positions(rows["treatment"], tables.catalogue.treatment_ids),
-        step,
-        customer,
+        _steps_of_task(rows, tables),
+        rows["customer_id"].to_numpy().astype(str),
         np.random.default_rng(SEED),
     )
 
 
+def _steps_of_task(decisions: pl.DataFrame, tables: Tables) -> np.ndarray:  # (rows,) int64
+    """Position among the customer's decisions; 0 in a continuing task, whose steps are alike."""
+    customer = _index(decisions["customer_id"])
+    return steps_of(customer) if tables.schema.task.kind == "finite" else np.zeros(len(customer), dtype=np.int64)
+
+
 def _propensities(
-    decisions: pl.DataFrame,
-    tables: Tables,
-    observation: np.ndarray,
-    mask: np.ndarray,
-    treatment: np.ndarray,
-    step: np.ndarray,
-    model: PropensityModel | None,
+    decisions: pl.DataFrame, tables: Tables, treatment: np.ndarray, estimated: np.ndarray | None
 ) -> np.ndarray:  # (rows,) float64
     """As logged; where that is missing, as estimated."""
     known = known_propensities(decisions, tables)
-    if model is None:
+    if estimated is None:
         return known.to_numpy()
-    p = model.distribution(observation, mask, step)[np.arange(len(step)), treatment]
-    return known.fill_null(pl.Series(p)).to_numpy()
+    return known.fill_null(pl.Series(estimated[np.arange(len(treatment)), treatment])).to_numpy()
 
 
 def known_propensities(decisions: pl.DataFrame, tables: Tables) -> pl.Series:  # (rows,) float64

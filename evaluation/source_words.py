@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from evaluation.language import fields_of, say
 from evaluation.lead_words import lead_title
 from evaluation.origin import CHANGED, UNKNOWN
-from evaluation.propensity import NOTE
+from evaluation.propensity import NOTE, SCALED
 from evaluation.streaming import DRAWN
 from evaluation.words import worded
 
@@ -60,12 +60,13 @@ def propensity_words(report: Report) -> str:
     data = report.data
     if data.propensity_source != "estimated":
         return say("as logged")
-    found = fields_of(NOTE, data.propensity_note)
-    if found is None:
-        return data.propensity_note or say("estimated")
-    tried = (one.rsplit(" ", 1) for one in found["tried"].split(", ") if one)
-    losses = say(", ").join(f"{worded(name)} {loss}" for name, loss in tried)
-    return say(NOTE, name=worded(found["name"]), tried=losses)
+    for text in (SCALED, NOTE):
+        found = fields_of(text, data.propensity_note)
+        if found is not None:
+            tried = (one.rsplit(" ", 1) for one in found["tried"].split(", ") if one)
+            losses = say(", ").join(f"{worded(name)} {loss}" for name, loss in tried)
+            return say(text, **found | {"name": worded(found["name"]), "tried": losses})
+    return data.propensity_note or say("estimated")
 
 
 def learned_words(report: Report) -> str:

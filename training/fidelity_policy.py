@@ -18,7 +18,8 @@ import numpy as np
 
 from agents.policy import Policy
 from evaluation.log import steps_of
-from evaluation.propensity import estimate_propensity, fit_frequencies
+from evaluation.propensity import estimate_propensity
+from evaluation.propensity_models import fit_frequencies
 from evaluation.reading import masks
 from training.calibration_rows import Source
 
