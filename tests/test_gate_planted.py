@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from gate_kit import CARD, observations, write_log
 from mlflow import MlflowClient
 from onnx import helper
-from serving_kit import CATALOGUE, ENCODER, SCHEMA, graph_bytes, write_kit
+from serving_kit import CATALOGUE, ENCODER, NOON, SCHEMA, graph_bytes, write_kit
 
 from agents.artifact import load_policy
 from agents.manifest import FILE, read_manifest
@@ -30,7 +31,7 @@ from training.promote import Promotion, promote
 
 FIELDS, TREATMENTS = len(ENCODER.fields), len(CATALOGUE.treatment_ids)
 LIKED, UNLIKED = 1, 4  # what the planted policies do most, and what one of the logs never tried
-SETTINGS = EvaluationSettings(resamples=200, model="ridge")
+SETTINGS = EvaluationSettings(resamples=200, model="ridge", valid_days=36_500)  # whenever the tests run
 EVEN = np.full(TREATMENTS, 1 / TREATMENTS)
 
 
@@ -67,6 +68,7 @@ class Planted:
     another: bool = False  # what is registered is not what was evaluated
     smoked: float = 1.0  # by which the observations of the smoke decisions are multiplied
     adequate: bool | None = None  # what the card says of the world
+    today: datetime | None = None  # None: any day on which the tests run
 
     @property
     def private(self) -> np.ndarray:  # (customers,) bool
@@ -90,6 +92,7 @@ class Planted:
             annoyance=self.annoys_private * (liked & self.private),
             behaviour=np.tile(said, (self.customers, 1)),
             mask=np.ones((self.customers, TREATMENTS), bool),
+            at=np.full(self.customers, np.datetime64(NOON.replace(tzinfo=None), "us")),
         )
 
 
@@ -115,6 +118,12 @@ KINDS = {
     "another artifact": Planted("same policy", another=True),
     "world not adequate": Planted("fidelity of the world", adequate=False),
     "invalid answers": Planted("smoke decisions", smoked=3e38),
+    "stale report": Planted(
+        "report not expired", settings=SETTINGS.model_copy(update={"valid_days": 90}), today=NOON + timedelta(91)
+    ),
+    "report of its last day": Planted(
+        None, "champion", settings=SETTINGS.model_copy(update={"valid_days": 90}), today=NOON + timedelta(90)
+    ),
 }
 
 
@@ -171,7 +180,7 @@ def judged(kind: Planted, house: Path, root: Path, gate: Path | None = None) -> 
     }
     registry.register(registered, beside=CARD.model_copy(update=said).write(root / "card"))
     tables = house / f"tables-{kind.smoked:g}"
-    return promote(PromoteConfig(report=report, tables=tables, out=root / "out", gate=gate))
+    return promote(PromoteConfig(report=report, tables=tables, out=root / "out", gate=gate), kind.today)
 
 
 def aliases() -> dict[str, str]:
@@ -200,6 +209,9 @@ def test_each_kind_is_refused_by_the_line_that_is_meant_and_kept(
     assert aliases() == {"challenger": "1"} | ({kind.alias: "1"} if kind.alias else {})
     record, files = kept(tmp_path)
     assert [line["name"] for line in record["lines"] if not line["passed"]] == meant
+    if kind.today is not None:
+        said = (record["inputs"]["today"], record["inputs"]["evidence"]["expires"])
+        assert said == (str(kind.today.date()), "2026-05-31")
     assert (files / "report.json").read_bytes() == (tmp_path / "report" / "report.json").read_bytes()
     assert (files / "promotion.json").read_bytes() == (tmp_path / "out" / "promotion.json").read_bytes()
     assert registry.find("challenger").tags["gate_verdict"] == (kind.alias or "refused")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gate_kit import CARD, altered, write_log, write_report
 from mlflow import MlflowClient
-from serving_kit import CATALOGUE, RULES, SCHEMA, kit_network, write_kit
+from serving_kit import CATALOGUE, NOON, RULES, SCHEMA, kit_network, write_kit
 
 import nextbest
 from agents.artifact import load_policy, write_artifact
@@ -20,7 +20,7 @@ from envs.catalogue import Catalogue
 from envs.errors import InputError
 from training import registry
 from training.configs import PromoteConfig
-from training.gate import Evidence, Group, approval, destination, judge, read_gate, smoke, trusted
+from training.gate import Evidence, Group, approval, destination, in_force, judge, read_gate, smoke, trusted
 from training.model_card import read_card
 from training.promote import promote
 
@@ -90,6 +90,14 @@ def test_what_only_a_model_or_a_simulation_can_tell_goes_to_shadow() -> None:
     worse = replace(modelled, lower=-1.0)
     lines = judge(GATE, worse, registered_digest="d1", champion_digest="", declared_prices=PRICES)
     assert destination(GATE, lines) is None
+
+
+def test_a_report_is_in_force_until_its_last_day_and_never_without_one() -> None:
+    last = date(2026, 5, 31)
+    told = [in_force(replace(GOOD, expires=day), last) for day in (None, last - timedelta(1), last)]
+    assert [line.passed for line in told] == [False, False, True]
+    assert (told[1].name, told[1].value) == ("report not expired", "may be used until 2026-05-30")
+    assert told[0].value == "the report does not say until when"
 
 
 @pytest.mark.parametrize(("asked", "passed"), [("any", "yyyy"), ("known", "nyyy"), ("adequate", "nnny")])
@@ -201,9 +209,9 @@ def test_an_approval_has_a_name_and_a_reason(house: Path, tmp_path: Path, said: 
 @pytest.mark.parametrize(
     ("made", "days", "tags"),
     [
-        (datetime(2020, 1, 1), 30, {}),  # past its own term
-        (datetime(2020, 1, 1), None, {}),  # no term of its own, but too old for the gate
-        (datetime.now(), 30, {"expires": "2020-02-01"}),  # the registry says otherwise than `created`
+        (NOON - timedelta(31), 30, {}),  # past its own term
+        (NOON - timedelta(366), None, {}),  # no term of its own, but too old for the gate
+        (NOON, 30, {"expires": "2026-03-01"}),  # the registry says otherwise than `created`
     ],
 )
 def test_an_expired_policy_is_refused(
@@ -214,7 +222,7 @@ def test_an_expired_policy_is_refused(
     registered = registry.register(tmp_path / "artifact")
     registry.tag(registered, tags)
     report = altered(house / "report", tmp_path / "report", **{"policies.1.digest": digest})
-    promotion = promote(_config(house, tmp_path / "out", report))
+    promotion = promote(_config(house, tmp_path / "out", report), NOON)
     assert [line.name for line in promotion.failed] == ["not expired"]
     assert registry.find_alias("champion") is None
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -116,7 +117,7 @@ def demo(config: DemoConfig) -> Demo:
     truth = clock.time("truth", lambda: beside_the_truth(report, bank, policies, size, seed, prices))
     promotion = clock.time("promote", lambda: promote(PromoteConfig(
         report=directory / "report", tables=tables, reason="demo", out=directory / "promotion",
-    )))  # fmt: skip
+    ), datetime.fromisoformat(report.data.last).replace(tzinfo=UTC)))  # fmt: skip
     served = clock.time("serve", lambda: serve_decisions(read_tables(tables), directory, DECISIONS, seed))
     return Demo(directory, training, report, comparison, truth, promotion, served, clock.seconds)
 

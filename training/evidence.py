@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def evidence_of(file: Path, report: Mapping[str, Any], policy_digest: str) -> Ev
         wrong_propensities=_wrong(file, report),
         data_digest=str(_record(file, report, "data").get("digest") or ""),
         compared=tuple(sorted({digest for digest in digests.values() if digest})),
+        expires=_day(file, report, "expires"),
     )
 
 
@@ -151,6 +153,15 @@ def _record(file: Path, report: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError("must be a record", file=file, field=key)
     return value
+
+
+def _day(file: Path, report: Mapping[str, Any], key: str) -> date | None:
+    """A day, YYYY-MM-DD; None where the report has none, which passes no rule."""
+    value = report.get(key)
+    try:
+        return None if value is None else date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise InputError("must be a day, YYYY-MM-DD", file=file, field=key, value=value) from None
 
 
 def _number(file: Path, holder: Mapping[str, Any], key: str) -> float:

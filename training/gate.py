@@ -94,6 +94,7 @@ class Evidence:
     wrong_propensities: tuple[str, ...] = ()  # treatments that were chosen more or less often than the log says
     data_digest: str = ""  # of the customers that it was evaluated on; empty: the report does not say
     compared: tuple[str, ...] = ()  # digests of the policies that the report speaks of
+    expires: date | None = None  # last day on which the report may be used; None: it does not say
 
 
 def read_gate(file: Path | None = None) -> Gate:
@@ -140,6 +141,15 @@ def alone(evidence: Evidence, judged: Iterable[str]) -> Line:
     found = ", ".join(digest[:12] for digest in others) or "none"
     need = "no policy judged on these customers but those compared in the report (--compare), or new customers"
     return Line("one candidate", not others, found, need)
+
+
+def in_force(evidence: Evidence, today: date) -> Line:
+    """Whether the report may still be used: customers, offers and prices of its log are those of today."""
+    found = (
+        "the report does not say until when" if evidence.expires is None else f"may be used until {evidence.expires}"
+    )
+    passed = evidence.expires is not None and today <= evidence.expires
+    return Line("report not expired", passed, found, f"today ({today}) or later")
 
 
 def unknown(reported: Mapping[str, str], registered_digest: str) -> Line:

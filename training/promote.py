@@ -19,7 +19,20 @@ from envs.errors import InputError
 from training import registry
 from training.configs import PromoteConfig
 from training.evidence import digests_of, evidence_of, read_report, results_of, tables_of
-from training.gate import Gate, Line, alone, approval, destination, judge, read_gate, smoke, trusted, unexpired, unknown
+from training.gate import (
+    Gate,
+    Line,
+    alone,
+    approval,
+    destination,
+    in_force,
+    judge,
+    read_gate,
+    smoke,
+    trusted,
+    unexpired,
+    unknown,
+)
 from training.model_card import ModelCard, card_beside
 from training.promotion_record import Inputs, judged_tag, keep
 from training.runs import run_directory
@@ -83,14 +96,16 @@ class Promotion:
         return f"<p>{escape(self.verdict)}</p><table>{head}{rows}</table>"
 
 
-def promote(config: PromoteConfig) -> Promotion:
+def promote(config: PromoteConfig, now: datetime | None = None) -> Promotion:
     """Judge a registered policy by an evaluation's report and move the alias that it has earned.
+
+    now: what has expired is told by; None: this machine's clock. For simulated logs, whose days are not today's
 
     Every line is computed before anything is changed. The decision, admitted or refused, and what it was taken on are
     kept as promotion.json, with the run that made the version, and as tags of the version.
     """
     file, report = read_report(config.report)
-    gate, now = read_gate(config.gate), datetime.now(UTC)
+    gate, now = read_gate(config.gate), now or datetime.now(UTC)
     policy = registry.find(config.policy)
     tables = config.tables or tables_of(file, report)
     observation, mask = _smoke_decisions(tables, gate.smoke_decisions)
@@ -100,7 +115,7 @@ def promote(config: PromoteConfig) -> Promotion:
     known = policy.policy_digest in reported.values()
     evidence = evidence_of(file, report, policy.policy_digest) if known else None
     before = () if evidence is None else tuple(one.policy_digest for one in registry.tagged(judged_tag(evidence)))
-    inputs = Inputs(gate, file, evidence, tables, champion, tried.declared, policy.tags, before)
+    inputs = Inputs(gate, file, evidence, tables, champion, tried.declared, policy.tags, before, now.date())
     trained_by = policy.tags.get("trained_by", "")
     lines = [*_judged(inputs, reported, policy), *tried.lines, approval(gate, config.approved_by, trained_by)]
     promotion = Promotion(
@@ -135,7 +150,7 @@ def _judged(inputs: Inputs, reported: Mapping[str, str], policy: registry.Regist
         champion_digest=inputs.champion_digest,
         declared_prices=inputs.declared_prices,
     )
-    return [*lines, alone(inputs.evidence, inputs.judged)]
+    return [*lines, alone(inputs.evidence, inputs.judged), in_force(inputs.evidence, inputs.today)]
 
 
 def _rival(policy: registry.Registered, champion: registry.Registered | None) -> str:

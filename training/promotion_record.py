@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +33,7 @@ class Inputs:
     declared_prices: Mapping[str, float]
     policy_tags: Mapping[str, str]  # of the registered version, as they stood
     judged: tuple[str, ...]  # digests of the policies that the gate judged on these customers before
+    today: date  # by the clock that decided what has expired
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
@@ -45,6 +47,7 @@ class Inputs:
             "declared_prices": dict(self.declared_prices),
             "policy_tags": dict(self.policy_tags),
             "judged": list(self.judged),
+            "today": self.today.isoformat(),
         }
 
     @property
