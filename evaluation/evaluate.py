@@ -14,6 +14,7 @@ from envs.errors import InputError
 from envs.prices import Prices
 from evaluation.adapt import LOGGED, Adapted, adapted, on_log
 from evaluation.asking import Comparing, answers, ask, estimates_of, misspecifications_of, together_of
+from evaluation.bearing import bearings
 from evaluation.beside import demanded, fair, guarantees, powers, returns_of, sensitivities, sliced, untried_of
 from evaluation.booking import Booked, book
 from evaluation.changes import Example, Kinds, Portraits, changed_by, examples_of
@@ -148,6 +149,7 @@ def evaluate(
             sensitivities=tuple(sensitivities(parts, names, lead, returns.mean)),
             guaranteed=tuple(guarantees(parts, names, booked, settings)),
             untried=tuple(untried_of(booked, seen.customers, supports, estimates, lead)),
+            bearings=tuple(bearings(parts, names, lead, settings.confidence)),
             demands=tuple(demanded(booked, seen.customers, names, resources)),
             slices=tuple(sliced(parts, names, asked, lead, reference, deciding, settings.confidence)),
             fairness=tuple(fair(parts, names, asked, lead, guarded, offered.products, deciding, settings.confidence)),

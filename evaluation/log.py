@@ -46,6 +46,8 @@ class Log:
     treatments: tuple[str, ...]  # ids in position order; 0 is silence
     pools: tuple[str, ...] = ()
     seen_days: np.ndarray | None = None  # (n,) float64, of gap_days those that the log reaches; None: all of them
+    complaints: np.ndarray | None = None  # (n,) float64, until the next decision or the end; None: not recorded
+    opt_outs: np.ndarray | None = None  # (n,) float64, the same
     logged_prices: np.ndarray | None = None  # (n, 1 + P) float64, annoyance first; None: all prices 0
     price_columns: Mapping[str, int] = field(default_factory=dict)  # price name -> observation column
     price_scales: Mapping[str, float] = field(default_factory=dict)  # price -> top of its range

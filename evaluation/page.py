@@ -77,6 +77,8 @@ def _rendered(report: Report, tag: str) -> str:
         learned_from=learned_words(report),
         untried=untried_sentences(report),
         demands=page_tables.demand_rows(report),
+        bearing=page_tables.bearing_rows(report),
+        shares=page_tables.share_rows(report),
         slices=page_tables.slice_rows(report),
         fairness=fairness_rows(report),
         guaranteed=page_tables.guaranteed_rows(report),

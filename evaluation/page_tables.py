@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from evaluation.digits import ends, number, shown, stacked
 from evaluation.estimators import ESTIMATORS
-from evaluation.language import say
+from evaluation.language import mark, say
 from evaluation.sentences import told_apart
 from evaluation.words import named, treated, worded
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from evaluation.bearing import Bearing
     from evaluation.changes import GroupChange
     from evaluation.demand import Demand
+    from evaluation.intervals import Between
     from evaluation.report import Report
+    from evaluation.shares import Share
     from evaluation.slices import Slice
 
 LISTED = (0.0, 0.5, 1.0, 1.5, 2.0)  # factors of the model
@@ -93,6 +97,38 @@ def live_rows(report: Report) -> list[tuple[str, ...]]:
         )
         for one in report.live
     ]  # fmt: skip
+
+
+def share_rows(report: Report) -> list[tuple[str, list[tuple[str, str]], list[list[tuple[str, str]]]]]:
+    """By product and by channel: title, policies, and per name its share under each and its shift from the log's."""
+    titles = {"product": mark("product"), "channel": mark("channel")}
+
+    def cells(one: Share) -> Iterator[tuple[str, str]]:
+        known = report.names.products if one.by == "product" else report.names.channels
+        yield treated(one.name), known.get(one.name, "")
+        for k, share in enumerate(one.shares):
+            yield f"{share:.1%}", "" if k == 0 else say("{points:+.1f} points", points=100 * (share - one.shares[0]))
+
+    head = [(named(policy), "") for policy in report.policies]
+    return [
+        (say(title), head, [list(cells(one)) for one in report.shares if one.by == by])
+        for by, title in titles.items()
+        if report.shares
+    ]
+
+
+def bearing_rows(report: Report) -> list[list[tuple[str, str]]]:
+    """What customers bear under each policy."""
+
+    def rate(found: Between | None) -> tuple[str, str]:
+        return ("–", "") if found is None else stacked(found)
+
+    def row(one: Bearing) -> list[tuple[str, str]]:
+        counts = (one.contacts, one.contacts_p95, one.contacts_p99, one.contacts_most)
+        numbers = [(number(count, digits=3), "") for count in counts]
+        return [(named(one.policy), ""), *numbers, rate(one.complaints), rate(one.opt_outs)]
+
+    return [row(one) for one in report.bearings]
 
 
 def demand_rows(report: Report) -> list[tuple[bool, tuple[str, ...]]]:

@@ -130,6 +130,7 @@ def laid_out(
         **{f"chosen {i}": lay(values, fill=1.0) for i, values in enumerate(chosen)},
         **{f"label {name}": np.asarray(of).astype(str) for name, of in labels.items()},
     }
+    out |= {name: lay(values) for name, values in _answered(log)}
     out |= {name: lay(values) for name, values in _modelled(study, log, probabilities)}
     for i, on in ((LOGGING, None), *enumerate(probabilities)):
         out |= {name: lay(values) for name, values in _ahead(study, log, i, on, needs)}
@@ -149,6 +150,15 @@ def laid_beside(shard: Shard, probabilities: Sequence[np.ndarray], offered: Offe
     everyone = ((LOGGING, None), *enumerate(probabilities))
     offers = {f"offers {i}": offered.by_customer(shard.log, on) for i, on in everyone}
     return offers | {f"protected {name}": of.values for name, of in shard.protected.items()}
+
+
+def _answered(log: Log) -> Iterator[tuple[str, np.ndarray]]:
+    """Whether customers were contacted, and how they took the contacts: complaints and opt-outs that followed one."""
+    contacted = (log.treatment > 0).astype(np.float64)
+    yield "contacted", contacted
+    for name, counts in (("complaints", log.complaints), ("opt_outs", log.opt_outs)):
+        if counts is not None:
+            yield name, counts * contacted
 
 
 def _modelled(study: Study, log: Log, probabilities: Sequence[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:

@@ -10,15 +10,15 @@ import numpy as np
 import polars as pl
 
 from envs.records import made_at
-from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance, event_amounts
+from envs.reward import PRESSURE_FIELD, PRESSURE_UNIT, contact_annoyance
 from envs.schema import Column
 from envs.tables import Tables, read_tables
 from evaluation.came_in import CHANNEL, came_in
 from evaluation.log import Log, steps_of
 from evaluation.propensity import PropensityModel, estimate_propensity
 from evaluation.whom import Part, assigned, in_test, nobody, nothing
+from evaluation.windows import window_amounts, window_responses
 
-AMOUNTS = ("margin", "cost", "annoyance")
 DAY = 86_400e6  # microseconds
 SEED = 0  # of the choice between propensity models, so that every reader of a log sees the same propensities
 
@@ -102,10 +102,10 @@ def log_of(tables: Tables, decisions: pl.DataFrame, model: PropensityModel | Non
     observation, mask = _matrix(decisions["observation"], np.float32), masks(decisions, tables)
     treatment = positions(decisions["treatment"], catalogue.treatment_ids)
     last = np.r_[customer[1:] != customer[:-1], True]
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = window_responses(decisions, ends, tables)
     estimated = None
     if model is not None:
-        more = {"propensity_source": "estimated", "propensity_note": model.note}
+        more |= {"propensity_source": "estimated", "propensity_note": model.note}
         named = decisions["customer_id"].to_numpy().astype(str)
         estimated = model.of(named, observation, mask, _steps_of_task(decisions, tables))
         more["estimated"] = estimated.astype(np.float32)
@@ -163,32 +163,6 @@ def _seen_days(decisions: pl.DataFrame, ends: np.ndarray, last: int) -> np.ndarr
     """How much of each window lies before the last thing that the tables hold; None: all windows do."""
     at = _microseconds(decisions["at"])
     return None if (ends <= last).all() else np.asarray((np.minimum(ends, last) - at) / DAY)
-
-
-def window_amounts(
-    decisions: pl.DataFrame, ends: np.ndarray, tables: Tables
-) -> dict[str, np.ndarray]:  # each (rows,) float64
-    """Margin, cost and annoyance of the events of each decision's window (at, end], currency and opt-outs."""
-    windows = decisions.select("customer_id", "at").with_columns(
-        row=pl.int_range(pl.len()), opens="at", end=pl.Series(ends).cast(pl.Datetime("us", "UTC"))
-    )
-    events = event_amounts(tables.events, tables.schema).filter(pl.any_horizontal(pl.col(AMOUNTS) != 0))
-    # The last decision before an event, strictly: an event at a decision's own instant belongs to the one before.
-    events = events.sort("customer_id", "at").join_asof(
-        windows.sort("customer_id", "at"),
-        on="at",
-        by="customer_id",
-        strategy="backward",
-        allow_exact_matches=False,
-        check_sortedness=False,
-    )
-    inside = events.filter(pl.col("row").is_not_null() & (pl.col("at") <= pl.col("end")))
-    sums = inside.group_by("row").agg(pl.col(AMOUNTS).sum())
-    rows = sums["row"].to_numpy()
-    out = {name: np.zeros(len(ends)) for name in AMOUNTS}
-    for name in AMOUNTS:
-        out[name][rows] = sums[name].to_numpy()
-    return out
 
 
 class Contacts(NamedTuple):

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from envs.errors import InputError
+from evaluation.bearing import Bearing
 from evaluation.changes import Changed
 from evaluation.confounding import Sensitivity
 from evaluation.data_card import DataCard, Estimate
@@ -33,6 +34,7 @@ from evaluation.propensity_check import PropensityCheck
 from evaluation.remask import Served
 from evaluation.reward_model import Choice
 from evaluation.settings import EvaluationSettings
+from evaluation.shares import Share
 from evaluation.slices import Slice
 from evaluation.together import Together
 from evaluation.untried import Untried
@@ -74,6 +76,8 @@ class Report:
     guaranteed: tuple[Guaranteed, ...] = ()  # per policy, where a range of rewards was stated
     slices: tuple[Slice, ...] = ()  # of the policies that the evaluation is about
     fairness: tuple[Fairness, ...] = ()  # of the policies that the evaluation is about, where columns are protected
+    bearings: tuple[Bearing, ...] = ()  # per policy, the logging one first
+    shares: tuple[Share, ...] = ()  # of decisions, by product and by channel; empty: the catalogue is not known
     demands: tuple[Demand, ...] = ()  # per policy and pool
     untried: tuple[Untried, ...] = ()  # per policy that would do what the log never did
     served: tuple[Served, ...] = ()  # policies under rules of their own

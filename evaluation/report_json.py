@@ -34,6 +34,8 @@ def content(report: Report) -> dict[str, Any]:
         "fairness": [asdict(one) | {"turn": one.turn, "worse": one.worse} for one in report.fairness],
         "served": [asdict(one) for one in report.served],
         "live": [asdict(one) | {"apart": one.apart} for one in report.live],
+        "bearing": [asdict(one) for one in report.bearings],
+        "shares": [asdict(one) for one in report.shares],
         "demand": [asdict(one) | {"above": one.above} for one in report.demands],
         "untried": [asdict(one) for one in report.untried],
         "guaranteed": [asdict(g) for g in report.guaranteed],

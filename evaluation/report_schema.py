@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from evaluation.bearing import Bearing
 from evaluation.changes import Changed
 from evaluation.confounding import Sensitivity
 from evaluation.data_card import DataCard, Estimate
@@ -30,6 +31,7 @@ from evaluation.propensity_check import PropensityCheck
 from evaluation.remask import Served
 from evaluation.report_json import FORMAT
 from evaluation.reward_model import Choice
+from evaluation.shares import Share
 from evaluation.slices import Slice
 from evaluation.together import Together
 from evaluation.untried import Untried
@@ -57,6 +59,8 @@ LISTS: dict[str, tuple[type, Schema]] = {  # key -> record, and what is worked o
     "fairness": (Fairness, {"turn": {"enum": list(get_args(Turn))}, "worse": {"type": "boolean"}}),
     "served": (Served, {}),
     "live": (Live, {"apart": {"enum": [-1, 0, 1]}}),
+    "bearing": (Bearing, {}),
+    "shares": (Share, {}),
     "demand": (Demand, {"above": {"type": "boolean"}}),
     "untried": (Untried, {}),
     "guaranteed": (Guaranteed, {}),

@@ -39,6 +39,7 @@ def section_origins(report: Report) -> dict[str, str]:
         "support": say("{log}, propensities and the policies' probabilities; no reward", log=log),
         "confounding": say("{log}, self-normalised form of {title}; no model", log=log, title=title),
         "model": say("{log}, {title} and the estimates beside it, {model}", log=log, title=title, model=model),
+        "bearing": say("{log}, contacts and what followed them; no model", log=log),
         "demand": say("{log}, the policies' probabilities; no reward; capacities of the catalogue", log=log),
         "mix": say("{log}, the policies' probabilities; no reward", log=log),
         "simulation": _world(report),

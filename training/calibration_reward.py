@@ -11,7 +11,8 @@ import polars as pl
 from envs.expectation import Expectation
 from envs.response import Head
 from envs.world import World
-from evaluation.reading import window_amounts, window_ends
+from evaluation.reading import window_ends
+from evaluation.windows import window_amounts
 from training.calibration_source import Source
 
 LEAST = 20  # decisions of a treatment below which it is left out

@@ -36,6 +36,7 @@ from evaluation.reading import customer_labels, read_log
 from evaluation.remask import Own, remasked
 from evaluation.report import Report
 from evaluation.report_schema import write_schema
+from evaluation.shares import shares_of
 from evaluation.simulation import Comparison, compare
 from evaluation.streaming import StreamedLog, stream_log
 from training import registry, tracking
@@ -155,6 +156,7 @@ def _evaluated(config: EvaluateConfig, read: _Read) -> Evaluated:
         report,
         tables=str(config.tables.absolute()),
         names=Names.of(tables.catalogue, tables.schema),
+        shares=tuple(shares_of(report.mix, tables.catalogue)),
         burden=None if simulated is None else simulated.burden,
         live=launched,
         uses=tuple(uses_of(policies)),
