@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from envs.config import Config
 
@@ -115,6 +115,12 @@ class EvaluationSettings(Config):
         "which offers, prices and customers change little.",
     )
     full_horizon: bool = Field(True, description="Also fit Q over the full horizon, marked model-based.")
+
+    @model_validator(mode="after")
+    def _range_rises(self) -> EvaluationSettings:
+        if self.reward_range is not None and not self.reward_range[0] < self.reward_range[1]:
+            raise ValueError(f"reward_range == {self.reward_range}, must be least and most, and most above least")
+        return self
 
     def threshold(self, customers: int) -> float:
         """Effective sample size that an importance-sampled lead estimate needs, in customers."""

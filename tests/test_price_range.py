@@ -16,6 +16,7 @@ from agents.artifact import load_policy, write_artifact
 from agents.baselines import Silence
 from agents.manifest import Manifest
 from agents.price_range import clamped, told_prices, warn_of_logged
+from envs.books import read_books
 from envs.errors import InputError
 from envs.prices import Prices
 from envs.tables import read_tables
@@ -24,8 +25,9 @@ from evaluation.pooled import check
 from evaluation.reading import read_log
 from evaluation.simulation import simulate
 from training.capacity_configs import FrontierConfig, LimitConfig
+from training.compared import compared
 from training.configs import EvaluateConfig, FidelityConfig, PopulationConfig, SimulateConfig, TrainConfig
-from training.evaluate import _artifacts, _prices, evaluate
+from training.evaluate import evaluate
 from training.fidelity import _decider
 from training.limit import limit
 from training.population import setting_of
@@ -153,7 +155,7 @@ def test_evaluations_refuse_or_clamp(log: Path, tmp_path: Path, caplog: pytest.L
         evaluate(EvaluateConfig(**said, out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     config = EvaluateConfig(**said, prices_outside="clamp")
-    assert _prices(config, tables, _artifacts(config, tables)).annoyance == 1.0
+    assert compared(config, read_books(log)).prices.annoyance == 1.0
     policy, rows = load_policy(path), read_log(tables, "all")
     with pytest.raises(InputError, match=r"must be in \[0, 1\], the range on which coordinated_rules was trained"):
         evaluation.evaluate(rows, [policy], prices=Prices(30.0, (0.0,) * len(rows.pools)))

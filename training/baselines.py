@@ -15,6 +15,7 @@ from evaluation.log import Log
 
 FEWEST = 100  # logged decisions that match a treatment, below which it cannot be the best fixed one
 NAMES = (SILENCE, "random", "coordinated_rules", "best_fixed", "myopic")
+IN_A_WORLD = ("coordinated_rules", "myopic")  # these need one
 
 
 def best_fixed(log: Log, prices: Prices) -> Fixed:
@@ -47,18 +48,24 @@ def _days_before(log: Log) -> np.ndarray:  # (n,) float64, days since the custom
     return np.asarray(cumulative - cumulative[first][np.cumsum(log.step == 0) - 1])
 
 
+def check_baseline(name: str, *, world: bool) -> None:
+    """Refuse a name that is none, and a baseline that needs a world where there is none."""
+    if name not in NAMES:
+        raise InputError(f"must be one of: {', '.join(NAMES)}", field="baselines", value=name)
+    if name in IN_A_WORLD and not world:
+        raise InputError("needs a world: give --world", field="baselines", value=name)
+
+
 def baseline(name: str, world: World | None, train: Log, prices: Prices, levers: Levers) -> Policy:
     """A baseline by name."""
+    check_baseline(name, world=world is not None)
     if name == SILENCE:
         return Silence()
     if name == "random":
         return Random()
     if name == "best_fixed":
         return best_fixed(train, prices)
-    if name not in NAMES:
-        raise InputError(f"must be one of: {', '.join(NAMES)}", field="baselines", value=name)
-    if world is None:
-        raise InputError("needs a world: give --world", field="baselines", value=name)
+    assert world is not None  # as was checked
     if name == "coordinated_rules":
         return CoordinatedRules(world.catalogue, world.encoder)
     return Myopic(world, levers)

@@ -35,6 +35,16 @@ def run_directory(verb: str, out: Path | None = None) -> Path:
     return directory
 
 
+def check_writable(directory: Path | None) -> None:
+    """Refuse, before any work, a place where nothing could be written; nothing is created. None: under runs/"""
+    place = (runs_root() if directory is None else directory).absolute()
+    there = next(one for one in (place, *place.parents) if one.exists())
+    if not there.is_dir():
+        raise InputError(f"must be a directory that can be written ({there} is a file)", file=place, field="out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"must be a directory that can be written ({there} is closed)", file=place, field="out")
+
+
 def unused_directory(verb: str) -> Path:
     """A name for a verb's outputs that nothing has yet: runs/<time>-<verb>; not created."""
     root, stem = runs_root(), f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
