@@ -22,18 +22,20 @@ PARTS = {
     "margin": mark("Margin"), "cost": mark("Cost"), "annoyance": mark("Annoyance"),
     "undiscounted": mark("Undiscounted"),
 }  # fmt: skip
+SIGNS = {"better": "▲", "worse": "▼", "undecided": "?", "model only": "?", "simulation only": "⚠"}  # of verdicts
 SINGLE, FOLLOWED = frozenset({"deviation", "deviation_dr"}), frozenset({"kstep", "kstep_dr"})
 
 
 def lead_rows(report: Report) -> list[dict[str, Any]]:
     """The lead estimate of every policy."""
-    rows = []
+    rows, signs = [], {one.policy: SIGNS[one.outcome] for one in report.verdicts}
     for policy in report.policies:
         found = report.estimate(policy)
         size, largest = report.support(policy)
         joint = next((one for one in report.together if one.policy == policy), None)
         rows.append(
             {
+                "sign": signs.get(policy, ""),
                 "policy": named(policy),
                 "value": stacked(found.interval),
                 "difference": stacked(found.difference, signed=True) if found.difference else (say("reference"), ""),

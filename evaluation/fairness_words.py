@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evaluation.digits import number
 from evaluation.intervals import Between
 from evaluation.language import mark, say
+from evaluation.verdict import claimed
 from evaluation.words import named, worded
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def fairness_sentences(report: Report) -> tuple[str, ...]:
     out = []
     for policy in dict.fromkeys(one.policy for one in report.fairness if one.worse):
         worse = [one for one in report.fairness if one.policy == policy and one.worse]
+        if not claimed(report, policy):  # offers follow from the policy alone, annoyance does not
+            worse = [one for one in worse if one.amount == "offers"]
         every = {(one.dimension, one.label) for one in worse if one.amount == "offers" and one.product is None}
         less = [one for one in worse if one.amount == "offers"]
         less = [one for one in less if one.product is None or (one.dimension, one.label) not in every]

@@ -51,10 +51,12 @@ def support_sentences(report: Report) -> tuple[str, ...]:
 def _alone(report: Report) -> tuple[str, ...]:
     """Policies that the log would support if others were not compared with them, which take the lead from it."""
     compared = [one.policy for one in report.changed]
+    earned = {one.policy: one.positives for one in report.powers}
     able = [
         name
         for name in compared
         if report.support(name)[0] >= report.lead.threshold
+        and earned.get(name, 0.0) >= report.settings.min_positives
         and report.supports[report.policies.index(name)].untried <= report.settings.max_untried
     ]
     if not report.lead.model_based or not able or len(able) == len(compared):

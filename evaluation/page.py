@@ -28,14 +28,12 @@ from evaluation.slices import FEWEST
 from evaluation.source_words import code_words, learned_words, price_text, propensity_words, section_origins
 from evaluation.telling import change_sentences, examples, misspecification_sentences, use_sentences
 from evaluation.verdict import verdicts
-from evaluation.words import amount_of, fitted, named, worded
+from evaluation.words import amount_of, component, fitted, named, worded
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from evaluation.report import Report
-
-SIGNS = {"better": "▲", "worse": "▼", "undecided": "?", "model only": "?", "simulation only": "⚠"}  # of verdicts
 
 
 def page(report: Report, language: Language = "en") -> str:
@@ -86,7 +84,7 @@ def _rendered(report: Report, tag: str) -> str:
         listed=page_tables.LISTED,
         changes=page_tables.change_rows(report),
         changed_groups=page_tables.changed_group_rows(report),
-        signs=SIGNS,
+        signs=estimate_tables.SIGNS,
         figures={kind: svg(draw(report), kind) for kind, draw in FIGURES.items() if drawable(report, kind)},
         table=estimate_tables.lead_rows(report),
         booked=estimate_tables.booked(report),
@@ -136,5 +134,5 @@ def template(name: str) -> Template:
     )  # fmt: skip
     said = (say, named, worded, fitted, amount_of, titled)
     environment.globals |= {one.__name__: one for one in said}
-    environment.filters["worded"] = worded
+    environment.filters |= {"worded": worded, "component": component}
     return environment.get_template(name)

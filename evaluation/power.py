@@ -29,7 +29,7 @@ class Power:
     policy: str
     ess: float  # customers, Kish: what the lead's threshold is held against
     positives: float  # effective number of customers with a positive logged margin
-    largest_share: float  # of the sum of a decision's weights, of the customer with the largest
+    largest_share: float  # of the sum of weights, of the customer with the largest; of unlike steps in any of them
     detectable: float  # least difference per customer that is seen with 80 % power, in currency
     effect: float  # the difference in question, in currency per customer
     needed: float  # customers in the log for it, at the same weights
@@ -54,7 +54,8 @@ class Behind:
     positive_square: float
     weight: np.ndarray  # (H,) of each decision
     product: np.ndarray  # (H, H) of two decisions of a customer
-    most: np.ndarray = field(metadata=LARGEST)  # (H,)
+    most: np.ndarray = field(metadata=LARGEST)  # (H,) largest weight of each decision
+    customer_most: float = field(metadata=LARGEST)
 
     @classmethod
     def of(cls, ratio: np.ndarray, alive: np.ndarray, positive: np.ndarray, lead: Lead) -> Behind:
@@ -66,7 +67,7 @@ class Behind:
         earned = own * positive
         return cls(
             float(own.sum()), float((own**2).sum()), float(earned.sum()), float((earned**2).sum()),
-            weight.sum(axis=0), weight.T @ weight, weight.max(axis=0),
+            weight.sum(axis=0), weight.T @ weight, weight.max(axis=0), float(own.max()),
         )  # fmt: skip
 
 
@@ -123,9 +124,10 @@ def power_of(
     """
     here, alike = np.diag(rewards.alive), pooled and lead.kind in SINGLE
     mean = np.full(len(here), behind.weight.sum() / here.sum()) if alike else behind.weight / np.maximum(here, 1.0)
-    share = float((behind.most / np.where(behind.weight > 0, behind.weight, np.inf)).max())
     if not (mean > 0).all():
         return Power(policy, 0.0, 0.0, 1.0, np.inf, effect, np.inf)
+    alone = float((behind.most / np.where(behind.weight > 0, behind.weight, np.inf)).max())
+    share = behind.customer_most / behind.customer if alike else alone
     joint = behind.product / np.outer(mean, mean) / rewards.customers
     variance = max(float((joint * rewards.covariance).sum()), 0.0) / rewards.customers
     detectable = float(ndtri((1 + confidence) / 2) + ndtri(POWER)) * np.sqrt(variance)

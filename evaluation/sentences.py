@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from evaluation.adapt import LOGGED
 from evaluation.confounding import LARGEST
 from evaluation.language import mark, paragraph, say
-from evaluation.verdict import currency, told
+from evaluation.verdict import claimed, currency, told
 from evaluation.words import named, treated, worded
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evaluation.slices import Slice
 
 SHOWN_UNTRIED = 0.001  # share of a policy's probability from which on the page says what it might be worth; assumed
+SHOWN_ANNOYANCE = 0.01  # opt-outs a customer, from which on the first page says that a group is annoyed more; assumed
 MOST_SLICES = 4  # that a sentence names
 
 
@@ -45,7 +46,7 @@ def late_sentences(report: Report) -> tuple[str, ...]:
         return ()
     text = mark("At {share:.1%} of the decisions outcomes may still come: the log ends before they may.")
     out = [say(text, share=report.data.open_windows)]
-    turned = [one for one in found if _side(one[1]) != _side(one[2])]
+    turned = [one for one in found if _turned(report, *one)]
     if turned:
         text = mark("If margins went on at the rate at which they began, conclusions would be others: {changes}.")
         out.append(say(text, changes=say("; ").join(map(_later, turned))))
@@ -68,9 +69,17 @@ def _later(found: tuple[str, Interval, Interval]) -> str:
     return say(text, policy=named(policy), later=bounded(later), now=bounded(now))
 
 
-def _side(found: Interval) -> int:
+def _turned(report: Report, policy: str, now: Interval, later: Interval) -> bool:
+    """Whether a verdict would be another; where its bounds hold for several policies, the later are as much wider."""
+    lo, hi = report.bounds(policy)
+    below, above = ((value - now.value) / (end - now.value or 1.0) for value, end in ((lo, now.lo), (hi, now.hi)))
+    ends = (later.value + below * (later.lo - later.value), later.value + above * (later.hi - later.value))
+    return _side(lo, hi) != _side(*ends)
+
+
+def _side(lo: float, hi: float) -> int:
     """-1: surely below 0, 1: surely above, 0: neither."""
-    return int(found.lo > 0) - int(found.hi < 0)
+    return int(lo > 0) - int(hi < 0)
 
 
 def _differences(report: Report, estimator: str, amount: str) -> Iterator[tuple[str, Interval, Interval]]:
@@ -130,10 +139,10 @@ def served_sentences(report: Report) -> tuple[str, ...]:
 def slice_sentences(report: Report) -> tuple[str, ...]:
     """Groups of customers that surely lose, and those that are surely annoyed more; the worst first."""
     out = []
-    for policy in dict.fromkeys(one.policy for one in report.slices if one.worse):
+    for policy in dict.fromkeys(one.policy for one in report.slices if one.worse and claimed(report, one.policy)):
         own = told_apart(report.slices, policy)
         losing = sorted((s for s in own if s.gain.hi < 0), key=lambda s: s.gain.value)
-        annoyed = sorted((s for s in own if s.annoyance.lo > 0), key=lambda s: -s.annoyance.value)
+        annoyed = sorted((s for s in own if s.annoyance.lo > SHOWN_ANNOYANCE), key=lambda s: -s.annoyance.value)
         modelled = report.lead.model_based
         if losing:
             text = mark("A model expects {policy} to lose among: {groups}.") if modelled else LOSES
@@ -191,8 +200,8 @@ def confounding_sentences(report: Report) -> tuple[str, ...]:
     """How wrong the propensities would have to be to overturn each difference to the logging policy."""
     out = []
     for found in report.sensitivities:
-        difference = report.estimate(found.policy).difference
-        if report.reference == LOGGED and difference is not None and difference.lo <= 0 <= difference.hi:
+        lo, hi = report.bounds(found.policy)
+        if report.reference == LOGGED and lo <= 0 <= hi:
             text = mark("{policy} is not told apart from the logging policy in the first place.")
             out.append(say(text, policy=named(found.policy)))
             continue

@@ -39,7 +39,7 @@ def verdicts(report: Report) -> tuple[Verdict, ...]:
 def _verdict(report: Report, policy: str) -> Verdict:
     difference = report.estimate(policy).difference
     assert difference is not None  # only the reference has none
-    refused = _refusal(report, policy)
+    refused = refusal(report, policy)
     if refused:
         return Verdict(policy, "undecided", refused)
     lo, hi = report.bounds(policy)
@@ -47,7 +47,7 @@ def _verdict(report: Report, policy: str) -> Verdict:
     if report.lead.model_based:
         return Verdict(policy, "model only", say(MODEL_ONLY, bounds=_bounds(report, policy), **values))
     values["bounds"] = _with_total(report, policy, difference.value)
-    if report.check is not None and report.check.wrong:
+    if _wrong(report):
         return Verdict(policy, "undecided", say(WRONG_PROPENSITIES, **values))
     if crowded := report.above(policy):
         asked = say(", ").join(
@@ -63,7 +63,17 @@ def _verdict(report: Report, policy: str) -> Verdict:
     return Verdict(policy, "undecided", say("{policy} is not told apart: {amount} {bounds}.", **values))
 
 
-def _refusal(report: Report, policy: str) -> str:
+def _wrong(report: Report) -> bool:
+    """Whether logged propensities are not those by which was decided."""
+    return report.check is not None and bool(report.check.wrong)
+
+
+def claimed(report: Report, policy: str) -> bool:
+    """Whether anything is claimed of a policy, be it by a model: of the others no group is said to be worse off."""
+    return not refusal(report, policy) and (report.lead.model_based or not _wrong(report))
+
+
+def refusal(report: Report, policy: str) -> str:
     """Why nothing is claimed of a policy, not even what a model expects; empty: nothing stands against it."""
     ess, untried = report.support(policy)[0], report.supports[report.policies.index(policy)].untried
     known = next((p.positives for p in report.powers if p.policy == policy), math.inf)

@@ -54,9 +54,6 @@ WORDS = frozenset(
         mark("holdout"),
         # components of annoyance
         mark("contacts"),
-        mark("opted_out"),
-        mark("complained"),
-        mark("blocked"),
         # columns of a simulation
         mark("policy"),
         mark("conversions"),
@@ -76,6 +73,7 @@ WORDS = frozenset(
         mark("the code is not in a git repository"),
     }
 )
+COMPONENTS = {"opted_out": mark("opt-outs"), "complained": mark("complaints"), "blocked": mark("blocks")}
 RIDGE, EFFORT = mark("ridge {penalty}"), mark("effort:{pool}")
 
 
@@ -87,6 +85,11 @@ def named(policy: str) -> str:
 def worded(word: str) -> str:
     """A word of the record in the reader's language, anything else as it is."""
     return say(word) if word in WORDS else word
+
+
+def component(name: str) -> str:
+    """A component of annoyance, as people call it."""
+    return say(COMPONENTS[name]) if name in COMPONENTS else worded(name)
 
 
 def treated(treatment: str) -> str:

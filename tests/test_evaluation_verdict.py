@@ -10,6 +10,7 @@ from test_evaluation_report import QUICK, WIDTH, always, campaign
 import evaluation
 from evaluation.lead_words import support_sentences
 from evaluation.log import Log
+from evaluation.sentences import slice_sentences
 
 ONE = QUICK.model_copy(update={"model": "ridge"})
 
@@ -76,3 +77,25 @@ def test_a_policy_that_others_take_the_lead_from_is_told_so() -> None:
     alone = evaluation.evaluate(log, offer, training_log=training, settings=ONE)
     assert not alone.lead.model_based
     assert not any("By themselves" in sentence for sentence in support_sentences(alone))
+
+
+def test_of_whom_nothing_is_claimed_no_group_is_said_to_be_worse_off() -> None:
+    """The log's propensities are wrong: that a group surely loses would be no surer than that all gain."""
+    right = campaign(3000, 1, 1)
+    wrong = replace(right, propensity=np.array([0.2, 0.6, 0.2])[right.treatment])
+    labels = {"half": np.where(np.arange(3000) % 2, "odd", "even")}
+    honest, told = (
+        evaluation.evaluate(log, {"annoy": always(2)}, labels=labels, settings=ONE) for log in (right, wrong)
+    )
+    assert all(one.worse for one in (*honest.slices, *told.slices))
+    assert any("annoy surely annoys every group more" in sentence for sentence in slice_sentences(honest))
+    assert slice_sentences(told) == ()
+    assert told.verdicts[0].outcome == "undecided"
+
+
+def test_annoyance_that_nobody_would_notice_does_not_stand_on_the_first_page() -> None:
+    log, labels = campaign(3000, 1, 1), {"half": np.where(np.arange(3000) % 2, "odd", "even")}
+    faint = replace(log, annoyance=log.annoyance / 200)
+    report = evaluation.evaluate(faint, {"annoy": always(2)}, labels=labels, settings=ONE)
+    assert all(0 < one.annoyance.lo < 0.01 for one in report.slices)
+    assert not any("annoys" in sentence for sentence in slice_sentences(report))
