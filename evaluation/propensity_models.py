@@ -12,10 +12,8 @@ Distribution = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 LEAST = 1e-9  # that a model gives to what is allowed; assumed: nobody chooses what is less likely
 SMOOTHING = 0.5  # pseudo-count per treatment (Jeffreys' prior)
 MOST_STEPS = 20  # beyond the twentieth decision steps are taken to be alike; assumed
-MOST_ROWS = {
-    "logistic": 100_000,
-    "trees": 40_000,
-}  # decisions that a model is fitted on, evenly spread; assumed
+MOST_ROWS = 100_000  # decisions that the logistic model is fitted on, evenly spread; assumed
+MOST_TREE_ROWS = 120_000  # decisions x treatments that were chosen, of trees; assumed: seconds
 MOST_TREED = 12  # treatments beyond which trees are not tried: every round grows one for each; assumed
 
 
@@ -68,21 +66,26 @@ def fit_logistic(observation: np.ndarray, mask: np.ndarray, treatment: np.ndarra
         return np.concatenate([observation, np.eye(steps)[np.minimum(step, steps - 1)]], axis=1)
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200, tol=1e-3))
-    return _classified(model, inputs, Chosen(observation, mask, treatment, step), MOST_ROWS["logistic"])
+    return _classified(model, inputs, Chosen(observation, mask, treatment, step), MOST_ROWS)
 
 
 def fit_trees(observation: np.ndarray, mask: np.ndarray, treatment: np.ndarray, step: np.ndarray) -> Distribution:
-    """Boosted trees on the observation and the step, renormalised over the mask."""
+    """Boosted trees on the observation and the step, renormalised over the mask.
+
+    Deep enough to follow a logger closely: what they then state too surely, a scaling mends.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     def inputs(observation: np.ndarray, step: np.ndarray) -> np.ndarray:
         return np.concatenate([observation, step[:, None]], axis=1).astype(np.float32)
 
     model = HistGradientBoostingClassifier(
-        learning_rate=0.1, max_iter=60, max_leaf_nodes=12, min_samples_leaf=60, l2_regularization=30.0, max_bins=64,
+        learning_rate=0.15, max_iter=100, max_leaf_nodes=31, min_samples_leaf=20, l2_regularization=1.0, max_bins=128,
         early_stopping=False, random_state=0,
     )  # fmt: skip
-    return _classified(model, inputs, Chosen(observation, mask, treatment, step), MOST_ROWS["trees"])
+    return _classified(
+        model, inputs, Chosen(observation, mask, treatment, step), MOST_TREE_ROWS // len(np.unique(treatment))
+    )
 
 
 def over_allowed(p: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -35,17 +35,23 @@ def read_log(tables: Path | str | Tables, part: Part = "test", assignment: str |
     reaches to the end of a finite task, or over the schema's window. Missing propensities are estimated on the
     training customers, of each of them by the others, and marked so.
     """
+    return read_logs(tables, (part,), assignment)[0]
+
+
+def read_logs(tables: Path | str | Tables, parts: Sequence[Part], assignment: str | None = None) -> tuple[Log, ...]:
+    """Several parts, as `read_log` reads each; propensities are estimated once."""
     source = tables if isinstance(tables, Tables) else read_tables(Path(tables))
     decisions = assigned(source.decisions, assignment)
     if not decisions.height:
         raise nothing(source.path, assignment)
     test = in_test(decisions["customer_id"], source)
-    wanted = {"test": test, "train": ~test, "all": np.ones(len(test), dtype=bool)}[part]
-    if not wanted.any():
-        raise nobody(source, part, decisions["customer_id"].n_unique())
+    wanted = {"test": test, "train": ~test, "all": np.ones(len(test), dtype=bool)}
+    for part in parts:
+        if not wanted[part].any():
+            raise nobody(source, part, decisions["customer_id"].n_unique())
     estimated = known_propensities(decisions, source).null_count() > 0
     model = propensity_model(source, decisions, ~test) if estimated else None
-    return log_of(source, decisions.filter(wanted), model, last_moment(source))
+    return tuple(log_of(source, decisions.filter(wanted[part]), model, last_moment(source)) for part in parts)
 
 
 def last_moment(tables: Tables) -> int:

@@ -29,7 +29,7 @@ from evaluation.names import Names
 from evaluation.offered import offered_products
 from evaluation.portrait import portraits, product_channel
 from evaluation.protected import protected_of
-from evaluation.reading import customer_labels, read_log
+from evaluation.reading import customer_labels, read_log, read_logs
 from evaluation.remask import Own, remasked
 from evaluation.report import Report
 from evaluation.report_schema import write_schema
@@ -100,7 +100,7 @@ def _whole(config: EvaluateConfig) -> _Read:
     found = tables.decisions["assignment"].unique()
     assignment = config.assignment or _learnable_of(found)
     with progress("reading the log"):
-        logs = read_log(tables, "test", assignment), read_log(tables, "train", assignment)
+        logs = read_logs(tables, ("test", "train"), assignment)
     return _Read(tables, *logs, _read_of(found, assignment))
 
 
