@@ -19,6 +19,7 @@ from evaluation.offered import Offered
 from evaluation.part import Needs, Part, laid_beside, laid_out
 from evaluation.part_store import PartStore
 from evaluation.propensity_check import Counted
+from evaluation.reliability import Binned
 from evaluation.shards import Shards
 from evaluation.study import REWARD, Study, amounts
 from evaluation.untried import Earned
@@ -33,15 +34,22 @@ class Booked:
     earned: tuple[Earned]
     discounted: float  # decisions, each counted by its discount
     open_windows: int  # decisions whose outcomes may still come
+    binned: tuple[Binned] | None  # None: nothing was estimated
     used: np.ndarray | None  # (1 + policies, days, pools) units drawn; None: pools are not looked at
     # (policies,) weight that any treatment could have got; None: not known
     possible: np.ndarray | None = field(metadata=LARGEST)
 
     @classmethod
     def of(
-        cls, log: Log, probabilities: Sequence[np.ndarray], reward: np.ndarray, resources: Resources | None, days: Days
+        cls,
+        log: Log,
+        probabilities: Sequence[np.ndarray],
+        reward: np.ndarray,
+        resources: Resources | None,
+        days: Days,
+        bins: np.ndarray | None,
     ) -> Booked:
-        """Of one part. probabilities: per policy (n, A); reward: (n,)"""
+        """Of one part. probabilities: per policy (n, A); reward: (n,); bins: of estimated probabilities"""
         counted = Counted.of(log)
         used = None
         if resources is not None:
@@ -54,6 +62,7 @@ class Booked:
             earned=(Earned.of(log, reward),),
             discounted=float(log.discount.sum()),
             open_windows=open_windows(log),
+            binned=None if bins is None else (Binned.of(log, bins),),
             used=used,
             possible=np.array([largest_possible(log.behaviour, p) for p in probabilities])
             if known and log.behaviour is not None
@@ -70,6 +79,7 @@ def book(
     days: Days,
     kinds: Kinds,
     offered: Offered,
+    bins: np.ndarray | None,
     store: PartStore,
     advance: Advance,
 ) -> tuple[Booked, list[Flows], str]:
@@ -81,7 +91,7 @@ def book(
         reward = amounts(log, study.prices)[REWARD]
         if study.settings.reward_range is not None and log.behaviour is not None and log.horizon == 1:
             within(reward, study.settings.reward_range, rows)
-        found = [added([*found, Booked.of(log, probabilities, reward, resources, days)])]
+        found = [added([*found, Booked.of(log, probabilities, reward, resources, days, bins)])]
         here = [Flows.of(log, p, kinds, shard.labels) for p in probabilities]
         flows = [a + b for a, b in zip(flows, here, strict=True)] if flows else here
         arrays = laid_out(study, log, probabilities, needs, shard.labels) | laid_beside(shard, probabilities, offered)

@@ -31,6 +31,7 @@ from evaluation.part_store import PartStore
 from evaluation.propensity_check import PropensityCheck, checked_propensities
 from evaluation.protected import Protected, check_protected
 from evaluation.regression import TreatmentFeatures
+from evaluation.reliability import bins_of, judged
 from evaluation.remask import Own
 from evaluation.report import Report
 from evaluation.resampling import resample
@@ -121,7 +122,8 @@ def evaluate(
     with TemporaryDirectory(dir=scratch) as folder:
         parts = PartStore(Path(folder) if len(shards) > 1 else None)
         days = Days.of(seen.first, seen.last)
-        booked, flows, digest = book(study, shards, chosen, needs, resources, days, alike, offered, parts, told)
+        bins = None if seen.cells is None else bins_of(seen.cells)
+        booked, flows, digest = book(study, shards, chosen, needs, resources, days, alike, offered, bins, parts, told)
         asked = tuple(ask(parts, names, lead, first.gamma, booked.open_windows))
         found = answers(asked, parts, resample(seen.customers, settings.resamples, _randomness(seed)), reference)
         estimates = tuple(estimates_of(asked, found, reference, settings.confidence))
@@ -146,6 +148,7 @@ def evaluate(
             together=together_of(estimates, asked, found, lead, Comparing(deciding, reference), settings.confidence),
             powers=tuple(powers(parts, names, lead, returns, settings)),
             check=_check(first, booked),
+            reliability=None if booked.binned is None else judged(booked.binned[0], first.treatments),
             sensitivities=tuple(sensitivities(parts, names, lead, returns.mean)),
             guaranteed=tuple(guarantees(parts, names, booked, settings)),
             untried=tuple(untried_of(booked, seen.customers, supports, estimates, lead)),
@@ -217,7 +220,7 @@ def _study(
 
 
 def _check(log: Log, booked: Booked) -> PropensityCheck | None:
-    """Of logged propensities; estimated ones agree with the frequencies that they come from."""
+    """Of logged propensities; of estimated ones see `evaluation.reliability`."""
     if log.propensity_source != "logged":
         return None
     return checked_propensities(booked.counted[0], log.treatments, log.behaviour is not None)

@@ -11,6 +11,7 @@ from evaluation.drawing import HATCHES, INK, MARKERS, PALETTE, canvas, legend, s
 from evaluation.estimators import ESTIMATORS, titled
 from evaluation.language import say
 from evaluation.lead_words import lead_title
+from evaluation.reliability_page import reliability
 from evaluation.sensitivity_figures import confounding, model
 from evaluation.words import named, treated
 
@@ -92,6 +93,7 @@ def mix(report: Report) -> Figure:
 
 FIGURES: dict[str, Callable[[Report], Figure]] = {
     "forest": forest, "support": support, "mix": mix, "confounding": confounding, "model": model,
+    "reliability": reliability,
 }  # fmt: skip
 
 
@@ -99,6 +101,8 @@ def drawable(report: Report, kind: str) -> bool:
     """Whether a report has what a picture shows."""
     if kind == "model":
         return any(one.estimator == report.lead.estimator for one in report.misspecifications)
+    if kind == "reliability":
+        return report.reliability is not None
     if kind == "support":
         return report.data.horizon > 1
     return kind != "confounding" or bool(report.sensitivities)

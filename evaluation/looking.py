@@ -14,6 +14,7 @@ from evaluation.adding import LARGEST, SMALLEST, added
 from evaluation.diagnostics import Support, Tried, Weighted, certain
 from evaluation.door import check_prices
 from evaluation.log import Log
+from evaluation.reliability import counted_by_cell
 from evaluation.remask import Apart, Own, Served
 from evaluation.shards import Shard, Shards
 
@@ -31,6 +32,7 @@ class Seen:
     apart: tuple[Apart, ...]  # per policy under rules of its own
     certain: int  # decisions whose treatment was certain, though the rules left a choice
     same_instant: int  # decisions after which the customer was decided again at the same instant
+    cells: np.ndarray | None  # (groups, CELLS) pairs by estimated probability, see `evaluation.reliability`
     first: np.datetime64 = field(metadata=SMALLEST)  # decision
     last: np.datetime64 = field(metadata=LARGEST)
 
@@ -44,7 +46,7 @@ class Seen:
         return cls(
             log.customers, len(log), (Tried.of(log),), tuple(Weighted.of(log, p) for p in probabilities),
             tuple(Apart.of(log, shard.masks[name]) for name in rules), int(certain(log).sum()), _same_instant(log),
-            log.at.min(), log.at.max(),
+            counted_by_cell(log), log.at.min(), log.at.max(),
         )  # fmt: skip
 
     def supports(self, names: Sequence[str], pooled: bool) -> tuple[Support, ...]:

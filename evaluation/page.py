@@ -14,6 +14,7 @@ from evaluation.fairness_words import fairness_rows, fairness_sentences
 from evaluation.figures import FIGURES, drawable
 from evaluation.language import TAGS, Language, say, speaking
 from evaluation.lead_words import lead_title, support_sentences
+from evaluation.reliability_page import reliability_rows, reliability_sentences, reliability_words
 from evaluation.sentences import (
     confounding_sentences,
     late_details,
@@ -56,7 +57,9 @@ def _rendered(report: Report, tag: str) -> str:
         estimators=[ESTIMATORS[name] for name in report.estimators],
         assumed=assumed,
         support=support_sentences(report),
-        wrong=propensity_sentences(report),
+        wrong=(*propensity_sentences(report), *reliability_sentences(report)),
+        reliable=None if report.reliability is None else reliability_words(report.reliability),
+        bins=reliability_rows(report),
         confounding=confounding_sentences(report),
         powers=page_tables.power_rows(report),
         worse=slice_sentences(report),

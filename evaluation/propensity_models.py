@@ -66,26 +66,27 @@ def fit_logistic(observation: np.ndarray, mask: np.ndarray, treatment: np.ndarra
         return np.concatenate([observation, np.eye(steps)[np.minimum(step, steps - 1)]], axis=1)
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200, tol=1e-3))
-    return _classified(model, inputs, Chosen(observation, mask, treatment, step), MOST_ROWS)
+    return _classified(model, inputs, Chosen(observation, mask, treatment, step).at_most(MOST_ROWS))
 
 
 def fit_trees(observation: np.ndarray, mask: np.ndarray, treatment: np.ndarray, step: np.ndarray) -> Distribution:
     """Boosted trees on the observation and the step, renormalised over the mask.
 
-    Deep enough to follow a logger closely: what they then state too surely, a scaling mends.
+    They stop growing when a tenth of the decisions, set aside, says so; where that cannot be split, early.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     def inputs(observation: np.ndarray, step: np.ndarray) -> np.ndarray:
         return np.concatenate([observation, step[:, None]], axis=1).astype(np.float32)
 
+    chosen = Chosen(observation, mask, treatment, step).at_most(MOST_TREE_ROWS // len(np.unique(treatment)))
+    counts = np.bincount(chosen.treatment)
+    stopping = bool(counts[counts > 0].min() >= 2 and len(chosen.treatment) >= 20 * len(counts))  # so that it can split
     model = HistGradientBoostingClassifier(
-        learning_rate=0.15, max_iter=100, max_leaf_nodes=31, min_samples_leaf=20, l2_regularization=1.0, max_bins=128,
-        early_stopping=False, random_state=0,
+        learning_rate=0.15, max_iter=100 if stopping else 20, max_leaf_nodes=31, min_samples_leaf=20,
+        l2_regularization=1.0, max_bins=128, early_stopping=stopping, n_iter_no_change=5, random_state=0,
     )  # fmt: skip
-    return _classified(
-        model, inputs, Chosen(observation, mask, treatment, step), MOST_TREE_ROWS // len(np.unique(treatment))
-    )
+    return _classified(model, inputs, chosen)
 
 
 def over_allowed(p: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -94,15 +95,12 @@ def over_allowed(p: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
-def _classified(
-    model: Any, inputs: Callable[[np.ndarray, np.ndarray], np.ndarray], chosen: Chosen, rows: int
-) -> Distribution:
+def _classified(model: Any, inputs: Callable[[np.ndarray, np.ndarray], np.ndarray], chosen: Chosen) -> Distribution:
     """A classifier's probabilities; frequencies where but one treatment was chosen."""
-    fit = chosen.at_most(rows)
-    seen = np.unique(fit.treatment)
+    seen = np.unique(chosen.treatment)
     if len(seen) < 2:
         return fit_frequencies(*chosen)
-    model.fit(inputs(fit.observation, fit.step), fit.treatment)
+    model.fit(inputs(chosen.observation, chosen.step), chosen.treatment)
 
     def distribution(observation: np.ndarray, mask: np.ndarray, step: np.ndarray) -> np.ndarray:
         p = np.full(mask.shape, LEAST)

@@ -31,6 +31,7 @@ from evaluation.names import Names
 from evaluation.origin import Origin
 from evaluation.power import Power
 from evaluation.propensity_check import PropensityCheck
+from evaluation.reliability import Reliability
 from evaluation.remask import Served
 from evaluation.reward_model import Choice
 from evaluation.settings import EvaluationSettings
@@ -70,6 +71,7 @@ class Report:
     together: tuple[Together, ...] = ()  # of the policies that the evaluation is about, where these are several
     powers: tuple[Power, ...] = ()  # per policy but the logging one
     check: PropensityCheck | None = None  # of logged propensities; None: they were estimated
+    reliability: Reliability | None = None  # of estimated propensities; None: they were logged
     sensitivities: tuple[Sensitivity, ...] = ()  # per policy whose lead estimate is sampled
     misspecifications: tuple[Misspecification, ...] = ()  # per policy, of estimates that use a model
     changed: tuple[Changed, ...] = ()  # of the policies that the evaluation is about
@@ -159,10 +161,11 @@ class Report:
             return verdicts(self)
 
     def figure(self, kind: str = "forest") -> Figure:
-        """A picture: "forest" (estimates), "support" (ESS by decision), "mix" (treatments), "confounding" or "model".
+        """A picture: "forest" (estimates), "support" (ESS by decision), "mix" (treatments), "confounding", "model" or
+        "reliability".
 
         InputError where there is nothing to draw: a model-based lead has no weights that could be confounded, and one
-        without a model none that could be wrong.
+        without a model none that could be wrong; logged propensities are not estimated.
         """
         from evaluation.figures import FIGURES, drawable
 

@@ -27,6 +27,7 @@ def content(report: Report) -> dict[str, Any]:
         "together": [asdict(one) for one in report.together],
         "power": [asdict(p) for p in report.powers],
         "propensities": None if report.check is None else asdict(report.check),
+        "reliability": None if report.reliability is None else asdict(report.reliability),
         "confounding": [asdict(s) for s in report.sensitivities],
         "misspecification": [asdict(one) | {"stands": one.stands} for one in report.misspecifications],
         "changes": [asdict(one) for one in report.changed],

@@ -28,6 +28,7 @@ from evaluation.names import Names
 from evaluation.origin import Origin
 from evaluation.power import Power
 from evaluation.propensity_check import PropensityCheck
+from evaluation.reliability import Reliability
 from evaluation.remask import Served
 from evaluation.report_json import FORMAT
 from evaluation.reward_model import Choice
@@ -80,6 +81,7 @@ def report_schema() -> Schema:
         "lead": _record(Lead, known),
         **{key: _list(_record(kind, known, more)) for key, (kind, more) in LISTS.items()},
         "propensities": {"anyOf": [_record(PropensityCheck, known), PLAIN[type(None)]]},
+        "reliability": {"anyOf": [_record(Reliability, known), PLAIN[type(None)]]},
         "treatments": _list(TEXT),
         "mix": _list(_list(NUMBER)),
         "data": _record(DataCard, known),

@@ -37,6 +37,7 @@ def section_origins(report: Report) -> dict[str, str]:
         ),
         "changes": say("{log}, the policies' probabilities; no reward", log=log),
         "support": say("{log}, propensities and the policies' probabilities; no reward", log=log),
+        "reliability": say("{log}, estimated propensities and what was chosen; no reward", log=log),
         "confounding": say("{log}, self-normalised form of {title}; no model", log=log, title=title),
         "model": say("{log}, {title} and the estimates beside it, {model}", log=log, title=title, model=model),
         "bearing": say("{log}, contacts and what followed them; no model", log=log),

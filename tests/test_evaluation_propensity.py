@@ -7,7 +7,7 @@ import pytest
 from evaluation_kit import decision, tables
 
 from evaluation.propensity import estimate_propensity, lower
-from evaluation.propensity_models import log_losses, over_allowed
+from evaluation.propensity_models import fit_trees, log_losses, over_allowed
 from evaluation.reading import read_log
 from evaluation.scaling import Scaling, fit_scaling
 
@@ -79,6 +79,15 @@ def test_trees_are_taken_where_assignment_is_no_line() -> None:
     model = estimate_propensity(observation, mask, treatment, step, np.arange(8_000), np.random.default_rng(0))
     assert model.name == "trees"
     assert np.abs(model.distribution(observation, mask, step)[:, 1] - chance).mean() < 0.05
+
+
+def test_trees_bear_a_treatment_that_was_chosen_once() -> None:
+    rng = np.random.default_rng(8)
+    treatment = np.r_[2, rng.integers(0, 2, 999)]
+    p = fit_trees(rng.normal(size=(1_000, 2)), np.ones((1_000, 3), dtype=bool), treatment, np.zeros(1_000, dtype=int))(
+        np.zeros((1, 2)), np.ones((1, 3), dtype=bool), np.zeros(1, dtype=int)
+    )
+    assert 0 < p[0, 2] < 0.1
 
 
 def test_a_loss_must_be_lower_by_more_than_its_error_by_customer() -> None:
