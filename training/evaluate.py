@@ -100,8 +100,8 @@ def _whole(config: EvaluateConfig) -> _Read:
     found = tables.decisions["assignment"].unique()
     assignment = config.assignment or _learnable_of(found)
     with progress("reading the log"):
-        logs = read_logs(tables, ("test", "train"), assignment)
-    return _Read(tables, *logs, _read_of(found, assignment))
+        log, training_log = read_logs(tables, ("test", "train"), assignment)
+    return _Read(tables, log, training_log, _read_of(found, assignment))
 
 
 def _in_parts(config: EvaluateConfig, folder: Path) -> _Read:
