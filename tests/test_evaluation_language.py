@@ -31,6 +31,7 @@ from evaluation.origin import Origin, Source
 from evaluation.portrait import Contact, Portrait, Trait
 from evaluation.propensity import PropensityModel
 from evaluation.propensity_check import Frequency, PropensityCheck
+from evaluation.reliability import Bin, Reliability
 from evaluation.remask import Served
 from evaluation.report import Report
 from evaluation.slices import Slice
@@ -111,6 +112,7 @@ def report(request: pytest.FixtureRequest) -> Report:
         found,
         burden=pl.DataFrame({"policy": ["silence"], "contacts": [1.0], "contacts_p95": [2.0], "contacts_p99": [3.0],
                              "contacts_most": [4.0], "complaints_per_10k": [5.0], "opt_outs_per_10k": [6.0]}),
+        reliability=Reliability((Bin(None, 90, 0.1, between, False), Bin("offer", 80, 0.2, between, True)), 0.3, 0.1),
         check=PropensityCheck((Frequency("silence", 40, 0.5, 9.0), Frequency("offer", 30, -0.2, -9.0)), 3.0),
         changed=(first, *found.changed[1:]),
         slices=(Slice("offer", "month", "unknown", 40, lost, between, 0.5, 0.25),),
