@@ -265,6 +265,7 @@ def test_the_card_of_another_policy_is_refused(store: Path, house: Path, tmp_pat
         ({"lead.estimator": "ips"}, "estimator fixed beforehand", None),
         ({"settings.confidence": 0.9}, "estimator fixed beforehand", None),
         ({"lead.model_based": True, "lead.estimator": "fqe"}, "measured, not modelled", "shadow"),
+        ({"reliability": {"bins": [{"treatment": "sms-deposit", "wrong": True}]}}, "propensities", None),
     ],
 )
 def test_a_planted_report_is_refused_and_the_champion_stays(

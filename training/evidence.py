@@ -99,13 +99,20 @@ def _above(file: Path, report: Mapping[str, Any], policy: str) -> tuple[str, ...
 
 
 def _wrong(file: Path, report: Mapping[str, Any]) -> tuple[str, ...]:
-    """Treatments whose logged propensities do not agree with how often they were chosen."""
-    if report.get("propensities") is None:
-        return ()
-    check = _record(file, report, "propensities")
-    limit = _number(file, check, "limit")
-    rows = _list(file, check, "frequencies")
-    return tuple(str(row.get("treatment")) for row in rows if abs(_number(file, row, "z")) > limit)
+    """Treatments whose propensities, logged or estimated, surely do not agree with how often they were chosen."""
+    found: list[str] = []
+    if report.get("propensities") is not None:
+        check = _record(file, report, "propensities")
+        limit = _number(file, check, "limit")
+        found += [
+            str(row.get("treatment"))
+            for row in _list(file, check, "frequencies")
+            if abs(_number(file, row, "z")) > limit
+        ]
+    if report.get("reliability") is not None:
+        bins = _list(file, _record(file, report, "reliability"), "bins")
+        found += [str(row.get("treatment") or "any") for row in bins if row.get("wrong") is not False]
+    return tuple(dict.fromkeys(found))
 
 
 def results_of(report: Mapping[str, Any], evidence: Evidence) -> tuple[Result, ...]:

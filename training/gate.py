@@ -91,7 +91,7 @@ class Evidence:
     prices: dict[str, float] | None  # at which it was measured; None: as logged
     groups: tuple[Group, ...] = ()  # of customers, as the report divides them
     above: tuple[str, ...] = ()  # pools of which the policy asks for more than there is
-    wrong_propensities: tuple[str, ...] = ()  # treatments that were chosen more or less often than the log says
+    wrong_propensities: tuple[str, ...] = ()  # treatments that were chosen more or less often than stated
     data_digest: str = ""  # of the customers that it was evaluated on; empty: the report does not say
     compared: tuple[str, ...] = ()  # digests of the policies that the report speaks of
     expires: date | None = None  # last day on which the report may be used; None: it does not say
@@ -281,7 +281,7 @@ def _outcomes(gate: Gate, evidence: Evidence) -> Line:
 
 def _propensities(evidence: Evidence) -> Line:
     wrong = ", ".join(evidence.wrong_propensities) or "none apart"
-    need = "no treatment chosen more or less often than logged"
+    need = "no treatment surely chosen more or less often than stated"
     return Line("propensities", not evidence.wrong_propensities, wrong, need)
 
 
