@@ -33,7 +33,7 @@ EVALUATE = st.fixed_dictionaries(
             EvaluationSettings,
             resamples=st.integers(100, 20_000),
             population=st.one_of(st.none(), st.integers(1, 10**9)),
-            reward_range=st.one_of(st.none(), st.tuples(st.floats(-1e3, 0), st.floats(0, 1e3))),
+            reward_range=st.one_of(st.none(), st.tuples(st.floats(-1e3, 0), st.floats(1, 1e3))),
             full_horizon=st.booleans(),
         ),
         "seed": st.integers(0, 10**6),
