@@ -1,4 +1,4 @@
-"""The log record: padding, sums, prices; what else it refuses: tests/test_evaluation_bad_input.py."""
+"""The log record: padding, sums, prices; what else it refuses: tests/test_bad_input_*.py."""
 
 from __future__ import annotations
 

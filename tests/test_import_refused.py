@@ -1,6 +1,6 @@
 """Canonical tables that are wrong are refused at the door: file, field, value, row as it stands in the file.
 
-What an evaluation would make of them, decisions and their propensities above all: tests/test_evaluation_bad_input.py.
+What an evaluation would make of them, decisions and their propensities above all: tests/test_bad_input_*.py.
 """
 
 from __future__ import annotations
